@@ -1,0 +1,134 @@
+//! What the schema cannot say, or says only on an API server: checked for `operator validate`, for reconciliation and for
+//! `processor local` alike. The CEL rules on the types say the same to `kubectl apply`.
+
+use std::fmt;
+
+use super::{LoginPipelineSpec, Window};
+
+/// One thing that is wrong with a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Path of the field, from `spec`.
+    pub field: &'static str,
+    /// The value that is there.
+    pub value: String,
+    /// What to write instead.
+    pub remedy: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} is {}: {}", self.field, self.value, self.remedy)
+    }
+}
+
+/// Everything that is wrong with a pipeline of this name and spec; empty when it can run.
+#[must_use]
+pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut refuse = |wrong: bool, field, value: String, remedy: &str| {
+        if wrong {
+            problems.push(Problem { field, value, remedy: remedy.to_owned() });
+        }
+    };
+
+    let quoted = |text: &str| format!("{text:?}");
+    refuse(
+        name.is_empty() || name.len() > 40,
+        "metadata.name",
+        quoted(name),
+        "choose 1 to 40 characters, for the names of topics, groups and pods are built from it",
+    );
+    check_kafka(spec, &mut refuse);
+
+    let topics = [
+        ("spec.source.topic", &spec.source.topic),
+        ("spec.output.topic", &spec.output.topic),
+        ("spec.deadLetters.topic", &spec.dead_letters.topic),
+    ];
+    for (index, (field, topic)) in topics.into_iter().enumerate() {
+        refuse(
+            !is_topic_name(topic),
+            field,
+            quoted(topic),
+            "use 1 to 249 letters, digits, dots, underscores and hyphens",
+        );
+        let taken = topics[..index].iter().any(|(_, other)| *other == topic);
+        refuse(taken, field, quoted(topic), "source, output and dead letters must be three different topics");
+    }
+    let partitions = spec.source.partitions;
+    refuse(!(1..=1024).contains(&partitions), "spec.source.partitions", partitions.to_string(), "choose 1 to 1024");
+
+    check_windows(spec, &mut refuse);
+
+    let processor = &spec.processor;
+    let replicas = processor.replicas;
+    refuse(!(0..=1024).contains(&replicas), "spec.processor.replicas", replicas.to_string(), "choose 0 to 1024");
+    let threads = processor.threads;
+    refuse(!(1..=64).contains(&threads), "spec.processor.threads", threads.to_string(), "choose 1 to 64");
+    let interval = processor.commit_interval;
+    refuse(
+        !(10..=5000).contains(&interval.as_millis()),
+        "spec.processor.commitInterval",
+        interval.to_string(),
+        "choose 10ms to 5s",
+    );
+    problems
+}
+
+fn check_kafka(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+    let both = match (&spec.kafka.strimzi, &spec.kafka.external) {
+        (Some(_), Some(_)) => Some("both strimzi and external"),
+        (None, None) => Some("neither strimzi nor external"),
+        _ => None,
+    };
+    refuse(
+        both.is_some(),
+        "spec.kafka",
+        both.unwrap_or_default().to_owned(),
+        "set exactly one: strimzi for a Kafka resource of the Strimzi operator, external for bootstrap servers",
+    );
+    if let Some(external) = &spec.kafka.external {
+        let servers = &external.bootstrap_servers;
+        let wrong = servers.split(',').any(|server| {
+            server.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
+        });
+        refuse(
+            wrong,
+            "spec.kafka.external.bootstrapServers",
+            format!("{servers:?}"),
+            "write host:port, several separated by commas without spaces",
+        );
+    }
+}
+
+fn check_windows(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+    let field = "spec.aggregation.windows";
+    let windows = &spec.aggregation.windows;
+    let smallest = match windows.first() {
+        Some(Window::Finite(smallest)) if smallest.as_millis() >= 1000 => *smallest,
+        first => {
+            let value = first.map_or_else(|| "empty".to_owned(), |window| format!("{window:?}"));
+            refuse(true, field, value, "begin with the smallest finite window, of at least one second, such as 1m");
+            return;
+        }
+    };
+    refuse(windows.len() > 8, field, format!("{} windows", windows.len()), "use at most 8");
+    for (index, window) in windows.iter().enumerate() {
+        let twice = windows[..index].contains(window);
+        refuse(twice, field, format!("{window:?}"), "name each window once");
+        let Window::Finite(size) = window else { continue };
+        refuse(
+            size.as_millis() % 1000 != 0 || size.as_millis() % smallest.as_millis() != 0,
+            field,
+            size.to_string(),
+            "each window must be whole seconds and a multiple of the first one, for it is rolled up from it",
+        );
+    }
+}
+
+/// Kafka's own rule: `org.apache.kafka.common.internals.Topic`.
+fn is_topic_name(name: &str) -> bool {
+    let legal = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-');
+    (1..=249).contains(&name.len()) && name.bytes().all(legal) && name != "." && name != ".."
+}

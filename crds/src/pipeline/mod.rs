@@ -1,0 +1,448 @@
+//! `LoginPipeline`, the resource: what a user writes and what the operator reports back.
+
+mod check;
+mod duration;
+mod status;
+
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use check::{Problem, check};
+pub use duration::{Duration, DurationError};
+pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, TopicStatus};
+
+/// A pipeline of login events on Kafka. Only `kafka` is required.
+#[derive(CustomResource, KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[kube(
+    group = "loginpipeline.dev",
+    version = "v1alpha1",
+    kind = "LoginPipeline",
+    plural = "loginpipelines",
+    shortname = "lp",
+    category = "streaming",
+    namespaced,
+    status = "LoginPipelineStatus",
+    derive = "PartialEq",
+    scale(
+        spec_replicas_path = ".spec.processor.replicas",
+        status_replicas_path = ".status.replicas",
+        label_selector_path = ".status.selector"
+    ),
+    printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
+    printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
+    printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+    ),
+    validation = Rule::new("size(self.metadata.name) <= 40").message(
+        "metadata.name is longer than 40 characters, and the names of topics, groups and pods are built from it: choose a shorter one"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new(
+        "self.source.topic != self.output.topic && self.source.topic != self.deadLetters.topic && self.output.topic != self.deadLetters.topic"
+    ).message("source.topic, output.topic and deadLetters.topic must be three different topics")
+)]
+pub struct LoginPipelineSpec {
+    /// The Kafka that holds the pipeline's topics.
+    pub kafka: Kafka,
+    /// Where login events come from.
+    #[serde(default)]
+    pub source: Source,
+    /// Where every valid event goes, enriched.
+    #[serde(default)]
+    pub output: Output,
+    /// Where every other event goes, whole, with its reason in headers.
+    #[serde(default)]
+    pub dead_letters: DeadLetters,
+    /// Which events are valid.
+    #[serde(default)]
+    pub validation: Validation,
+    /// What is counted, by window and dimension.
+    #[serde(default)]
+    pub aggregation: Aggregation,
+    /// The processor's Deployment.
+    #[serde(default)]
+    pub processor: Processor,
+}
+
+/// Which Kafka: exactly one of `strimzi` and `external`.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(
+    validation = Rule::new("has(self.strimzi) != has(self.external)").message(
+        "set exactly one of kafka.strimzi (a Kafka resource of the Strimzi operator) and kafka.external (bootstrap servers)"
+    )
+)]
+pub struct Kafka {
+    /// A Kafka cluster that the Strimzi operator runs; topics are made as `KafkaTopic` resources.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strimzi: Option<StrimziKafka>,
+    /// Any other Kafka; topics are made through Kafka's Admin API.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external: Option<ExternalKafka>,
+}
+
+/// A `Kafka` resource of the Strimzi operator, in the pipeline's own namespace.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct StrimziKafka {
+    /// Name of the `Kafka` resource.
+    #[schemars(length(min = 1, max = 253))]
+    pub cluster: String,
+    /// Name of the listener to connect to: an internal one without TLS and authentication.
+    #[serde(default = "plain")]
+    #[schemars(length(min = 1, max = 25))]
+    pub listener: String,
+}
+
+fn plain() -> String {
+    "plain".to_owned()
+}
+
+/// A Kafka known by its bootstrap servers.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ExternalKafka {
+    /// `host:port`, several separated by commas.
+    #[schemars(length(min = 3, max = 1024))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9.\\\\-\\\\[\\\\]:]+:[0-9]{1,5}(,[A-Za-z0-9.\\\\-\\\\[\\\\]:]+:[0-9]{1,5})*$')").message("kafka.external.bootstrapServers must be host:port, several separated by commas without spaces"))]
+    pub bootstrap_servers: String,
+}
+
+/// The topic of login events.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Source {
+    /// Topic name. It cannot change.
+    #[serde(default = "source_topic")]
+    #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("source.topic cannot change: create another LoginPipeline for another topic"))]
+    pub topic: String,
+    /// Partitions of the source, the output and the dead letter topic, which correspond one to one. They never shrink.
+    #[serde(default = "eight")]
+    #[schemars(range(min = 1, max = 1024))]
+    #[x_kube(validation = Rule::new("self >= oldSelf").message("source.partitions cannot shrink: Kafka would lose the events of the partitions that go"))]
+    pub partitions: i32,
+    /// Where a pipeline that has never committed an offset begins.
+    #[serde(default)]
+    pub start_from: StartFrom,
+}
+
+impl Default for Source {
+    fn default() -> Self {
+        Self { topic: source_topic(), partitions: eight(), start_from: StartFrom::default() }
+    }
+}
+
+fn source_topic() -> String {
+    "user-login".to_owned()
+}
+
+const fn eight() -> i32 {
+    8
+}
+
+/// Where a consumer group with no commit at all begins.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartFrom {
+    /// With the oldest event that the source still holds.
+    #[default]
+    Earliest,
+    /// With the first event after the start.
+    Latest,
+}
+
+/// The topic of processed events.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Output {
+    /// Topic name. It cannot change.
+    #[serde(default = "output_topic")]
+    #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("output.topic cannot change: create another LoginPipeline for another topic"))]
+    pub topic: String,
+}
+
+impl Default for Output {
+    fn default() -> Self {
+        Self { topic: output_topic() }
+    }
+}
+
+fn output_topic() -> String {
+    "processed-user-login".to_owned()
+}
+
+/// The topic of events that failed validation.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct DeadLetters {
+    /// Topic name. It cannot change.
+    #[serde(default = "dead_letters_topic")]
+    #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("deadLetters.topic cannot change: create another LoginPipeline for another topic"))]
+    pub topic: String,
+}
+
+impl Default for DeadLetters {
+    fn default() -> Self {
+        Self { topic: dead_letters_topic() }
+    }
+}
+
+fn dead_letters_topic() -> String {
+    "user-login-dead-letters".to_owned()
+}
+
+/// Which events are valid; the others become dead letters.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Validation {
+    /// Fields that an event must have; one that is `null` is missing. Without `timestamp` here, an event that has none
+    /// takes the timestamp of its Kafka record.
+    #[serde(default = "required")]
+    #[schemars(length(max = 7))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub required: Vec<Field>,
+    /// How far beyond its record's Kafka timestamp an event's time may lie.
+    #[serde(default = "five_minutes")]
+    pub max_future_skew: Duration,
+    /// What a present `ip` must look like.
+    #[serde(default)]
+    pub ip: IpRule,
+}
+
+impl Default for Validation {
+    fn default() -> Self {
+        Self { required: required(), max_future_skew: five_minutes(), ip: IpRule::default() }
+    }
+}
+
+fn required() -> Vec<Field> {
+    vec![Field::UserId, Field::DeviceType, Field::Locale, Field::Timestamp]
+}
+
+const fn five_minutes() -> Duration {
+    Duration::from_secs(300)
+}
+
+/// The fields of a login event that the pipeline knows.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum Field {
+    /// Who logged in.
+    UserId,
+    /// Version of the app.
+    AppVersion,
+    /// Address of the device.
+    Ip,
+    /// US state.
+    Locale,
+    /// Which device.
+    DeviceId,
+    /// Event time, Unix seconds.
+    Timestamp,
+    /// Kind of device.
+    DeviceType,
+}
+
+impl Field {
+    /// Every field, in the order of the declaration.
+    pub const ALL: [Self; 7] =
+        [Self::UserId, Self::AppVersion, Self::Ip, Self::Locale, Self::DeviceId, Self::Timestamp, Self::DeviceType];
+
+    /// The field's name in an event.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::UserId => "user_id",
+            Self::AppVersion => "app_version",
+            Self::Ip => "ip",
+            Self::Locale => "locale",
+            Self::DeviceId => "device_id",
+            Self::Timestamp => "timestamp",
+            Self::DeviceType => "device_type",
+        }
+    }
+}
+
+/// What a present `ip` must look like.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum IpRule {
+    /// Any string.
+    #[default]
+    Any,
+    /// An IPv4 or IPv6 address.
+    Valid,
+}
+
+/// What is counted, by window and dimension.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Aggregation {
+    /// Window sizes, the smallest first; the others are multiples of it. `all` is one window without end.
+    #[serde(default = "windows")]
+    #[schemars(length(min = 1, max = 8))]
+    #[x_kube(
+        merge_strategy = ListMerge::Set,
+        validation = Rule::new("self[0] != 'all' && self.all(w, w == 'all' || duration(w) >= duration(self[0]))")
+            .message("aggregation.windows must begin with the smallest finite window, such as 1m"),
+        validation = Rule::new("self[0] == 'all' || duration(self[0]) < duration('1s') || self.all(w, w == 'all' || duration(w).getMilliseconds() % duration(self[0]).getMilliseconds() == 0)")
+            .message("each of aggregation.windows must be a multiple of the first one, for it is rolled up from it"),
+        validation = Rule::new("self.all(w, w == 'all' || (duration(w) >= duration('1s') && duration(w).getMilliseconds() % 1000 == 0))")
+            .message("each of aggregation.windows must be whole seconds, for event times are")
+    )]
+    pub windows: Vec<Window>,
+    /// The fields by whose values logins are counted.
+    #[serde(default = "dimensions")]
+    #[schemars(length(max = 3))]
+    #[x_kube(merge_strategy = ListMerge::Set)]
+    pub dimensions: Vec<Dimension>,
+    /// Whether unique users are estimated.
+    #[serde(default = "yes")]
+    pub unique_users: bool,
+    /// How far behind its partition's newest event an event may be before it counts as late.
+    #[serde(default = "thirty_seconds")]
+    pub allowed_lateness: Duration,
+    /// How long a partition without events holds windows back.
+    #[serde(default = "ten_seconds")]
+    pub idle_timeout: Duration,
+    /// How much later than allowed an event may be and still be merged into finite windows.
+    #[serde(default = "one_day")]
+    pub retention: Duration,
+}
+
+impl Default for Aggregation {
+    fn default() -> Self {
+        Self {
+            windows: windows(),
+            dimensions: dimensions(),
+            unique_users: yes(),
+            allowed_lateness: thirty_seconds(),
+            idle_timeout: ten_seconds(),
+            retention: one_day(),
+        }
+    }
+}
+
+impl Aggregation {
+    /// Size of the smallest window in seconds: what stage 1 counts by. None when the first window is not a finite one of
+    /// at least a second, which validation refuses.
+    #[must_use]
+    pub fn smallest_window(&self) -> Option<i64> {
+        match self.windows.first() {
+            Some(Window::Finite(size)) if size.as_secs() > 0 => Some(size.as_secs()),
+            _ => None,
+        }
+    }
+
+    /// Size of the largest finite window in seconds.
+    #[must_use]
+    pub fn largest_window(&self) -> i64 {
+        let finite = |window: &Window| match window {
+            Window::Finite(size) => Some(size.as_secs()),
+            Window::All => None,
+        };
+        self.windows.iter().filter_map(finite).max().unwrap_or_default()
+    }
+}
+
+fn windows() -> Vec<Window> {
+    vec![Window::Finite(Duration::from_secs(60)), Window::Finite(Duration::from_secs(3600)), Window::All]
+}
+
+fn dimensions() -> Vec<Dimension> {
+    vec![Dimension::DeviceType, Dimension::Locale, Dimension::AppVersion]
+}
+
+const fn yes() -> bool {
+    true
+}
+
+const fn thirty_seconds() -> Duration {
+    Duration::from_secs(30)
+}
+
+const fn ten_seconds() -> Duration {
+    Duration::from_secs(10)
+}
+
+const fn one_day() -> Duration {
+    Duration::from_secs(24 * 3600)
+}
+
+pub use duration::Window;
+
+/// A field by whose values logins are counted. Fields that identify a person or a device cannot be one.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "snake_case")]
+pub enum Dimension {
+    /// Kind of device.
+    DeviceType,
+    /// US state.
+    Locale,
+    /// Version of the app.
+    AppVersion,
+}
+
+impl Dimension {
+    /// The event's field.
+    #[must_use]
+    pub const fn field(self) -> Field {
+        match self {
+            Self::DeviceType => Field::DeviceType,
+            Self::Locale => Field::Locale,
+            Self::AppVersion => Field::AppVersion,
+        }
+    }
+}
+
+/// The processor's Deployment.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Processor {
+    /// Replicas of the consumer group.
+    #[serde(default = "two")]
+    #[schemars(range(min = 0, max = 1024))]
+    pub replicas: i32,
+    /// Consumers per replica, each a thread of its own.
+    #[serde(default = "one")]
+    #[schemars(range(min = 1, max = 64))]
+    pub threads: i32,
+    /// How often a thread commits a transaction. Results become visible at this pace.
+    #[serde(default = "hundred_milliseconds")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('10ms') && duration(self) <= duration('5s')").message("processor.commitInterval must lie between 10ms and 5s"))]
+    pub commit_interval: Duration,
+    /// Image of the processor; the operator's own default when it is not set.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 1024))]
+    pub image: Option<String>,
+    /// Compute resources of the container.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>,
+}
+
+impl Default for Processor {
+    fn default() -> Self {
+        Self { replicas: two(), threads: one(), commit_interval: hundred_milliseconds(), image: None, resources: None }
+    }
+}
+
+const fn one() -> i32 {
+    1
+}
+
+const fn two() -> i32 {
+    2
+}
+
+const fn hundred_milliseconds() -> Duration {
+    Duration::from_millis(100)
+}

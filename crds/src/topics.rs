@@ -1,0 +1,138 @@
+//! Every name that Kafka sees: topics, consumer groups, transactional ids.
+
+use std::fmt;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::pipeline::LoginPipelineSpec;
+
+/// Which pipeline: its namespace and name.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(deny_unknown_fields)]
+pub struct PipelineId {
+    /// Namespace of the resource.
+    pub namespace: String,
+    /// Name of the resource.
+    pub name: String,
+}
+
+impl PipelineId {
+    /// The consumer group of stage 1.
+    #[must_use]
+    pub fn ingest_group(&self) -> String {
+        format!("{self}.ingest")
+    }
+
+    /// The transactional id, and `client.id`, of one thread of stage 1. A container that restarts in its pod gets the
+    /// same one and so fences its predecessor.
+    #[must_use]
+    pub fn ingest_transactional_id(&self, pod: &str, thread: usize) -> String {
+        format!("{self}.ingest.{pod}.{thread}")
+    }
+
+    /// The topic of the deltas.
+    #[must_use]
+    pub fn deltas_topic(&self) -> String {
+        format!("{self}.deltas")
+    }
+}
+
+/// `<namespace>.<name>`, the prefix of groups and internal topics. Neither part can contain a dot: a namespace is a DNS
+/// label, and so is a name that Kubernetes accepts for the pipeline's Deployment's pods.
+impl fmt::Display for PipelineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.namespace, self.name)
+    }
+}
+
+/// What a topic is for.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Role {
+    /// Login events.
+    Source,
+    /// Valid events, enriched.
+    Output,
+    /// Events that failed validation.
+    DeadLetters,
+    /// What each transaction of stage 1 adds to the aggregates.
+    Deltas,
+}
+
+impl Role {
+    /// Every role, outputs before the source: the order in which topics are made and grown.
+    pub const ALL: [Self; 4] = [Self::Output, Self::DeadLetters, Self::Deltas, Self::Source];
+
+    /// The role's part of a Kubernetes object's name.
+    #[must_use]
+    pub const fn slug(self) -> &'static str {
+        match self {
+            Self::Source => "source",
+            Self::Output => "output",
+            Self::DeadLetters => "dead-letters",
+            Self::Deltas => "deltas",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.slug())
+    }
+}
+
+/// A topic that the pipeline needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Topic {
+    /// What it is for.
+    pub role: Role,
+    /// Its name in Kafka.
+    pub name: String,
+    /// How many partitions it needs at least.
+    pub partitions: i32,
+    /// Topic configs that the pipeline depends on.
+    pub config: Vec<(&'static str, String)>,
+}
+
+/// `max.message.bytes` of a source that the operator makes: Kafka's default.
+pub const SOURCE_MAX_MESSAGE_BYTES: i32 = 1_048_588;
+
+/// How much larger than the source's the `max.message.bytes` of the outputs is: what enrichment and headers add at most.
+pub const MAX_GROWTH_BYTES: i32 = 64 * 1024;
+
+/// The topics of a pipeline, in the order in which they are made and grown.
+#[must_use]
+pub fn topics(pipeline: &PipelineId, spec: &LoginPipelineSpec) -> Vec<Topic> {
+    let partitions = spec.source.partitions;
+    let larger = (SOURCE_MAX_MESSAGE_BYTES + MAX_GROWTH_BYTES).to_string();
+    Role::ALL
+        .into_iter()
+        .map(|role| {
+            let (name, partitions, config) = match role {
+                Role::Source => {
+                    // Event times are judged against the record's timestamp: the broker's clock, where we can choose.
+                    let config = vec![
+                        ("max.message.bytes", SOURCE_MAX_MESSAGE_BYTES.to_string()),
+                        ("message.timestamp.type", "LogAppendTime".to_owned()),
+                    ];
+                    (spec.source.topic.clone(), partitions, config)
+                }
+                Role::Output => (spec.output.topic.clone(), partitions, vec![("max.message.bytes", larger.clone())]),
+                Role::DeadLetters => {
+                    (spec.dead_letters.topic.clone(), partitions, vec![("max.message.bytes", larger.clone())])
+                }
+                // Nothing may expire before the aggregates hold it.
+                Role::Deltas => {
+                    let config = vec![
+                        ("cleanup.policy", "delete".to_owned()),
+                        ("max.message.bytes", larger.clone()),
+                        ("retention.bytes", "-1".to_owned()),
+                        ("retention.ms", "-1".to_owned()),
+                    ];
+                    (pipeline.deltas_topic(), 1, config)
+                }
+            };
+            Topic { role, name, partitions, config }
+        })
+        .collect()
+}
