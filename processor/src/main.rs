@@ -1,0 +1,3 @@
+//! The `processor` command.
+
+fn main() {}
