@@ -1,0 +1,69 @@
+//! Where the services are: the cache that `scripts/setup` fills, on first use.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{env, fs};
+
+use crate::Error;
+
+/// The one place that names versions; the script reads it too.
+const VERSIONS: &str = include_str!("../services/versions");
+const SETUP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/setup");
+
+/// The folder of the Kafka broker: `lib/*.jar` and what `scripts/setup` derived from them.
+pub(crate) fn kafka() -> Result<PathBuf, Error> {
+    installed("kafka", &root().join(format!("kafka-{}", version("KAFKA_VERSION"))))
+}
+
+/// The folder with kube-apiserver, etcd and kubectl: that of `KUBEBUILDER_ASSETS`, or the one in the cache.
+pub(crate) fn kubernetes() -> Result<PathBuf, Error> {
+    let Some(assets) = env::var_os("KUBEBUILDER_ASSETS").filter(|value| !value.is_empty()) else {
+        let (kubernetes, etcd) = (version("KUBERNETES_VERSION"), version("ETCD_VERSION"));
+        return installed("kubernetes", &root().join(format!("kubernetes-{kubernetes}-etcd-{etcd}")));
+    };
+    let folder = PathBuf::from(assets);
+    for program in ["kube-apiserver", "etcd", "kubectl"] {
+        let path = folder.join(program);
+        if !path.is_file() {
+            return Err(Error::Asset(path));
+        }
+    }
+    Ok(folder)
+}
+
+/// The folder, which the script makes now when it is not there.
+fn installed(part: &str, folder: &Path) -> Result<PathBuf, Error> {
+    if !fs::exists(folder).unwrap_or(false) {
+        let run = Command::new(SETUP).arg(part).output().map_err(Error::io(format!("cannot run {SETUP}")))?;
+        if !run.status.success() {
+            return Err(Error::Setup { output: String::from_utf8_lossy(&run.stderr).into_owned() });
+        }
+    }
+    Ok(folder.to_owned())
+}
+
+fn root() -> PathBuf {
+    let set = |name| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("LOGIN_PIPELINE_CACHE").unwrap_or_else(|| {
+        let caches = set("XDG_CACHE_HOME").unwrap_or_else(|| set("HOME").unwrap_or_default().join(".cache"));
+        caches.join("login-pipeline")
+    })
+}
+
+/// The value of `name` in the file of versions.
+fn version(name: &str) -> &'static str {
+    let assignment = |line: &'static str| line.split_once('=').filter(|(key, _)| *key == name);
+    VERSIONS.lines().find_map(assignment).map_or("", |(_, value)| value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version;
+
+    #[test]
+    fn the_versions_file_names_every_version() {
+        for name in ["KAFKA_VERSION", "KUBERNETES_VERSION", "ETCD_VERSION"] {
+            assert!(version(name).starts_with(|c: char| c.is_ascii_digit()), "{name} is missing");
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! A real Kafka cluster: KRaft brokers in processes of their own, or the cluster that `KAFKA_BOOTSTRAP` names.
+
+mod broker;
+mod records;
+mod topics;
+
+pub use records::{Isolation, NewRecord, Record};
+pub use topics::Committed;
+
+use std::collections::BTreeSet;
+use std::env;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+
+use self::broker::Broker;
+use crate::process::Folder;
+use crate::wait::poll;
+use crate::{Error, cache};
+
+/// For a broker to start: it takes two seconds, many more on a busy machine.
+const START: Duration = Duration::from_secs(90);
+/// For one request to a cluster that may just have lost a broker.
+const REQUEST: Duration = Duration::from_secs(30);
+
+/// A Kafka cluster without TLS and authentication, on 127.0.0.1. It ends with this value, or with the test.
+///
+/// Internal topics are replicated on every broker, with small partition counts. Topics are never made by themselves, and
+/// records are kept for ever. All else is Kafka's default.
+pub struct Cluster {
+    bootstrap: String,
+    /// Empty for a cluster that is not ours.
+    brokers: Mutex<Vec<Broker>>,
+}
+
+impl Cluster {
+    /// Starts a cluster of `brokers` brokers (1 or 3), and returns when all of them serve requests. With `KAFKA_BOOTSTRAP`
+    /// set, it is that cluster, of whatever size.
+    ///
+    /// # Errors
+    /// When the services cannot be installed, or a broker does not start: then with the end of its log.
+    pub fn start(brokers: usize) -> Result<Self, Error> {
+        if let Some(bootstrap) = env::var("KAFKA_BOOTSTRAP").ok().filter(|value| !value.is_empty()) {
+            return Ok(Self { bootstrap, brokers: Mutex::default() });
+        }
+        let installation = cache::kafka()?;
+        let folder = Folder::new("kafka")?;
+        let mut brokers = Broker::prepare(brokers, &installation, &folder)?;
+        for broker in &mut brokers {
+            broker.start()?;
+        }
+        let all: BTreeSet<_> = brokers.iter().map(Broker::id).collect();
+        for broker in &mut brokers {
+            ready(broker, &all)?;
+        }
+        let bootstrap = brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",");
+        Ok(Self { bootstrap, brokers: Mutex::new(brokers) })
+    }
+
+    /// What clients put into `bootstrap.servers`.
+    pub fn bootstrap(&self) -> &str {
+        &self.bootstrap
+    }
+
+    /// Kills broker `index` (from 0) with SIGKILL. The others notice within the session timeout of 6 s.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`], [`Error::NoSuchBroker`].
+    pub fn kill_broker(&self, index: usize) -> Result<(), Error> {
+        nth(&mut self.brokers(), index, "kill a broker")?.kill();
+        Ok(())
+    }
+
+    /// Starts broker `index` (from 0) again, on the same port and with the same data, and returns when it serves requests.
+    /// That takes a majority of the brokers.
+    ///
+    /// # Errors
+    /// [`Error::Foreign`], [`Error::NoSuchBroker`], or what keeps the broker from starting.
+    pub fn restart_broker(&self, index: usize) -> Result<(), Error> {
+        let mut brokers = self.brokers();
+        let broker = nth(&mut brokers, index, "restart a broker")?;
+        broker.kill();
+        broker.start()?;
+        let itself = BTreeSet::from([broker.id()]);
+        ready(broker, &itself)
+    }
+
+    /// Stops the cluster now, and removes its data. Dropping it does the same.
+    pub fn stop(self) {
+        drop(self);
+    }
+
+    /// The settings of every client here: where the cluster is, and to come back soon when it was away.
+    pub(crate) fn client(&self) -> ClientConfig {
+        client(&self.bootstrap)
+    }
+
+    fn brokers(&self) -> MutexGuard<'_, Vec<Broker>> {
+        self.brokers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The one-broker cluster that the tests of this process share. They use topics and groups of [`unique`](crate::unique) names.
+///
+/// # Panics
+/// When it cannot be started: no test can go on then.
+#[expect(clippy::panic, reason = "an assertion of tests")]
+pub fn shared() -> &'static Cluster {
+    static SHARED: OnceLock<Cluster> = OnceLock::new();
+    SHARED.get_or_init(|| Cluster::start(1).unwrap_or_else(|error| panic!("no Kafka cluster: {error}")))
+}
+
+fn client(bootstrap: &str) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", bootstrap)
+        .set("reconnect.backoff.ms", "20")
+        .set("reconnect.backoff.max.ms", "200")
+        .set("allow.auto.create.topics", "false");
+    config
+}
+
+fn nth<'a>(brokers: &'a mut [Broker], index: usize, what: &'static str) -> Result<&'a mut Broker, Error> {
+    let Some(last) = brokers.len().checked_sub(1) else { return Err(Error::Foreign { what }) };
+    brokers.get_mut(index).ok_or(Error::NoSuchBroker { broker: index, last })
+}
+
+/// Waits until the broker itself answers a request, and knows the brokers `expected`.
+fn ready(broker: &mut Broker, expected: &BTreeSet<i32>) -> Result<(), Error> {
+    let asking: BaseConsumer = client(&broker.address()).create().map_err(Error::kafka("cannot make a client"))?;
+    let outcome = poll(START, || {
+        if let Err(error) = broker.check_running() {
+            return Some(Err(error));
+        }
+        let metadata = asking.fetch_metadata(None, Duration::from_millis(500)).ok()?;
+        let known = metadata.brokers().iter().map(|broker| broker.id()).collect();
+        expected.is_subset(&known).then_some(Ok(()))
+    });
+    outcome.unwrap_or_else(|| Err(broker.late(START)))
+}

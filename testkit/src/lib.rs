@@ -1,0 +1,26 @@
+//! Real services for tests: Kafka brokers, a kube-apiserver with etcd, and the product's own processes.
+//!
+//! ```text
+//! cache ───> where the services are; runs scripts/setup when they are not there yet
+//! process ─> a command that dies with the test, and a folder that goes with it
+//! port ────> a port of 127.0.0.1 that no other test takes
+//!    └─> kafka, kubernetes: clusters on top of these
+//! ```
+//! Nothing here outlives the test process, however it ends: a return, a panic, SIGKILL. Tests share one cluster per test
+//! binary (`kafka::shared`, `kubernetes::shared`) and keep apart by [`unique`] names.
+
+pub mod kafka;
+pub mod process;
+
+mod cache;
+mod error;
+mod port;
+mod wait;
+
+pub use error::Error;
+pub use wait::{wait_for, wait_for_async};
+
+/// A name that nobody else uses: `name` and 12 random hexadecimal digits, for topics, groups and namespaces.
+pub fn unique(name: &str) -> String {
+    format!("{name}-{:012x}", rand::random::<u64>() >> 16)
+}
