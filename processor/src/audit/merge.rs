@@ -1,0 +1,437 @@
+//! The merge-join of one partition: its source records beside the records that say they come from them.
+//!
+//! ```text
+//!  input ────────> judge ──> awaited: what should be there ──┐
+//!  output ───────> origin ──> early, until the input is read ─┼─> matched, altered, out of order, duplicated, …
+//!  dead letters ─> origin ──> early, until the input is read ─┘
+//! ```
+//!
+//! The three streams may be fed in any order; the report is the same. Who follows [`PartitionAudit::wants`] needs no more
+//! memory than a few records. No I/O, no clock.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{
+    expected::{Expected, Source},
+    ranges::Offsets,
+    record::{Header, Origin, Record, Stream},
+    report::{Counts, Fault, Finding, Findings, PartitionReport, Place},
+    verdict::{Judge, Late},
+};
+
+/// What the audit of a partition goes by.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// The first source offset that counts; records that come from before it are unchecked.
+    pub start: i64,
+    /// The first source offset that no longer counts; none when the source's end is where its stream ends.
+    pub end: Option<i64>,
+    /// Bytes of memory for records that wait for their counterpart.
+    pub window_bytes: usize,
+}
+
+/// Records of other partitions that are remembered (about 32 MB). Further ones are taken for misrouted without a look at what
+/// else became of their source records.
+const MAX_STRAYS: usize = 1 << 20;
+
+/// The streams are so far apart that memory does not reach to compare them.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error(
+    "partition {partition}: {records} records wait for their counterparts and take more than {bytes} bytes, the last of them at source offset {offset}: the {stream} is too far ahead of the others"
+)]
+pub struct WindowFull {
+    partition: i32,
+    records: usize,
+    bytes: usize,
+    offset: i64,
+    stream: &'static str,
+}
+
+/// The audit of one partition.
+#[derive(Debug)]
+pub struct PartitionAudit {
+    judge: Judge,
+    source: Source,
+    bounds: Bounds,
+    /// The highest source offset read.
+    last: Option<i64>,
+    /// Offsets that the source does not have: control records, compaction.
+    gaps: Offsets,
+    /// What the two outcomes should bring next, in the order of the source.
+    output: Outcome,
+    dead_letters: Outcome,
+    /// What its stream has passed over: it may still come, out of order.
+    passed: BTreeMap<i64, Awaited>,
+    /// Bytes of all that waits.
+    held: usize,
+    input_done: bool,
+    counts: Counts,
+    findings: Findings,
+    /// Records that say they come from another partition.
+    strays: Vec<(Origin, Place)>,
+    lost: Offsets,
+}
+
+/// One of the two streams in which source records end.
+#[derive(Debug, Default)]
+struct Outcome {
+    awaited: VecDeque<Awaited>,
+    /// Records whose source record is not read yet, in the order of the stream.
+    early: VecDeque<Early>,
+    done: bool,
+    /// The highest source offset of a record that is in its place.
+    highest: Option<i64>,
+}
+
+#[derive(Debug)]
+struct Awaited {
+    expected: Expected,
+    /// Where a copy was found in the wrong topic, and how many there are.
+    misrouted: Option<(Place, u64)>,
+}
+
+/// A record that came before its source record.
+#[derive(Debug)]
+struct Early {
+    origin: i64,
+    offset: i64,
+    timestamp: i64,
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+impl PartitionAudit {
+    /// Begins the audit of a partition with nothing read.
+    #[must_use]
+    pub fn new(judge: Judge, source: Source, bounds: Bounds) -> Self {
+        Self {
+            judge,
+            source,
+            bounds,
+            last: None,
+            gaps: Offsets::default(),
+            output: Outcome::default(),
+            dead_letters: Outcome::default(),
+            passed: BTreeMap::new(),
+            held: 0,
+            input_done: false,
+            counts: Counts::default(),
+            findings: Findings::default(),
+            strays: Vec::new(),
+            lost: Offsets::default(),
+        }
+    }
+
+    /// The stream to read next; none when all have ended. Where no record is there yet, the stream can be asked again.
+    #[must_use]
+    pub fn wants(&self) -> Option<Stream> {
+        let next = |stream| {
+            let outcome = self.outcome(stream);
+            let waiting = !outcome.done && outcome.early.is_empty();
+            outcome.awaited.front().filter(|_| waiting).map(|awaited| (awaited.expected.offset, stream))
+        };
+        let open = |stream: &Stream| !self.outcome(*stream).done;
+        next(Stream::Output)
+            .into_iter()
+            .chain(next(Stream::DeadLetters))
+            .min()
+            .map(|(_, stream)| stream)
+            .or((!self.input_done).then_some(Stream::Input))
+            .or_else(|| [Stream::Output, Stream::DeadLetters].into_iter().find(open))
+    }
+
+    /// Takes the next record of a stream.
+    ///
+    /// # Errors
+    /// When the streams are further apart than memory reaches.
+    pub fn push(&mut self, stream: Stream, record: &Record) -> Result<(), WindowFull> {
+        match stream {
+            Stream::Input => self.input(record),
+            Stream::Output => self.outcome_record(stream, record, Origin::of_output(record)),
+            Stream::DeadLetters => {
+                self.outcome_record(stream, record, Origin::of_dead_letter(record, &self.source.topic));
+            }
+        }
+        if self.held > self.bounds.window_bytes { self.make_room(stream) } else { Ok(()) }
+    }
+
+    /// A stream has ended.
+    pub fn done(&mut self, stream: Stream) {
+        if stream == Stream::Input {
+            self.input_done = true;
+            self.settle_early();
+            return;
+        }
+        self.outcome_mut(stream).done = true;
+        while let Some(awaited) = self.outcome_mut(stream).awaited.pop_front() {
+            self.passed.insert(awaited.expected.offset, awaited);
+        }
+    }
+
+    /// How many source records were read.
+    #[must_use]
+    pub const fn inputs(&self) -> u64 {
+        self.counts.input
+    }
+
+    /// How many source records wait for their outcome.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.output.awaited.len() + self.dead_letters.awaited.len() + self.passed.len()
+    }
+
+    /// Bytes of the records that wait for their counterparts.
+    #[must_use]
+    pub const fn held_bytes(&self) -> usize {
+        self.held
+    }
+
+    /// Ends the audit: all streams are at their end.
+    #[must_use]
+    pub fn finish(mut self) -> PartitionReport {
+        for stream in Stream::ALL {
+            self.done(stream);
+        }
+        while let Some((_, awaited)) = self.passed.pop_first() {
+            self.give_up(&awaited);
+        }
+        PartitionReport {
+            partition: self.source.partition,
+            start: self.bounds.start,
+            end: self.bounds.end,
+            last: self.last,
+            seen: self.output.highest.max(self.dead_letters.highest),
+            gaps: self.gaps,
+            lost: self.lost,
+            counts: self.counts,
+            findings: self.findings,
+            strays: self.strays,
+        }
+    }
+
+    fn input(&mut self, record: &Record) {
+        let offset = record.offset;
+        let next = self.last.map_or(self.bounds.start, |last| last.saturating_add(1));
+        if offset < next || self.bounds.end.is_some_and(|end| offset >= end) {
+            return;
+        }
+        self.gaps.insert(next, offset);
+        self.last = Some(offset);
+        self.counts.input += 1;
+        let verdict = self.judge.judge(record);
+        let expected = Expected::new(record, verdict);
+        self.held += expected.bytes();
+        let outcome = self.outcome_mut(expected.stream());
+        let awaited = Awaited { expected, misrouted: None };
+        if outcome.done {
+            self.passed.insert(offset, awaited);
+        } else {
+            outcome.awaited.push_back(awaited);
+        }
+        self.settle_early();
+    }
+
+    fn outcome_record(&mut self, stream: Stream, record: &Record, origin: Option<Origin>) {
+        let place = Place { stream, partition: self.source.partition, offset: record.offset };
+        let Some(origin) = origin else {
+            self.findings.add(Fault::Unexpected, Finding { source: None, found: Some(place), difference: None });
+            return;
+        };
+        if origin.partition != self.source.partition {
+            if self.strays.len() < MAX_STRAYS {
+                self.strays.push((origin, place));
+            } else {
+                self.findings
+                    .add(Fault::Misrouted, Finding { source: Some(origin), found: Some(place), difference: None });
+            }
+        } else if origin.offset < self.bounds.start {
+            self.counts.unchecked += 1;
+        } else if self.bounds.end.is_none_or(|end| origin.offset < end) {
+            let is_early = !self.input_done && self.last.is_none_or(|last| origin.offset > last);
+            if is_early || !self.outcome(stream).early.is_empty() {
+                let early = Early::new(origin.offset, record);
+                self.held += early.bytes();
+                self.outcome_mut(stream).early.push_back(early);
+            } else {
+                self.settle(stream, origin.offset, record);
+            }
+        }
+    }
+
+    /// Settles the early records whose source records have been read since.
+    fn settle_early(&mut self) {
+        for stream in [Stream::Output, Stream::DeadLetters] {
+            let (input_done, last) = (self.input_done, self.last);
+            let ready = |early: &mut Early| input_done || last.is_some_and(|last| early.origin <= last);
+            while let Some(early) = self.outcome_mut(stream).early.pop_front_if(ready) {
+                self.held -= early.bytes();
+                let headers = early.headers();
+                self.settle(stream, early.origin, &early.record(&headers));
+            }
+        }
+    }
+
+    /// Decides about a record of a source record that was read, if it exists.
+    fn settle(&mut self, stream: Stream, origin: i64, record: &Record) {
+        let place = Place { stream, partition: self.source.partition, offset: record.offset };
+        let finding = self.finding(origin, place);
+        if let Some(awaited) = self.take(stream, origin) {
+            self.matched(&awaited, stream, record, finding);
+        } else if let Some(awaited) = self.awaited_elsewhere(stream, origin) {
+            let (_, copies) = awaited.misrouted.get_or_insert((place, 0));
+            *copies += 1;
+        } else if self.gaps.contains(origin) || self.last.is_none_or(|last| origin > last) {
+            self.findings.add(Fault::Unexpected, finding);
+        } else if self.lost.remove(origin) {
+            // Given up for want of memory, and here it is: whether it is as it should be can no longer be told.
+            self.counts.unchecked += 1;
+            self.findings.add(Fault::OutOfOrder, finding);
+        } else {
+            self.findings.add(Fault::Duplicated, finding);
+        }
+    }
+
+    /// The right record in the right place.
+    fn matched(&mut self, awaited: &Awaited, stream: Stream, record: &Record, finding: Finding) {
+        let expected = &awaited.expected;
+        self.held -= expected.bytes();
+        let late = expected.late == Late::Yes;
+        match expected.reason {
+            None => self.counts.processed += 1,
+            Some(reason) => *self.counts.dead_letters.entry(reason).or_default() += 1,
+        }
+        self.counts.late += u64::from(late);
+        if let Some((place, copies)) = awaited.misrouted {
+            let duplicate = Finding { found: Some(place), ..finding };
+            self.findings.add_many(Fault::Duplicated, duplicate, copies);
+        }
+        if let Some(difference) = expected.difference(record, &self.source) {
+            self.findings.add(Fault::Altered, Finding { difference: Some(difference), ..finding });
+        }
+        let outcome = self.outcome_mut(stream);
+        let in_order = outcome.highest < Some(expected.offset);
+        outcome.highest = outcome.highest.max(Some(expected.offset));
+        if !in_order {
+            self.findings.add(Fault::OutOfOrder, finding);
+        }
+    }
+
+    /// Takes what a stream should bring for a source offset; what stands before it in the stream has been passed over.
+    fn take(&mut self, stream: Stream, origin: i64) -> Option<Awaited> {
+        let outcome = self.outcome_mut(stream);
+        if let Ok(index) = outcome.awaited.binary_search_by_key(&origin, |awaited| awaited.expected.offset) {
+            let passed: Vec<Awaited> = outcome.awaited.drain(..index).collect();
+            let taken = outcome.awaited.pop_front();
+            self.passed.extend(passed.into_iter().map(|awaited| (awaited.expected.offset, awaited)));
+            return taken;
+        }
+        let here = self.passed.get(&origin).is_some_and(|awaited| awaited.expected.stream() == stream);
+        if here { self.passed.remove(&origin) } else { None }
+    }
+
+    /// What the other stream should bring for a source offset.
+    fn awaited_elsewhere(&mut self, stream: Stream, origin: i64) -> Option<&mut Awaited> {
+        if self.passed.contains_key(&origin) {
+            return self.passed.get_mut(&origin);
+        }
+        let other = if stream == Stream::Output { &mut self.dead_letters } else { &mut self.output };
+        let index = other.awaited.binary_search_by_key(&origin, |awaited| awaited.expected.offset).ok()?;
+        other.awaited.get_mut(index)
+    }
+
+    /// Gives up on the oldest of what its stream has passed over.
+    fn make_room(&mut self, fed: Stream) -> Result<(), WindowFull> {
+        for stream in [Stream::Output, Stream::DeadLetters] {
+            let outcome = self.outcome_mut(stream);
+            let Some(early) = outcome.early.front().map(|early| early.origin) else { continue };
+            let ahead = outcome.awaited.partition_point(|awaited| awaited.expected.offset < early);
+            let passed: Vec<Awaited> = outcome.awaited.drain(..ahead).collect();
+            self.passed.extend(passed.into_iter().map(|awaited| (awaited.expected.offset, awaited)));
+        }
+        while self.held > self.bounds.window_bytes {
+            let Some((_, oldest)) = self.passed.pop_first() else { return Err(self.window_full(fed)) };
+            self.give_up(&oldest);
+        }
+        Ok(())
+    }
+
+    fn window_full(&self, fed: Stream) -> WindowFull {
+        let outcomes = [&self.output, &self.dead_letters];
+        let early = || outcomes.iter().filter_map(|outcome| outcome.early.back()).map(|early| early.origin);
+        WindowFull {
+            partition: self.source.partition,
+            records: self.pending() + outcomes.iter().map(|outcome| outcome.early.len()).sum::<usize>(),
+            bytes: self.bounds.window_bytes,
+            offset: early().max().max(self.last).unwrap_or_default(),
+            stream: fed.as_str(),
+        }
+    }
+
+    /// What should have come has not.
+    fn give_up(&mut self, awaited: &Awaited) {
+        let offset = awaited.expected.offset;
+        self.held -= awaited.expected.bytes();
+        match awaited.misrouted {
+            None => self.lost.insert(offset, offset + 1),
+            Some((place, copies)) => {
+                let finding = self.finding(offset, place);
+                self.findings.add(Fault::Misrouted, finding);
+                self.findings.add_many(Fault::Duplicated, finding, copies - 1);
+            }
+        }
+    }
+
+    const fn finding(&self, offset: i64, place: Place) -> Finding {
+        let origin = Origin { partition: self.source.partition, offset };
+        Finding { source: Some(origin), found: Some(place), difference: None }
+    }
+
+    const fn outcome(&self, stream: Stream) -> &Outcome {
+        match stream {
+            Stream::DeadLetters => &self.dead_letters,
+            Stream::Input | Stream::Output => &self.output,
+        }
+    }
+
+    const fn outcome_mut(&mut self, stream: Stream) -> &mut Outcome {
+        match stream {
+            Stream::DeadLetters => &mut self.dead_letters,
+            Stream::Input | Stream::Output => &mut self.output,
+        }
+    }
+}
+
+impl Early {
+    fn new(origin: i64, record: &Record) -> Self {
+        let headers = record.headers.iter().map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec)));
+        Self {
+            origin,
+            offset: record.offset,
+            timestamp: record.timestamp,
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            headers: headers.collect(),
+        }
+    }
+
+    fn headers(&self) -> Vec<Header<'_>> {
+        self.headers.iter().map(|(name, value)| (name.as_str(), value.as_deref())).collect()
+    }
+
+    fn record<'a>(&'a self, headers: &'a [Header<'a>]) -> Record<'a> {
+        Record {
+            offset: self.offset,
+            timestamp: self.timestamp,
+            key: self.key.as_deref(),
+            value: self.value.as_deref(),
+            headers,
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
+        let headers: usize = self.headers.iter().map(|(name, value)| 64 + name.len() + length(value)).sum();
+        size_of::<Self>() + length(&self.key) + length(&self.value) + headers
+    }
+}

@@ -1,0 +1,317 @@
+//! What an audit has found, and how partitions' findings become one report.
+
+use std::{collections::BTreeMap, fmt};
+
+use crds::records::dead_letter::Reason;
+use serde::Serialize;
+
+use super::{
+    expected::Difference,
+    ranges::Offsets,
+    record::{Origin, Stream},
+};
+
+/// What can be wrong.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fault {
+    /// A source record that became nothing.
+    Lost,
+    /// A record beside the one that the source record should have become.
+    Duplicated,
+    /// A record behind one whose source record is younger.
+    OutOfOrder,
+    /// A source record that became a record in the wrong topic or partition, and none in the right one.
+    Misrouted,
+    /// A record in its place whose key, value, headers or reason are not what they should be.
+    Altered,
+    /// A record that names no source record, or one that does not exist.
+    Unexpected,
+}
+
+impl Fault {
+    /// Every fault, in the order of the declaration.
+    pub const ALL: [Self; 6] =
+        [Self::Lost, Self::Duplicated, Self::OutOfOrder, Self::Misrouted, Self::Altered, Self::Unexpected];
+
+    /// The fault's name in tables.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Lost => "lost",
+            Self::Duplicated => "duplicated",
+            Self::OutOfOrder => "out of order",
+            Self::Misrouted => "misrouted",
+            Self::Altered => "altered",
+            Self::Unexpected => "unexpected",
+        }
+    }
+}
+
+/// Where a record was found.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// In which stream.
+    pub stream: Stream,
+    /// In which of its partitions.
+    pub partition: i32,
+    /// At which offset.
+    pub offset: i64,
+}
+
+/// An example of a fault. It says where, never what: events are personal data.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Finding {
+    /// The source record.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<Origin>,
+    /// The record in question, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub found: Option<Place>,
+    /// In what it differs, where it is altered.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub difference: Option<Difference>,
+}
+
+/// How many examples are kept of each fault.
+const EXAMPLES: usize = 10;
+
+/// Faults: how many, and the first of them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Findings(BTreeMap<Fault, (u64, Vec<Finding>)>);
+
+impl Findings {
+    pub fn add(&mut self, fault: Fault, finding: Finding) {
+        self.add_many(fault, finding, 1);
+    }
+
+    pub fn add_many(&mut self, fault: Fault, finding: Finding, count: u64) {
+        if count == 0 {
+            return;
+        }
+        let (total, examples) = self.0.entry(fault).or_default();
+        *total += count;
+        if examples.len() < EXAMPLES {
+            examples.push(finding);
+        }
+    }
+
+    fn absorb(&mut self, other: Self) {
+        for (fault, (count, findings)) in other.0 {
+            let (total, examples) = self.0.entry(fault).or_default();
+            *total += count;
+            examples.extend(findings);
+        }
+    }
+
+    fn count(&self, fault: Fault) -> u64 {
+        self.0.get(&fault).map_or(0, |(count, _)| *count)
+    }
+}
+
+/// What is as it should be.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub input: u64,
+    pub processed: u64,
+    pub dead_letters: BTreeMap<Reason, u64>,
+    pub late: u64,
+    pub unchecked: u64,
+}
+
+/// What was found in one partition. Records that name another partition are settled by [`conclude`].
+#[derive(Clone, Debug)]
+pub struct PartitionReport {
+    pub(super) partition: i32,
+    /// The source offsets [start, end) count; `last` is the highest that exists.
+    pub(super) start: i64,
+    pub(super) end: Option<i64>,
+    pub(super) last: Option<i64>,
+    /// The highest source offset that a record in its place comes from.
+    pub(super) seen: Option<i64>,
+    pub(super) gaps: Offsets,
+    pub(super) lost: Offsets,
+    pub(super) counts: Counts,
+    pub(super) findings: Findings,
+    pub(super) strays: Vec<(Origin, Place)>,
+}
+
+impl PartitionReport {
+    /// Settles a record that was found in another partition, where it should not be.
+    fn settle_stray(&mut self, origin: Origin, place: Place, findings: &mut Findings) {
+        let finding = Finding { source: Some(origin), found: Some(place), difference: None };
+        if origin.offset < self.start {
+            self.counts.unchecked += 1;
+        } else if self.end.is_some_and(|end| origin.offset >= end) {
+            // The source record is younger than the audit.
+        } else if self.gaps.contains(origin.offset) || self.last.is_none_or(|last| origin.offset > last) {
+            findings.add(Fault::Unexpected, finding);
+        } else if self.lost.remove(origin.offset) {
+            findings.add(Fault::Misrouted, finding);
+        } else {
+            findings.add(Fault::Duplicated, finding);
+        }
+    }
+}
+
+/// What an audit has found. As JSON it is one object; its field names are stable.
+#[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Source partitions.
+    pub partitions: usize,
+    /// Source records. Each of them is processed, a dead letter, misrouted or lost.
+    pub input: u64,
+    /// Source records that have become a record of the output.
+    pub processed: u64,
+    /// Source records that have become a dead letter.
+    pub dead_letters: u64,
+    /// The same by reason.
+    pub dead_letters_by_reason: BTreeMap<Reason, u64>,
+    /// Processed events that are known to be late.
+    pub late: u64,
+    /// Source records that became nothing.
+    pub lost: u64,
+    /// Of these, those behind the last event of their partition that became something: perhaps not processed yet.
+    pub lost_at_end: u64,
+    /// Records beside those that source records should have become.
+    pub duplicated: u64,
+    /// Records behind one whose source record is younger.
+    pub out_of_order: u64,
+    /// Source records that became a record in the wrong topic or partition, and none in the right one.
+    pub misrouted: u64,
+    /// Records in their place that are not what they should be.
+    pub altered: u64,
+    /// Records that come from no source record.
+    pub unexpected: u64,
+    /// Records that could not be compared, as the source no longer has what they come from.
+    pub unchecked: u64,
+    /// The first examples of each fault.
+    pub examples: BTreeMap<Fault, Vec<Finding>>,
+}
+
+/// Puts the partitions' reports together.
+#[must_use]
+pub fn conclude(partitions: Vec<PartitionReport>) -> Report {
+    let mut findings = Findings::default();
+    let mut strays = Vec::new();
+    let mut by_partition: BTreeMap<i32, PartitionReport> = BTreeMap::new();
+    for mut partition in partitions {
+        strays.append(&mut partition.strays);
+        findings.absorb(std::mem::take(&mut partition.findings));
+        by_partition.insert(partition.partition, partition);
+    }
+    // In an order of its own, so that of several copies always the same one is the duplicate.
+    strays.sort_unstable();
+    for (origin, place) in strays {
+        match by_partition.get_mut(&origin.partition) {
+            Some(partition) => partition.settle_stray(origin, place, &mut findings),
+            None => {
+                let finding = Finding { source: Some(origin), found: Some(place), difference: None };
+                findings.add(Fault::Unexpected, finding);
+            }
+        }
+    }
+
+    let mut report = Report { partitions: by_partition.len(), ..Report::default() };
+    for partition in by_partition.into_values() {
+        report.add(&partition, &mut findings);
+    }
+    let count = |fault| findings.count(fault);
+    report.duplicated = count(Fault::Duplicated);
+    report.out_of_order = count(Fault::OutOfOrder);
+    report.misrouted = count(Fault::Misrouted);
+    report.altered = count(Fault::Altered);
+    report.unexpected = count(Fault::Unexpected);
+    for (fault, (_, mut examples)) in findings.0 {
+        examples.sort_unstable();
+        examples.truncate(EXAMPLES);
+        report.examples.insert(fault, examples);
+    }
+    report
+}
+
+impl Report {
+    fn add(&mut self, partition: &PartitionReport, findings: &mut Findings) {
+        let PartitionReport { counts, lost, .. } = partition;
+        self.input += counts.input;
+        self.processed += counts.processed;
+        for (reason, count) in &counts.dead_letters {
+            self.dead_letters += count;
+            *self.dead_letters_by_reason.entry(*reason).or_default() += count;
+        }
+        self.late += counts.late;
+        self.unchecked += counts.unchecked;
+        self.lost += lost.count();
+        self.lost_at_end += partition.seen.map_or(lost.count(), |seen| lost.count_above(seen));
+        for offset in lost.iter().take(EXAMPLES) {
+            let source = Some(Origin { partition: partition.partition, offset });
+            findings.add(Fault::Lost, Finding { source, found: None, difference: None });
+        }
+    }
+
+    /// How many faults of a kind there are.
+    #[must_use]
+    pub const fn count(&self, fault: Fault) -> u64 {
+        match fault {
+            Fault::Lost => self.lost,
+            Fault::Duplicated => self.duplicated,
+            Fault::OutOfOrder => self.out_of_order,
+            Fault::Misrouted => self.misrouted,
+            Fault::Altered => self.altered,
+            Fault::Unexpected => self.unexpected,
+        }
+    }
+
+    /// Whether there is no fault at all.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        Fault::ALL.into_iter().all(|fault| self.count(fault) == 0)
+    }
+}
+
+/// The table for people.
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut line = |name: &str, count: u64| writeln!(f, "{name:<16}{count:>14}");
+        line("input", self.input)?;
+        line("processed", self.processed)?;
+        line("  late", self.late)?;
+        line("dead letters", self.dead_letters)?;
+        for (reason, count) in &self.dead_letters_by_reason {
+            line(&format!("  {reason}"), *count)?;
+        }
+        for fault in Fault::ALL {
+            line(fault.as_str(), self.count(fault))?;
+        }
+        if self.unchecked > 0 {
+            line("unchecked", self.unchecked)?;
+        }
+        for (fault, examples) in &self.examples {
+            for Finding { source, found, difference } in examples {
+                write!(f, "{}:", fault.as_str())?;
+                if let Some(Origin { partition, offset }) = source {
+                    write!(f, " source {partition}-{offset}")?;
+                }
+                if let Some(Place { stream, partition, offset }) = found {
+                    write!(f, ", {} {partition}-{offset}", stream.as_str())?;
+                }
+                if let Some(difference) = difference {
+                    write!(f, ", {}", difference.as_str())?;
+                }
+                writeln!(f)?;
+            }
+        }
+        if self.lost_at_end > 0 {
+            writeln!(
+                f,
+                "{} of the lost events are behind the last one that became something: if the pipeline is still at work, \
+                 use --wait, such as --wait 1m",
+                self.lost_at_end
+            )?;
+        }
+        match self.is_clean() {
+            true => write!(f, "clean: each event ended exactly once, in its place, as it should"),
+            false => write!(f, "FAULTS FOUND"),
+        }
+    }
+}
