@@ -10,6 +10,7 @@
 //! binary (`kafka::shared`, `kubernetes::shared`) and keep apart by [`unique`] names.
 
 pub mod kafka;
+pub mod kubernetes;
 pub mod process;
 
 mod cache;

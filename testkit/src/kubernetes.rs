@@ -1,0 +1,203 @@
+//! A real Kubernetes API: kube-apiserver and etcd, without nodes and without controllers.
+//!
+//! So nothing runs the pods, fills the status of a Deployment, deletes what a deleted owner leaves, or empties a namespace
+//! that is being deleted: tests that need one of these play that part themselves. Access is by RBAC; the user of
+//! [`ApiServer::client`] and [`ApiServer::kubectl`] may do everything.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::Duration;
+
+use crate::port::Port;
+use crate::process::{Folder, Process, Program};
+use crate::wait::poll;
+use crate::{Error, cache};
+
+/// For the API server to start: it takes four seconds, many more on a busy machine.
+const START: Duration = Duration::from_secs(120);
+
+/// A kube-apiserver with an etcd of its own, on 127.0.0.1. It ends with this value, or with the test.
+pub struct ApiServer {
+    port: Port,
+    programs: PathBuf,
+    keys: Keys,
+    kubeconfig: PathBuf,
+    server: Process,
+    etcd: Process,
+    _etcd_ports: [Port; 2],
+}
+
+impl ApiServer {
+    /// Starts both, and returns when the API is ready and the namespace `default` is there. With `KUBEBUILDER_ASSETS` set,
+    /// the programs are those in that folder.
+    ///
+    /// # Errors
+    /// When the services cannot be installed, or one of them does not start: then with the end of its log.
+    pub fn start() -> Result<Self, Error> {
+        let programs = cache::kubernetes()?;
+        let folder = Folder::new("kubernetes")?;
+        let keys = Keys::make()?;
+        let (port, etcd_ports) = (Port::claim(), [Port::claim(), Port::claim()]);
+        let kubeconfig = keys.write(folder.path(), port.number).map_err(Error::io("cannot write the keys"))?;
+        let etcd = etcd(&programs, &folder, &etcd_ports).spawn(&folder)?;
+        let server = server(&programs, folder.path(), &port, &etcd_ports).spawn(&folder)?;
+        let mut started = Self { port, programs, keys, kubeconfig, server, etcd, _etcd_ports: etcd_ports };
+        started.ready()?;
+        Ok(started)
+    }
+
+    /// A kubeconfig file for kubectl and others; it goes with the server.
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
+    }
+
+    /// The settings of a client that may do everything.
+    ///
+    /// # Errors
+    /// None that can be expected: the address is well formed.
+    pub fn client_config(&self) -> Result<kube::Config, Error> {
+        let address = url(self.port.number).parse().map_err(io::Error::other).map_err(Error::io("bad address"))?;
+        let mut config = kube::Config::new(address);
+        config.root_cert = Some(vec![self.keys.certificate.der().to_vec()]);
+        config.auth_info.token = Some(self.keys.token.clone().into());
+        Ok(config)
+    }
+
+    /// A client that may do everything. It lives in the Tokio runtime that it is made in, so each test makes its own.
+    ///
+    /// # Errors
+    /// [`Error::Kubernetes`] when it cannot be made.
+    pub fn client(&self) -> Result<kube::Client, Error> {
+        Ok(kube::Client::try_from(self.client_config()?)?)
+    }
+
+    /// Runs kubectl with these arguments and this standard input, to its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be run; that it fails stands in its output.
+    pub fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<Output, Error> {
+        let run = || -> io::Result<Output> {
+            let mut kubectl = Command::new(self.programs.join("kubectl"))
+                .args(arguments)
+                .env("KUBECONFIG", &self.kubeconfig)
+                // What kubectl knows of one server is nothing to another: no cache in the home folder.
+                .env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl-cache"))
+                .stdin(Stdio::piped())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped())
+                .spawn()?;
+            let input = kubectl.stdin.take();
+            thread::scope(|scope| {
+                // Beside reading, so that neither side waits for ever; a kubectl that reads nothing breaks the pipe.
+                scope.spawn(move || input.map(|mut input| input.write_all(stdin.as_bytes())));
+                kubectl.wait_with_output()
+            })
+        };
+        run().map_err(Error::io("cannot run kubectl"))
+    }
+
+    fn ready(&mut self) -> Result<(), Error> {
+        let outcome = poll(START, || {
+            if let Err(error) = self.etcd.check_running().and_then(|()| self.server.check_running()) {
+                return Some(Err(error));
+            }
+            let answers = |arguments: &[&str]| self.kubectl(arguments, "").is_ok_and(|output| output.status.success());
+            let ready = answers(&["get", "--raw=/readyz"]) && answers(&["get", "namespace", "default"]);
+            ready.then_some(Ok(()))
+        });
+        outcome.unwrap_or_else(|| {
+            let detail = format!(":\n{}", self.server.shown());
+            Err(Error::Timeout { what: "the start of kube-apiserver".into(), bound: START, detail })
+        })
+    }
+}
+
+/// The API server that the tests of this process share. They use namespaces of [`unique`](crate::unique) names.
+///
+/// # Panics
+/// When it cannot be started: no test can go on then.
+#[expect(clippy::panic, reason = "an assertion of tests")]
+pub fn shared() -> &'static ApiServer {
+    static SHARED: OnceLock<ApiServer> = OnceLock::new();
+    SHARED.get_or_init(|| ApiServer::start().unwrap_or_else(|error| panic!("no Kubernetes API: {error}")))
+}
+
+/// What proves the server to its clients and a client to the server.
+struct Keys {
+    certificate: rcgen::Certificate,
+    key: rcgen::KeyPair,
+    /// Signs the tokens of service accounts.
+    service_accounts: rcgen::KeyPair,
+    token: String,
+}
+
+impl Keys {
+    fn make() -> Result<Self, Error> {
+        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+        let service_accounts = rcgen::KeyPair::generate()?;
+        let token = format!("{:032x}", rand::random::<u128>());
+        Ok(Self { certificate: cert, key: signing_key, service_accounts, token })
+    }
+
+    /// Writes the files that [`server`] names, and a kubeconfig; returns the path of the latter.
+    fn write(&self, folder: &Path, port: u16) -> io::Result<PathBuf> {
+        let (certificate, token, server) = (folder.join("server.crt"), &self.token, url(port));
+        fs::write(&certificate, self.certificate.pem())?;
+        fs::write(folder.join("server.key"), self.key.serialize_pem())?;
+        fs::write(folder.join("service-accounts.key"), self.service_accounts.serialize_pem())?;
+        fs::write(folder.join("service-accounts.pub"), self.service_accounts.public_key_pem())?;
+        fs::write(folder.join("tokens.csv"), format!("{token},admin,admin,system:masters\n"))?;
+        let kubeconfig = folder.join("kubeconfig");
+        let certificate = certificate.display();
+        let text = format!(
+            r#"apiVersion: v1
+kind: Config
+clusters:
+  - {{name: testkit, cluster: {{server: "{server}", certificate-authority: "{certificate}"}}}}
+users:
+  - {{name: admin, user: {{token: "{token}"}}}}
+contexts:
+  - {{name: testkit, context: {{cluster: testkit, user: admin}}}}
+current-context: testkit
+"#
+        );
+        fs::write(&kubeconfig, text)?;
+        Ok(kubeconfig)
+    }
+}
+
+fn url(port: u16) -> String {
+    format!("https://127.0.0.1:{port}")
+}
+
+fn etcd(programs: &Path, folder: &Folder, [client, peer]: &[Port; 2]) -> Program {
+    let (client, peer) = (plain_url(client), plain_url(peer));
+    Program::new("etcd", programs.join("etcd"))
+        .arg(format!("--data-dir={}", folder.path().join("etcd").display()))
+        .args([format!("--listen-client-urls={client}"), format!("--advertise-client-urls={client}")])
+        .args([format!("--listen-peer-urls={peer}"), format!("--initial-advertise-peer-urls={peer}")])
+        .args([format!("--initial-cluster=default={peer}")])
+        .args(["--unsafe-no-fsync", "--log-level=warn"])
+}
+
+fn server(programs: &Path, folder: &Path, port: &Port, [etcd, _]: &[Port; 2]) -> Program {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
+    Program::new("kube-apiserver", programs.join("kube-apiserver"))
+        .args([format!("--etcd-servers={}", plain_url(etcd)), format!("--secure-port={}", port.number)])
+        .args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24"])
+        .args([file("tls-cert-file", "server.crt"), file("tls-private-key-file", "server.key")])
+        .args([file("token-auth-file", "tokens.csv"), "--authorization-mode=RBAC".to_owned()])
+        .args([file("service-account-key-file", "service-accounts.pub")])
+        .args([file("service-account-signing-key-file", "service-accounts.key")])
+        .args(["--service-account-issuer=https://kubernetes.default.svc"])
+        // It would wait for the service account that a controller makes in each namespace.
+        .args(["--disable-admission-plugins=ServiceAccount"])
+}
+
+fn plain_url(port: &Port) -> String {
+    format!("http://127.0.0.1:{}", port.number)
+}
