@@ -1,5 +1,7 @@
 //! The Kafka clusters are real: they take records and transactions, and lose and regain brokers.
 
+#![expect(clippy::unwrap_used, reason = "the helpers of the tests fail as the tests do")]
+
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer};

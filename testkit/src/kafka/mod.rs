@@ -1,4 +1,4 @@
-//! A real Kafka cluster: KRaft brokers in processes of their own, or the cluster that `KAFKA_BOOTSTRAP` names.
+//! Real Kafka clusters: KRaft brokers in processes of their own, or the cluster that `KAFKA_BOOTSTRAP` names.
 
 mod broker;
 mod records;
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::metadata::MetadataBroker;
 
 use self::broker::Broker;
 use crate::process::Folder;
@@ -36,15 +37,11 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Starts a cluster of `brokers` brokers (1 or 3), and returns when all of them serve requests. With `KAFKA_BOOTSTRAP`
-    /// set, it is that cluster, of whatever size.
+    /// Starts a cluster of `brokers` brokers (1 or 3), and returns when all of them serve requests.
     ///
     /// # Errors
     /// When the services cannot be installed, or a broker does not start: then with the end of its log.
     pub fn start(brokers: usize) -> Result<Self, Error> {
-        if let Some(bootstrap) = env::var("KAFKA_BOOTSTRAP").ok().filter(|value| !value.is_empty()) {
-            return Ok(Self { bootstrap, brokers: Mutex::default() });
-        }
         let installation = cache::kafka()?;
         let folder = Folder::new("kafka")?;
         let mut brokers = Broker::prepare(brokers, &installation, &folder)?;
@@ -57,6 +54,12 @@ impl Cluster {
         }
         let bootstrap = brokers.iter().map(Broker::address).collect::<Vec<_>>().join(",");
         Ok(Self { bootstrap, brokers: Mutex::new(brokers) })
+    }
+
+    /// The cluster that `KAFKA_BOOTSTRAP` names, if it is set: a client of it, and nothing more.
+    fn foreign() -> Option<Self> {
+        let bootstrap = env::var("KAFKA_BOOTSTRAP").ok().filter(|value| !value.is_empty())?;
+        Some(Self { bootstrap, brokers: Mutex::default() })
     }
 
     /// What clients put into `bootstrap.servers`.
@@ -102,14 +105,16 @@ impl Cluster {
     }
 }
 
-/// The one-broker cluster that the tests of this process share. They use topics and groups of [`unique`](crate::unique) names.
+/// The cluster that the tests of this process share: the one that `KAFKA_BOOTSTRAP` names, or else one broker of our own.
+/// The tests use topics and groups of [`unique`](crate::unique) names, and stop no broker of it.
 ///
 /// # Panics
 /// When it cannot be started: no test can go on then.
 #[expect(clippy::panic, reason = "an assertion of tests")]
 pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();
-    SHARED.get_or_init(|| Cluster::start(1).unwrap_or_else(|error| panic!("no Kafka cluster: {error}")))
+    let start = || Cluster::start(1).unwrap_or_else(|error| panic!("no Kafka cluster: {error}"));
+    SHARED.get_or_init(|| Cluster::foreign().unwrap_or_else(start))
 }
 
 fn client(bootstrap: &str) -> ClientConfig {
@@ -135,7 +140,7 @@ fn ready(broker: &mut Broker, expected: &BTreeSet<i32>) -> Result<(), Error> {
             return Some(Err(error));
         }
         let metadata = asking.fetch_metadata(None, Duration::from_millis(500)).ok()?;
-        let known = metadata.brokers().iter().map(|broker| broker.id()).collect();
+        let known = metadata.brokers().iter().map(MetadataBroker::id).collect();
         expected.is_subset(&known).then_some(Ok(()))
     });
     outcome.unwrap_or_else(|| Err(broker.late(START)))

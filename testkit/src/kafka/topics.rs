@@ -95,7 +95,7 @@ impl Cluster {
         let consumer: BaseConsumer = config.create().map_err(what())?;
         let count = known_partitions(consumer.client(), topic)?;
         let mut asked = TopicPartitionList::new();
-        (0..count).for_each(|partition| drop(asked.add_partition(topic, partition)));
+        asked.add_partition_range(topic, 0, count - 1);
         let answer = consumer.committed_offsets(asked, REQUEST).map_err(what())?;
         let mut committed = BTreeMap::new();
         for element in answer.elements() {
