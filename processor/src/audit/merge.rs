@@ -148,10 +148,7 @@ impl PartitionAudit {
     pub fn push(&mut self, stream: Stream, record: &Record) -> Result<(), WindowFull> {
         match stream {
             Stream::Input => self.input(record),
-            Stream::Output => self.outcome_record(stream, record, Origin::of_output(record)),
-            Stream::DeadLetters => {
-                self.outcome_record(stream, record, Origin::of_dead_letter(record, &self.source.topic));
-            }
+            Stream::Output | Stream::DeadLetters => self.outcome_record(stream, record),
         }
         if self.held > self.bounds.window_bytes { self.make_room(stream) } else { Ok(()) }
     }
@@ -232,9 +229,9 @@ impl PartitionAudit {
         self.settle_early();
     }
 
-    fn outcome_record(&mut self, stream: Stream, record: &Record, origin: Option<Origin>) {
+    fn outcome_record(&mut self, stream: Stream, record: &Record) {
         let place = Place { stream, partition: self.source.partition, offset: record.offset };
-        let Some(origin) = origin else {
+        let Some(origin) = Origin::of(record, stream, &self.source.topic) else {
             self.findings.add(Fault::Unexpected, Finding { source: None, found: Some(place), difference: None });
             return;
         };

@@ -22,3 +22,6 @@ pub use merge::{Bounds, PartitionAudit, WindowFull};
 pub use record::{Header, Origin, Record, Stream, record_bytes};
 pub use report::{Fault, Finding, PartitionReport, Place, Report, conclude};
 pub use verdict::{Judge, Late, Verdict};
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! Records as the audit sees them, whoever read them.
 
-use crds::records::{dead_letter, enrichment};
+use crds::records::dead_letter;
 
 /// Which of the three streams of a partition.
 #[derive(serde::Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -67,20 +67,29 @@ pub struct Origin {
 }
 
 impl Origin {
-    /// Reads it from a record of the output: the `event_id` that enrichment has added, which is the last of its name.
+    /// Reads it from a record of either outcome. What the topic's records are known by counts first; a record that was
+    /// put into the wrong topic as it is can still be told by the other's.
     #[must_use]
-    pub fn of_output(record: &Record) -> Option<Self> {
-        let value = record.value?;
-        let start = value.windows(MARK.len()).rposition(|window| window == MARK)? + MARK.len();
-        let id = value.get(start..)?.split(|byte| *byte == b'"').next()?;
-        let (partition, offset) = std::str::from_utf8(id).ok()?.split_once('-')?;
-        Some(Self { partition: decimal(partition)?, offset: decimal(offset)? })
+    pub fn of(record: &Record, stream: Stream, source_topic: &str) -> Option<Self> {
+        let (id, is_enrichment) = Self::of_value(record).unzip();
+        if stream == Stream::Output && is_enrichment == Some(true) {
+            return id;
+        }
+        Self::of_headers(record, source_topic).or(id)
     }
 
-    /// Reads it from the headers of a dead letter. The last header of a name counts: the source record may have had such
-    /// headers itself.
-    #[must_use]
-    pub fn of_dead_letter(record: &Record, source_topic: &str) -> Option<Self> {
+    /// The last `event_id` in the value, and whether it stands as enrichment writes it.
+    fn of_value(record: &Record) -> Option<(Self, bool)> {
+        let value = record.value?;
+        let start = value.windows(ID.len()).rposition(|window| window == ID)? + ID.len();
+        let rest = value.get(start..)?;
+        let (id, behind) = rest.split_at(rest.iter().position(|byte| *byte == b'"')?);
+        let (partition, offset) = std::str::from_utf8(id).ok()?.split_once('-')?;
+        Some((Self { partition: decimal(partition)?, offset: decimal(offset)? }, behind.starts_with(BEHIND_ID)))
+    }
+
+    /// The headers of a dead letter. The last of a name counts: the source record may have had such headers itself.
+    fn of_headers(record: &Record, source_topic: &str) -> Option<Self> {
         let text = |name: &str| {
             let (_, value) = record.headers.iter().rev().find(|(other, _)| *other == name)?;
             std::str::from_utf8((*value)?).ok()
@@ -91,9 +100,9 @@ impl Origin {
     }
 }
 
-/// What stands before the id in the text of a value.
-const MARK: &[u8] = b"\"event_id\":\"";
-const _: () = assert!(MARK.len() == enrichment::EVENT_ID.len() + 4);
+/// What stands before and behind the id in an enriched value.
+const ID: &[u8] = b"\"event_id\":\"";
+const BEHIND_ID: &[u8] = b"\",\"login_time\":\"";
 
 /// A number of digits alone, as the pipeline writes it.
 fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
@@ -106,12 +115,20 @@ mod tests {
 
     const NOTHING: Record = Record { offset: 0, timestamp: 0, key: None, value: None, headers: &[] };
 
+    const HERE: Option<Origin> = Some(Origin { partition: 3, offset: 17 });
+
     #[test]
-    fn a_record_names_its_origin() {
-        let of = |value: &str| Origin::of_output(&Record { value: Some(value.as_bytes()), ..NOTHING });
-        let some = |partition, offset| Some(Origin { partition, offset });
-        assert_eq!(of(r#"{"event_id":"3-17","login_time":"x"}"#), some(3, 17));
-        assert_eq!(of(r#"{"x":{"event_id":"1-1"},"event_id":"0-9223372036854775807"}"#), some(0, i64::MAX));
+    fn an_enriched_value_names_its_origin() {
+        let of = |value: &str| {
+            let record = Record { value: Some(value.as_bytes()), ..NOTHING };
+            let origin = Origin::of(&record, Stream::Output, "logins");
+            assert_eq!(origin, Origin::of(&record, Stream::DeadLetters, "logins"), "told in the wrong topic too");
+            origin
+        };
+        assert_eq!(of(r#"{"event_id":"3-17","login_time":"x"}"#), HERE);
+        assert_eq!(of(r#"{"event_id":"3-17","loxin_time":"x"}"#), HERE);
+        assert_eq!(of(r#"{"x":{"event_id":"1-1"},"event_id":"3-17"}"#), HERE);
+        assert_eq!(of(r#"{"event_id":"0-9223372036854775807"}"#).map(|origin| origin.offset), Some(i64::MAX));
         for text in [
             "",
             "{}",
@@ -119,26 +136,44 @@ mod tests {
             r#"{"event_id":"17"}"#,
             r#"{"event_id":"-1"}"#,
             r#"{"event_id":"1--1"}"#,
+            r#"{"event_id":"1-1"#,
             r#"{"event_id":"1-99999999999999999999"}"#,
         ] {
             assert_eq!(of(text), None, "{text}");
         }
-        assert_eq!(Origin::of_output(&NOTHING), None);
     }
 
     #[test]
-    fn a_dead_letter_names_its_origin_last() {
-        let of = |headers: &[Header]| Origin::of_dead_letter(&Record { headers, ..NOTHING }, "logins");
-        let topic = |name: &'static str| ("lp-source-topic", Some(name.as_bytes()));
-        let number = |name, digits: &'static str| (name, Some(digits.as_bytes()));
-        let place = |p, o| [topic("logins"), number("lp-source-partition", p), number("lp-source-offset", o)];
-        let some = Some(Origin { partition: 2, offset: 5 });
-        assert_eq!(of(&place("2", "5")), some);
-        assert_eq!(of(&[place("8", "8"), place("2", "5")].concat()), some);
-        assert_eq!(of(&place("2", "")), None);
-        assert_eq!(of(&place("+2", "5")), None);
-        assert_eq!(of(&[place("2", "5").as_slice(), &[topic("other")]].concat()), None);
+    fn a_dead_letter_names_its_origin_by_its_last_headers() {
+        let of = |headers: &[Header]| Origin::of(&Record { headers, ..NOTHING }, Stream::DeadLetters, "logins");
+        assert_eq!(of(&source("logins", "3", "17")), HERE);
+        assert_eq!(of(&[source("logins", "8", "8"), source("logins", "3", "17")].concat()), HERE);
+        assert_eq!(of(&source("logins", "3", "")), None);
+        assert_eq!(of(&source("logins", "+3", "17")), None);
+        assert_eq!(of(&[source("logins", "3", "17"), source("other", "3", "17")].concat()), None);
         assert_eq!(of(&[]), None);
+    }
+
+    #[test]
+    fn each_topic_has_its_own_first() {
+        let headers = source("logins", "3", "17");
+        let told = |value: &'static str, stream| {
+            Origin::of(&Record { value: Some(value.as_bytes()), headers: &headers, ..NOTHING }, stream, "logins")
+        };
+        // A dead letter that was sent in again, and is valid now.
+        let enriched = r#"{"event_id":"0-1","login_time":"x"}"#;
+        assert_eq!(told(enriched, Stream::Output), Some(Origin { partition: 0, offset: 1 }));
+        // A dead letter whose value had such a field.
+        assert_eq!(told(enriched, Stream::DeadLetters), HERE);
+        assert_eq!(told(r#"{"event_id":"0-1"}"#, Stream::Output), HERE);
+    }
+
+    fn source<'a>(topic: &'a str, partition: &'a str, offset: &'a str) -> [Header<'a>; 3] {
+        [
+            (dead_letter::SOURCE_TOPIC, Some(topic.as_bytes())),
+            (dead_letter::SOURCE_PARTITION, Some(partition.as_bytes())),
+            (dead_letter::SOURCE_OFFSET, Some(offset.as_bytes())),
+        ]
     }
 
     #[test]

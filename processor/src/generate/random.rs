@@ -25,8 +25,8 @@ impl Random {
     pub const fn skewed_below(&mut self, bound: u64) -> u64 {
         let doublings = u64::BITS - bound.leading_zeros();
         loop {
-            let first = (1 << self.below(doublings as u64)) >> 1;
-            let rank = first + self.below(if first == 0 { 1 } else { first });
+            let first = 1 << self.below(doublings as u64);
+            let rank = first + self.below(first) - 1;
             if rank < bound || bound == 0 {
                 return rank;
             }

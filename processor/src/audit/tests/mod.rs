@@ -1,0 +1,5 @@
+//! The audit as a whole: what it decides about events, and what it finds in histories.
+
+mod decisions;
+mod histories;
+mod history;
