@@ -5,7 +5,8 @@
 //! a guardian of its own, which removes it when its pipe ends; the processes that use the folder hold that pipe too,
 //! so it goes after the last of them. Nothing depends on destructors being run.
 //!
-//! A guardian signals only its own child, by process id, and has a process group of its own: Ctrl-C reaches the test alone.
+//! A guardian signals only its own child, by process id; what that child starts in turn is the child's to end. It has a
+//! process group of its own, so Ctrl-C reaches the test alone.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;

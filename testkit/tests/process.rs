@@ -151,7 +151,7 @@ fn nothing_outlives_a_test_process_that_is_killed() {
         process.log().contains("all is up").then_some(())
     });
     let running = processes_of(&temporary);
-    for service in ["kafka.Kafka", "kube-apiserver", "etcd", "sleep"] {
+    for service in ["kafka.Kafka", "kube-apiserver", "etcd", "tail"] {
         assert!(running.iter().any(|line| line.contains(service)), "{service} is missing in {running:?}");
     }
     assert_eq!(fs::read_dir(&temporary).unwrap().count(), 3);
@@ -164,7 +164,7 @@ fn nothing_outlives_a_test_process_that_panics_or_whose_statics_never_drop() {
     for (way, status) in [("return", 0), ("panic", 101)] {
         let (mut process, _folder, temporary) = helper(way, &[]);
         assert_eq!(process.wait(START).unwrap(), status, "{}", process.log());
-        assert_eq!(process.log().contains("the end of the log of sleep"), way == "panic", "{}", process.log());
+        assert_eq!(process.log().contains("the end of the log of tail"), way == "panic", "{}", process.log());
         nothing_is_left(&temporary);
     }
 }
@@ -181,8 +181,10 @@ fn the_cluster_that_the_user_names_is_used_and_never_stopped() {
 fn the_helper() {
     let way = std::env::var("HELPER_WAY").unwrap_or_default();
     let folder = Folder::new("helper").unwrap();
+    // A program whose command line names the folder.
     let marker = folder.path().join("marker");
-    let sleep = Program::new("sleep", "sh").args(["-c", "sleep 1000; :"]).arg(marker).spawn(&folder).unwrap();
+    fs::write(&marker, "").unwrap();
+    let tail = Program::new("tail", "tail").arg("-f").arg(marker).spawn(&folder).unwrap();
     let cluster = shared();
     match way.as_str() {
         "foreign" => {
@@ -201,7 +203,7 @@ fn the_helper() {
                 thread::park();
             }
         }
-        "panic" => panic!("as asked, while process {} runs", sleep.id()),
+        "panic" => panic!("as asked, while process {} runs", tail.id()),
         _ => {}
     }
 }
