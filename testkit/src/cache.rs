@@ -1,7 +1,7 @@
 //! Where the services are: the cache that `scripts/setup` fills, on first use.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{env, fs};
 
 use crate::Error;
@@ -34,7 +34,9 @@ pub(crate) fn kubernetes() -> Result<PathBuf, Error> {
 /// The folder, which the script makes now when it is not there.
 fn installed(part: &str, folder: &Path) -> Result<PathBuf, Error> {
     if !fs::exists(folder).unwrap_or(false) {
-        let run = Command::new(SETUP).arg(part).output().map_err(Error::io(format!("cannot run {SETUP}")))?;
+        // What it says on standard output is for who waits for it now.
+        let run = Command::new(SETUP).arg(part).stdout(Stdio::inherit()).output();
+        let run = run.map_err(Error::io(format!("cannot run {SETUP}")))?;
         if !run.status.success() {
             return Err(Error::Setup { output: String::from_utf8_lossy(&run.stderr).into_owned() });
         }
