@@ -1,5 +1,21 @@
-//! The processor of a login pipeline.
+//! The processor of a login pipeline: from login events to enriched events, dead letters and counts, exactly once.
+//!
+//! ```text
+//!  job config ──> run ──> ingest, a thread each: source ──> output, dead letters, deltas
+//!                  │         └── kafka: librdkafka, batch calls and transactions
+//!                  └── /healthz /readyz /metrics
+//!
+//!  generate ──> source                  audit: source, output, dead letters ──> what was lost, doubled, swapped
+//! ```
+
+pub mod args;
+pub mod run;
+
+pub mod ingest;
+
+pub mod kafka;
+pub mod metrics;
+pub mod stop;
 
 pub mod audit;
 pub mod generate;
-pub mod ingest;

@@ -1,0 +1,128 @@
+//! Counts what one transaction adds: per smallest window, all events and the values of each dimension.
+
+use std::collections::HashMap;
+
+use crds::{
+    job::Rules,
+    pipeline::{Dimension, Field},
+    records::delta::{self, MISSING, SKETCH_LG_K, Total},
+};
+use datasketches::{
+    hash::value::raw_bytes,
+    hll::{Coupon, HllSketch, HllType},
+};
+use foldhash::fast::FixedState;
+
+use super::judge::Event;
+
+type Counts = HashMap<Box<str>, u64, FixedState>;
+
+/// Counts of one transaction, by smallest window.
+#[derive(Debug)]
+pub struct Panes {
+    window: i64,
+    unique_users: bool,
+    dimensions: Vec<Dimension>,
+    panes: HashMap<Option<i64>, Pane, FixedState>,
+    values: usize,
+}
+
+#[derive(Debug)]
+struct Pane {
+    count: u64,
+    late: u64,
+    users: Option<HllSketch>,
+    dimensions: Vec<Counts>,
+}
+
+impl Panes {
+    /// Empty counts under these rules.
+    #[must_use]
+    pub fn new(rules: &Rules) -> Self {
+        Self {
+            window: rules.aggregation.smallest_window().unwrap_or(60),
+            unique_users: rules.aggregation.unique_users,
+            dimensions: rules.aggregation.dimensions.clone(),
+            panes: HashMap::default(),
+            values: 0,
+        }
+    }
+
+    /// How many counts there are; bounds memory and the size of the delta.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.values + self.panes.len()
+    }
+
+    /// Counts a valid event; an unmerged one only for `all`.
+    pub fn count(&mut self, event: &Event<'_>, late: bool, unmerged: bool) {
+        let start = (!unmerged).then(|| event.time - event.time.rem_euclid(self.window));
+        let pane = self.panes.entry(start).or_insert_with(|| Pane {
+            count: 0,
+            late: 0,
+            users: None,
+            dimensions: self.dimensions.iter().map(|_| Counts::default()).collect(),
+        });
+        pane.count += 1;
+        pane.late += u64::from(late);
+        if self.unique_users
+            && let Some(user) = event.text(Field::UserId)
+        {
+            if pane.users.is_none() {
+                pane.users = HllSketch::new(SKETCH_LG_K, HllType::Hll8).ok();
+            }
+            if let Some(users) = &mut pane.users {
+                users.update_with_coupon(coupon(&user));
+            }
+        }
+        for (dimension, counts) in self.dimensions.iter().zip(&mut pane.dimensions) {
+            let value = event.text(dimension.field());
+            let value = value.as_deref().unwrap_or(MISSING);
+            // Looked up before it is inserted, so that a value that is there costs no allocation.
+            if let Some(count) = counts.get_mut(value) {
+                *count += 1;
+            } else {
+                counts.insert(value.into(), 1);
+                self.values += 1;
+            }
+        }
+    }
+
+    /// Takes the counts, in an order that depends on nothing but them.
+    pub fn take(&mut self) -> Vec<delta::Pane> {
+        self.values = 0;
+        let mut panes: Vec<delta::Pane> = self
+            .panes
+            .drain()
+            .map(|(start, pane)| delta::Pane {
+                start,
+                total: Total { count: pane.count, late: pane.late, sketch: pane.users.map(|users| users.serialize()) },
+                dimensions: self
+                    .dimensions
+                    .iter()
+                    .zip(pane.dimensions)
+                    .map(|(dimension, counts)| {
+                        let mut values: Vec<_> =
+                            counts.into_iter().map(|(value, count)| (String::from(value), count)).collect();
+                        values.sort_unstable();
+                        (*dimension, values)
+                    })
+                    .collect(),
+            })
+            .collect();
+        panes.sort_unstable_by_key(|pane| pane.start);
+        panes
+    }
+
+    /// Forgets everything.
+    pub fn clear(&mut self) {
+        self.panes.clear();
+        self.values = 0;
+    }
+}
+
+/// What a sketch keeps of a user: Apache DataSketches' hash of the text's bytes, with its default seed, so that every
+/// implementation of the library can merge the sketches.
+fn coupon(user: &str) -> Coupon {
+    Coupon::from_value(raw_bytes::from_str(user))
+}

@@ -1,0 +1,623 @@
+//! Reads a JSON object once, without copying: where its known fields are, and whether it is well formed.
+//!
+//! This is the hot path's parser. It checks all of RFC 8259, duplicate keys and nesting included, but builds nothing: a
+//! value that nobody asks for is only walked over. Memory is reused from event to event.
+
+use crds::{pipeline::Field, records::dead_letter::MAX_DEPTH, records::enrichment};
+
+/// A known field's value, as it stands in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `null`.
+    Null,
+    /// A string: what stands between the quotes, and whether that contains escapes.
+    Text(&'a str, bool),
+    /// A number of digits alone that fits into an `i64`.
+    Integer(i64),
+    /// Anything else.
+    Other,
+}
+
+/// What a well formed event looks like.
+#[derive(Debug)]
+pub struct Scanned<'a> {
+    /// The known fields that are there, by `Field as usize`.
+    pub fields: [Option<Value<'a>>; Field::ALL.len()],
+    /// Where the closing brace stands.
+    pub close: usize,
+    /// Whether the object has any member.
+    pub members: bool,
+    /// Whether a member has a name that enrichment uses.
+    pub reserved: bool,
+}
+
+/// Why a value is not an event, and at which byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// What is wrong, for a person.
+    pub what: &'static str,
+    /// The byte at which it was noticed.
+    pub at: usize,
+}
+
+/// One top level member, as it stands in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The key, quotes included.
+    pub key: &'a str,
+    /// The value, without white space around it.
+    pub value: &'a str,
+    /// Whether enrichment uses this name.
+    pub reserved: bool,
+}
+
+/// What the scanner needs from event to event; it only saves allocations.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    keys: Vec<Key>,
+    decoded: String,
+}
+
+/// Where a key's text is: in the event, or, when it had escapes, in `Scratch::decoded`.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    start: usize,
+    end: usize,
+    escaped: bool,
+}
+
+/// Scans an event.
+///
+/// # Errors
+/// When the bytes are not one JSON object in UTF-8, with each key once, nested at most [`MAX_DEPTH`] deep.
+pub fn scan<'a>(bytes: &'a [u8], scratch: &mut Scratch) -> Result<Scanned<'a>, Malformed> {
+    walk(bytes, scratch, |_| {})
+}
+
+/// Scans an event and shows each of its top level members.
+///
+/// # Errors
+/// As [`scan`].
+pub fn walk<'a>(
+    bytes: &'a [u8],
+    scratch: &mut Scratch,
+    mut each: impl FnMut(Member<'a>),
+) -> Result<Scanned<'a>, Malformed> {
+    let text = std::str::from_utf8(bytes).map_err(|error| Malformed { what: "not UTF-8", at: error.valid_up_to() })?;
+    scratch.keys.clear();
+    scratch.decoded.clear();
+    let mut scanner = Scanner { text, bytes, at: 0, depth: 1, scratch };
+    scanner.event(&mut each)
+}
+
+struct Scanner<'a, 's> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+    depth: usize,
+    scratch: &'s mut Scratch,
+}
+
+impl<'a> Scanner<'a, '_> {
+    fn event(&mut self, each: &mut impl FnMut(Member<'a>)) -> Result<Scanned<'a>, Malformed> {
+        self.white_space();
+        if self.peek() != Some(b'{') {
+            return Err(self.malformed(if self.peek().is_none() { "no value" } else { "not an object" }));
+        }
+        self.at += 1;
+        let mut scanned = Scanned { fields: [None; Field::ALL.len()], close: 0, members: false, reserved: false };
+        self.white_space();
+        if self.peek() == Some(b'}') {
+            scanned.close = self.at;
+        } else {
+            loop {
+                self.member(&mut scanned, each)?;
+                match self.next_in("expected a comma or the closing brace")? {
+                    b',' => self.white_space(),
+                    b'}' => break,
+                    _ => return Err(self.malformed_before("expected a comma or the closing brace")),
+                }
+            }
+            scanned.close = self.at - 1;
+            scanned.members = true;
+            self.refuse_duplicates(0)?;
+            self.at = scanned.close;
+        }
+        self.at += 1;
+        self.white_space();
+        if self.at < self.bytes.len() {
+            return Err(self.malformed("something behind the object"));
+        }
+        Ok(scanned)
+    }
+
+    fn member(&mut self, scanned: &mut Scanned<'a>, each: &mut impl FnMut(Member<'a>)) -> Result<(), Malformed> {
+        let key_start = self.at;
+        let key = self.key()?;
+        let key_end = self.at;
+        let name = key_text(self.text, &self.scratch.decoded, key);
+        let field = known(name);
+        let reserved = is_reserved(name);
+        scanned.reserved |= reserved;
+        self.colon()?;
+        let value_start = self.at;
+        if let Some(field) = field {
+            let value = self.known_value()?;
+            let slot = &mut scanned.fields[field as usize];
+            if slot.is_some() {
+                return Err(Malformed { what: "a key that stands twice", at: key_start });
+            }
+            *slot = Some(value);
+        } else {
+            // Known fields are told apart by their slots; only the others have to be compared.
+            self.scratch.keys.push(key);
+            self.value()?;
+        }
+        each(Member { key: &self.text[key_start..key_end], value: &self.text[value_start..self.at], reserved });
+        self.white_space();
+        Ok(())
+    }
+
+    fn known_value(&mut self) -> Result<Value<'a>, Malformed> {
+        match self.peek() {
+            Some(b'"') => {
+                let start = self.at + 1;
+                let escaped = self.string()?;
+                Ok(Value::Text(&self.text[start..self.at - 1], escaped))
+            }
+            Some(b'0'..=b'9') => {
+                let start = self.at;
+                self.number()?;
+                Ok(self.text[start..self.at].parse().map_or(Value::Other, Value::Integer))
+            }
+            Some(b'n') => self.literal("null").map(|()| Value::Null),
+            _ => self.value().map(|()| Value::Other),
+        }
+    }
+
+    fn value(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| ()),
+            Some(b'{') => self.object(),
+            Some(b'[') => self.array(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal("true"),
+            Some(b'f') => self.literal("false"),
+            Some(b'n') => self.literal("null"),
+            _ => Err(self.malformed("expected a value")),
+        }
+    }
+
+    fn object(&mut self) -> Result<(), Malformed> {
+        self.descend()?;
+        let own_keys = self.scratch.keys.len();
+        self.white_space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+        } else {
+            loop {
+                let key = self.key()?;
+                self.scratch.keys.push(key);
+                self.colon()?;
+                self.value()?;
+                self.white_space();
+                match self.next_in("expected a comma or a closing brace")? {
+                    b',' => self.white_space(),
+                    b'}' => break,
+                    _ => return Err(self.malformed_before("expected a comma or a closing brace")),
+                }
+            }
+            self.refuse_duplicates(own_keys)?;
+            self.scratch.keys.truncate(own_keys);
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn array(&mut self) -> Result<(), Malformed> {
+        self.descend()?;
+        self.white_space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+        } else {
+            loop {
+                self.value()?;
+                self.white_space();
+                match self.next_in("expected a comma or a closing bracket")? {
+                    b',' => self.white_space(),
+                    b']' => break,
+                    _ => return Err(self.malformed_before("expected a comma or a closing bracket")),
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Enters an object or an array.
+    fn descend(&mut self) -> Result<(), Malformed> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.malformed("nested too deep"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    fn key(&mut self) -> Result<Key, Malformed> {
+        if self.peek() != Some(b'"') {
+            return Err(self.malformed("expected a key"));
+        }
+        let start = self.at + 1;
+        let escaped = self.string()?;
+        let end = self.at - 1;
+        if !escaped {
+            return Ok(Key { start, end, escaped });
+        }
+        let decoded = self.scratch.decoded.len();
+        unescape(&self.text[start..end], &mut self.scratch.decoded);
+        Ok(Key { start: decoded, end: self.scratch.decoded.len(), escaped })
+    }
+
+    fn colon(&mut self) -> Result<(), Malformed> {
+        self.white_space();
+        if self.peek() != Some(b':') {
+            return Err(self.malformed("expected a colon"));
+        }
+        self.at += 1;
+        self.white_space();
+        Ok(())
+    }
+
+    /// Walks over a string, and tells whether it has escapes.
+    fn string(&mut self) -> Result<bool, Malformed> {
+        self.at += 1;
+        let mut escaped = false;
+        loop {
+            self.at += plain_bytes(&self.bytes[self.at..]);
+            match self.next_in("a string without end")? {
+                b'"' => return Ok(escaped),
+                b'\\' => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                byte if byte < 0x20 => return Err(self.malformed_before("a control character in a string")),
+                _ => {}
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Malformed> {
+        match self.next_in("a string without end")? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => match self.hex4()? {
+                0xDC00..=0xDFFF => Err(self.malformed_before("half a surrogate pair")),
+                0xD800..=0xDBFF => {
+                    if !self.bytes[self.at..].starts_with(b"\\u") {
+                        return Err(self.malformed("half a surrogate pair"));
+                    }
+                    self.at += 2;
+                    match self.hex4()? {
+                        0xDC00..=0xDFFF => Ok(()),
+                        _ => Err(self.malformed_before("half a surrogate pair")),
+                    }
+                }
+                _ => Ok(()),
+            },
+            _ => Err(self.malformed_before("an unknown escape")),
+        }
+    }
+
+    fn hex4(&mut self) -> Result<u32, Malformed> {
+        let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
+        if digits.len() < 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(self.malformed("expected four hexadecimal digits"));
+        }
+        self.at += 4;
+        Ok(digits.iter().fold(0, |code, digit| code * 16 + (*digit as char).to_digit(16).unwrap_or(0)))
+    }
+
+    fn number(&mut self) -> Result<(), Malformed> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let count = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            return Err(self.malformed("expected a digit"));
+        }
+        self.at += count;
+        Ok(())
+    }
+
+    fn literal(&mut self, literal: &str) -> Result<(), Malformed> {
+        if !self.text[self.at..].starts_with(literal) {
+            return Err(self.malformed("expected a value"));
+        }
+        self.at += literal.len();
+        Ok(())
+    }
+
+    /// Compares the keys from `own_keys` on. Few are compared in pairs; many are sorted, for an event of a megabyte can
+    /// have a hundred thousand.
+    fn refuse_duplicates(&mut self, own_keys: usize) -> Result<(), Malformed> {
+        const FEW: usize = 16;
+        let (text, decoded) = (self.text, &self.scratch.decoded);
+        let keys = &mut self.scratch.keys[own_keys..];
+        let name = |key: &Key| key_text(text, decoded, *key);
+        let twice = if keys.len() <= FEW {
+            keys.iter().enumerate().any(|(index, key)| keys[..index].iter().any(|other| name(other) == name(key)))
+        } else {
+            keys.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+            keys.windows(2).any(|pair| name(&pair[0]) == name(&pair[1]))
+        };
+        if twice { Err(self.malformed_before("a key that stands twice")) } else { Ok(()) }
+    }
+
+    fn white_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn next_in(&mut self, what: &'static str) -> Result<u8, Malformed> {
+        let byte = self.peek().ok_or(Malformed { what, at: self.at })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn malformed(&self, what: &'static str) -> Malformed {
+        Malformed { what, at: self.at }
+    }
+
+    fn malformed_before(&self, what: &'static str) -> Malformed {
+        Malformed { what, at: self.at - 1 }
+    }
+}
+
+fn key_text<'t>(text: &'t str, decoded: &'t str, key: Key) -> &'t str {
+    if key.escaped { &decoded[key.start..key.end] } else { &text[key.start..key.end] }
+}
+
+fn known(name: &str) -> Option<Field> {
+    Some(match name {
+        "user_id" => Field::UserId,
+        "app_version" => Field::AppVersion,
+        "ip" => Field::Ip,
+        "locale" => Field::Locale,
+        "device_id" => Field::DeviceId,
+        "timestamp" => Field::Timestamp,
+        "device_type" => Field::DeviceType,
+        _ => return None,
+    })
+}
+
+fn is_reserved(name: &str) -> bool {
+    matches!(name, enrichment::EVENT_ID | enrichment::LOGIN_TIME | enrichment::LATE)
+}
+
+/// How many bytes from the start are neither a quote, a backslash nor a control character: eight at a time, as most
+/// strings of an event are longer than that.
+fn plain_bytes(bytes: &[u8]) -> usize {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
+    let mut chunks = bytes.chunks_exact(8);
+    let mut at = 0;
+    for chunk in &mut chunks {
+        let Ok(chunk) = <[u8; 8]>::try_from(chunk) else { break };
+        let word = u64::from_le_bytes(chunk);
+        let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
+        let backslashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
+        let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
+        // A borrow can only mark bytes behind the first hit, so the first one is exact.
+        let hits = quotes | backslashes | controls;
+        if hits != 0 {
+            return at + hits.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
+    at + chunks.remainder().iter().position(special).unwrap_or(chunks.remainder().len())
+}
+
+/// Appends the text that a scanned string stands for.
+pub fn unescape(raw: &str, out: &mut String) {
+    let mut rest = raw;
+    while let Some(at) = rest.find('\\') {
+        out.push_str(&rest[..at]);
+        let mut chars = rest[at + 1..].chars();
+        let plain = match chars.next() {
+            Some('b') => '\u{8}',
+            Some('f') => '\u{c}',
+            Some('n') => '\n',
+            Some('r') => '\r',
+            Some('t') => '\t',
+            Some('u') => {
+                let unit = |from: usize| {
+                    rest.get(from..from + 4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default()
+                };
+                let first = unit(at + 2);
+                // The scanner has seen that the other half of a pair follows.
+                let units = [first, unit(at + 8)];
+                let units = if (0xD800..0xDC00).contains(&first) { &units[..] } else { &units[..1] };
+                out.extend(char::decode_utf16(units.iter().copied()).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+                rest = rest.get(at + 6 * units.len()..).unwrap_or_default();
+                continue;
+            }
+            Some(other) => other,
+            None => return,
+        };
+        out.push(plain);
+        rest = chars.as_str();
+    }
+    out.push_str(rest);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str) -> Result<bool, &'static str> {
+        scan(text.as_bytes(), &mut Scratch::default()).map(|scanned| scanned.reserved).map_err(|error| error.what)
+    }
+
+    #[test]
+    fn sees_the_known_fields() {
+        let text =
+            r#" {"user_id":"a","timestamp":1720576825,"ip":null,"locale":7,"x":{"locale":"RI"},"app_version":"2\n"} "#;
+        let mut scratch = Scratch::default();
+        let scanned = scan(text.as_bytes(), &mut scratch).unwrap();
+        let field = |field: Field| scanned.fields[field as usize];
+        assert_eq!(field(Field::UserId), Some(Value::Text("a", false)));
+        assert_eq!(field(Field::Timestamp), Some(Value::Integer(1_720_576_825)));
+        assert_eq!(field(Field::Ip), Some(Value::Null));
+        assert_eq!(field(Field::Locale), Some(Value::Integer(7)));
+        assert_eq!(field(Field::AppVersion), Some(Value::Text("2\\n", true)));
+        assert_eq!(field(Field::DeviceType), None);
+        assert_eq!(&text[scanned.close..], "} ");
+        assert!(scanned.members && !scanned.reserved);
+    }
+
+    #[test]
+    fn refuses_what_is_no_event() {
+        for (text, what) in [
+            ("", "no value"),
+            ("  ", "no value"),
+            ("null", "not an object"),
+            ("[]", "not an object"),
+            ("{", "expected a key"),
+            ("{}{}", "something behind the object"),
+            (r#"{"a":1,}"#, "expected a key"),
+            (r#"{"a" 1}"#, "expected a colon"),
+            (r#"{"a":}"#, "expected a value"),
+            (r#"{"a":01}"#, "expected a comma or the closing brace"),
+            (r#"{"a":1.}"#, "expected a digit"),
+            (r#"{"a":+1}"#, "expected a value"),
+            (r#"{"a":nul}"#, "expected a value"),
+            (r#"{"a":NaN}"#, "expected a value"),
+            (r#"{"a":"x"#, "a string without end"),
+            ("{\"a\":\"\n\"}", "a control character in a string"),
+            (r#"{"a":"\x"}"#, "an unknown escape"),
+            (r#"{"a":"\u12"}"#, "expected four hexadecimal digits"),
+            (r#"{"a":"\ud800"}"#, "half a surrogate pair"),
+            (r#"{"a":"\udc00"}"#, "half a surrogate pair"),
+            (r#"{"a":"\ud800\u0041"}"#, "half a surrogate pair"),
+            (r#"{"a":1,"a":2}"#, "a key that stands twice"),
+            (r#"{"user_id":"a","user_id":"a"}"#, "a key that stands twice"),
+            (r#"{"user_id":null,"us\u0065r_id":null}"#, "a key that stands twice"),
+            (r#"{"x":[{"b":1,"c":2,"b":3}]}"#, "a key that stands twice"),
+            ("\u{feff}{}", "not an object"),
+        ] {
+            assert_eq!(check(text), Err(what), "{text}");
+        }
+        assert_eq!(scan(b"{\"a\":\"\xff\"}", &mut Scratch::default()).unwrap_err().what, "not UTF-8");
+    }
+
+    #[test]
+    fn accepts_odd_but_legal_events() {
+        let many: Vec<String> = (0..500).map(|index| format!("\"k{index}\":{index}")).collect();
+        let many = format!("{{{}}}", many.join(","));
+        for text in [
+            "{}",
+            " \t\r\n{ \"a\" : [ ] , \"b\" : { } } \n",
+            r#"{"a":-0.5E+999,"b":1e400,"c":123456789012345678901234567890}"#,
+            r#"{"a":"\ud83d\ude00 \"\\\/\b\f\n\r\t"}"#,
+            r#"{"":1,"a":{"":1}}"#,
+            r#"{"a":{"b":1},"b":{"a":1}}"#,
+            &many,
+        ] {
+            assert_eq!(check(text), Ok(false), "{text}");
+        }
+        assert_eq!(check(r#"{"event_id":1}"#), Ok(true));
+        assert_eq!(check(r#"{"l\u0061te":1}"#), Ok(true));
+        assert_eq!(check(r#"{"x":{"late":1}}"#), Ok(false));
+    }
+
+    #[test]
+    fn many_keys_are_compared_too() {
+        let keys: Vec<String> = (0..500).chain([123]).map(|index| format!("\"k{index}\":{index}")).collect();
+        assert_eq!(check(&format!("{{{}}}", keys.join(","))), Err("a key that stands twice"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert_eq!(check(&nested(MAX_DEPTH)), Ok(false));
+        assert_eq!(check(&nested(MAX_DEPTH + 1)), Err("nested too deep"));
+        assert_eq!(check(&"[{".repeat(1_000_000)), Err("not an object"));
+        assert_eq!(check(&format!("{{\"a\":{}", "[".repeat(1_000_000))), Err("nested too deep"));
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let text = prop_oneof!["[ -~]{0,12}", "\\PC{0,6}", Just("\u{1}\"\\\n".to_owned())];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(text.clone(), inner, 0..5).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What serde_json writes is accepted exactly when it is an object; what it refuses is refused.
+        #[test]
+        fn agrees_with_serde_json(value in json(), cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let text = value.to_string();
+            prop_assert_eq!(check(&text).is_ok(), value.is_object());
+            let mut damaged = text.into_bytes();
+            let at = cut.index(damaged.len());
+            damaged[at] = byte;
+            if serde_json::from_slice::<&serde_json::value::RawValue>(&damaged).is_err() {
+                prop_assert!(scan(&damaged, &mut Scratch::default()).is_err());
+            }
+        }
+
+        #[test]
+        fn unescaping_agrees_with_serde_json(text in "\\PC{0,20}|[\u{0}-\u{ff}]{0,20}") {
+            let written = serde_json::to_string(&text).unwrap();
+            let mut out = String::new();
+            unescape(&written[1..written.len() - 1], &mut out);
+            prop_assert_eq!(out, text);
+        }
+
+        #[test]
+        fn plain_bytes_finds_the_first_special_byte(bytes: Vec<u8>) {
+            let expected = bytes.iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20));
+            prop_assert_eq!(plain_bytes(&bytes), expected.unwrap_or(bytes.len()));
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! One classifier for everything that librdkafka says went wrong.
+
+/// What can be done about an error of a transactional call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// The same call can be made again, and takes up where it was.
+    Retriable,
+    /// The transaction must be aborted; then the producer can go on.
+    Abortable,
+    /// What became of the transaction is unknown: only a new producer can tell.
+    Fatal,
+}
+
+impl Class {
+    /// The class that librdkafka's three flags mean. None set means that nobody thought of the error: fatal.
+    #[must_use]
+    pub const fn of(fatal: bool, retriable: bool, requires_abort: bool) -> Self {
+        if fatal {
+            Self::Fatal
+        } else if requires_abort {
+            Self::Abortable
+        } else if retriable {
+            Self::Retriable
+        } else {
+            Self::Fatal
+        }
+    }
+}
+
+/// A call of librdkafka failed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{call}: {message}")]
+pub struct KafkaError {
+    /// Which call.
+    pub call: &'static str,
+    /// librdkafka's code.
+    pub code: i32,
+    /// What can be done, where the call is a transactional one.
+    pub class: Class,
+    /// librdkafka's words.
+    pub message: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_without_flags_is_fatal() {
+        assert_eq!(Class::of(false, false, false), Class::Fatal);
+        assert_eq!(Class::of(false, true, false), Class::Retriable);
+        assert_eq!(Class::of(false, true, true), Class::Abortable);
+        assert_eq!(Class::of(true, true, true), Class::Fatal);
+    }
+}

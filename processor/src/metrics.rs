@@ -1,0 +1,278 @@
+//! What a replica tells about itself: metrics for Prometheus, and whether it lives and is ready.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use crds::records::dead_letter::Reason;
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text},
+    metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram, info::Info},
+    registry::{Registry, Unit},
+};
+use serde::Deserialize;
+
+use crate::ingest::machine::Tally;
+
+/// How long a loop may not turn before it counts as dead: longer than every wait in it.
+const TURN_BOUND: Duration = Duration::from_secs(60);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct PartitionLabel {
+    partition: i32,
+}
+
+/// The metrics of a replica.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    processed: Counter,
+    late: Counter,
+    unmerged: Counter,
+    dead_letters: Family<ReasonLabel, Counter>,
+    commits: Histogram,
+    /// Transactions that were given up.
+    pub aborts: Counter,
+    /// Changes of the assignment.
+    pub rebalances: Counter,
+    lag: Family<PartitionLabel, Gauge>,
+    watermark: Family<PartitionLabel, Gauge>,
+    brokers_up: Gauge,
+}
+
+impl Metrics {
+    /// All metrics, at zero.
+    #[must_use]
+    pub fn new(revision: u64) -> Self {
+        let mut registry = Registry::with_prefix("login_processor");
+        let build = Info::new(vec![
+            ("version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("config_revision", revision.to_string()),
+        ]);
+        registry.register("build", "What runs", build);
+        let metrics = Self {
+            processed: Counter::default(),
+            late: Counter::default(),
+            unmerged: Counter::default(),
+            dead_letters: Family::default(),
+            commits: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+            aborts: Counter::default(),
+            rebalances: Counter::default(),
+            lag: Family::default(),
+            watermark: Family::default(),
+            brokers_up: Gauge::default(),
+            registry,
+        };
+        metrics.registered()
+    }
+
+    fn registered(mut self) -> Self {
+        let registry = &mut self.registry;
+        registry.register("events_processed", "Valid events, aborted transactions included", self.processed.clone());
+        registry.register("events_late", "Valid events before their partition's watermark", self.late.clone());
+        registry.register("events_unmerged", "Valid events too old for finite windows", self.unmerged.clone());
+        registry.register(
+            "events_dead_lettered",
+            "Events that failed validation, by reason",
+            self.dead_letters.clone(),
+        );
+        registry.register_with_unit(
+            "transaction_commit",
+            "Time to commit a transaction",
+            Unit::Seconds,
+            self.commits.clone(),
+        );
+        registry.register("transactions_aborted", "Transactions that were given up", self.aborts.clone());
+        registry.register("rebalances", "Changes of the assignment", self.rebalances.clone());
+        registry.register("lag_records", "Last stable offset minus position, by source partition", self.lag.clone());
+        registry.register_with_unit(
+            "watermark",
+            "Event time of the watermark, Unix time, by source partition",
+            Unit::Seconds,
+            self.watermark.clone(),
+        );
+        registry.register(
+            "brokers_up",
+            "Brokers that a consumer of this replica is connected to",
+            self.brokers_up.clone(),
+        );
+        for reason in Reason::ALL {
+            drop(self.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }));
+        }
+        self
+    }
+
+    /// Adds what happened to events.
+    pub fn count(&self, tally: &Tally) {
+        self.processed.inc_by(tally.output);
+        self.late.inc_by(tally.late);
+        self.unmerged.inc_by(tally.unmerged);
+        for reason in Reason::ALL {
+            let count = tally.dead_letters[reason as usize];
+            if count > 0 {
+                self.dead_letters.get_or_create(&ReasonLabel { reason: reason.as_str() }).inc_by(count);
+            }
+        }
+    }
+
+    /// A transaction was committed.
+    pub fn committed(&self, took: Duration, watermarks: impl Iterator<Item = (i32, i64)>) {
+        self.commits.observe(took.as_secs_f64());
+        for (partition, watermark) in watermarks {
+            self.watermark.get_or_create(&PartitionLabel { partition }).set(watermark);
+        }
+    }
+
+    /// Takes what is of interest from librdkafka's statistics. Returns whether any broker is connected.
+    pub fn statistics(&self, json: &str, topic: &str, positions: &BTreeMap<i32, i64>) -> bool {
+        let Ok(statistics) = serde_json::from_str::<Statistics>(json) else { return false };
+        let up = statistics.brokers.values().filter(|broker| broker.state == "UP").count();
+        self.brokers_up.set(i64::try_from(up).unwrap_or(i64::MAX));
+        if let Some(topic) = statistics.topics.get(topic) {
+            for (partition, position) in positions {
+                if let Some(PartitionStatistics { ls_offset: end @ 0.. }) = topic.partitions.get(&partition.to_string())
+                {
+                    self.lag.get_or_create(&PartitionLabel { partition: *partition }).set((end - position).max(0));
+                }
+            }
+        }
+        up > 0
+    }
+
+    /// Forgets what is told of partitions that are gone.
+    pub fn released(&self, partition: i32) {
+        self.lag.remove(&PartitionLabel { partition });
+        self.watermark.remove(&PartitionLabel { partition });
+    }
+
+    /// The text that Prometheus reads.
+    #[must_use]
+    pub fn encode(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string cannot fail.
+        let _ = text::encode(&mut out, &self.registry);
+        out
+    }
+}
+
+#[derive(Deserialize)]
+struct Statistics {
+    brokers: BTreeMap<String, BrokerStatistics>,
+    topics: BTreeMap<String, TopicStatistics>,
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics {
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    partitions: BTreeMap<String, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    ls_offset: i64,
+}
+
+/// How one thread is.
+#[derive(Debug)]
+pub struct ThreadStatus {
+    started: Instant,
+    last_turn_ms: AtomicU64,
+    joined: AtomicBool,
+    kafka: AtomicBool,
+    active: AtomicU64,
+    detail: Mutex<Detail>,
+}
+
+#[derive(Debug, Default)]
+struct Detail {
+    waiting: Vec<i32>,
+    problem: String,
+}
+
+impl Default for ThreadStatus {
+    fn default() -> Self {
+        Self {
+            started: Instant::now(),
+            last_turn_ms: AtomicU64::new(0),
+            joined: AtomicBool::new(false),
+            kafka: AtomicBool::new(false),
+            active: AtomicU64::new(0),
+            detail: Mutex::default(),
+        }
+    }
+}
+
+impl ThreadStatus {
+    /// The loop turns.
+    pub fn beat(&self) {
+        let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_turn_ms.store(elapsed, Ordering::Relaxed);
+    }
+
+    /// The group has given the thread an assignment.
+    pub fn joined(&self) {
+        self.joined.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether Kafka answers.
+    pub fn kafka_is(&self, up: bool) {
+        self.kafka.store(up, Ordering::Relaxed);
+    }
+
+    /// How many partitions are active, and which wait for their position.
+    pub fn assignment(&self, active: usize, waiting: &[i32]) {
+        self.active.store(u64::try_from(active).unwrap_or(u64::MAX), Ordering::Relaxed);
+        let mut detail = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
+        detail.waiting = waiting.to_vec();
+        if waiting.is_empty() {
+            detail.problem.clear();
+        }
+    }
+
+    /// What keeps partitions waiting.
+    pub fn problem(&self, problem: &str) {
+        problem.clone_into(&mut self.detail.lock().unwrap_or_else(PoisonError::into_inner).problem);
+    }
+
+    /// How many partitions are active.
+    #[must_use]
+    pub fn active(&self) -> u64 {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    /// Why the thread is not ready; none when it is: it joined the group, Kafka answers, and whatever it was assigned,
+    /// possibly nothing, is taken up.
+    #[must_use]
+    pub fn not_ready(&self) -> Option<String> {
+        let detail = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
+        let problem = if detail.problem.is_empty() { String::new() } else { format!(": {}", detail.problem) };
+        if !self.joined.load(Ordering::Relaxed) {
+            return Some(format!("has not joined the consumer group yet{problem}"));
+        }
+        if !self.kafka.load(Ordering::Relaxed) {
+            return Some(format!("Kafka does not answer{problem}"));
+        }
+        (!detail.waiting.is_empty()).then(|| format!("partitions {:?} are not taken up yet{problem}", detail.waiting))
+    }
+
+    /// Whether the loop turns. Kafka's state plays no part.
+    #[must_use]
+    pub fn is_alive(&self) -> bool {
+        let last = Duration::from_millis(self.last_turn_ms.load(Ordering::Relaxed));
+        self.started.elapsed().saturating_sub(last) < TURN_BOUND
+    }
+}

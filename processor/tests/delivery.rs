@@ -1,0 +1,55 @@
+//! Exactly once, on a real Kafka, with replicas as processes.
+
+mod support;
+
+use std::time::Duration;
+
+use support::{Pipeline, mixed};
+
+#[test]
+fn one_replica() {
+    let pipeline = Pipeline::new("one", 4, |_| {});
+    let feeder = pipeline.feed(20_000, 10_000, mixed());
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    assert_eq!(feeder.finish(), 20_000);
+    let outcome = pipeline.settle();
+    outcome.assert_exactly_once();
+    assert!(outcome.dead_letters > 1000, "{outcome:?}");
+    replica.stop();
+}
+
+#[test]
+fn three_replicas_one_killed_twice() {
+    let pipeline = Pipeline::new("killed", 6, |_| {});
+    let feeder = pipeline.feed(u64::MAX, 4000, mixed());
+    let mut replicas: Vec<_> = ["a", "b", "c"].into_iter().map(|name| pipeline.start(name)).collect();
+    replicas.iter_mut().for_each(support::Replica::ready);
+    for _ in 0..2 {
+        std::thread::sleep(Duration::from_secs(2));
+        replicas[1].process.kill();
+        std::thread::sleep(Duration::from_secs(1));
+        replicas[1] = pipeline.start("b");
+        replicas[1].ready();
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    feeder.stop();
+    pipeline.settle().assert_exactly_once();
+    replicas.into_iter().for_each(support::Replica::stop);
+}
+
+#[test]
+fn scaled_from_one_to_three_and_back() {
+    let pipeline = Pipeline::new("scaled", 6, |_| {});
+    let feeder = pipeline.feed(u64::MAX, 4000, mixed());
+    let mut first = pipeline.start("a");
+    first.ready();
+    let mut others: Vec<_> = ["b", "c"].into_iter().map(|name| pipeline.start(name)).collect();
+    others.iter_mut().for_each(support::Replica::ready);
+    std::thread::sleep(Duration::from_secs(3));
+    others.into_iter().for_each(support::Replica::stop);
+    std::thread::sleep(Duration::from_secs(2));
+    feeder.stop();
+    pipeline.settle().assert_exactly_once();
+    first.stop();
+}

@@ -1,0 +1,247 @@
+//! A pipeline on a real Kafka: its topics, its job config, its replicas as processes, and what became of its events.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use crds::{
+    job::JobConfig,
+    pipeline::{LoginPipelineSpec, StartFrom},
+    records::{dead_letter, enrichment},
+    topics::{PipelineId, topics},
+};
+use processor::generate::{Event, Events, Options, Shares};
+use testkit::{
+    kafka::{Cluster, Isolation, NewRecord, Record},
+    process::{Folder, Process, Program},
+    wait_for,
+};
+
+/// How long anything may take before the test fails.
+pub const BOUND: Duration = Duration::from_secs(60);
+
+/// A pipeline and the folder of its files.
+pub struct Pipeline {
+    pub kafka: &'static Cluster,
+    pub job: JobConfig,
+    pub folder: Folder,
+}
+
+impl Pipeline {
+    /// Makes the topics of a pipeline of this name, as the operator would.
+    pub fn new(name: &str, partitions: i32, change: impl FnOnce(&mut LoginPipelineSpec)) -> Self {
+        let kafka = testkit::kafka::shared();
+        let unique = testkit::unique(name);
+        let mut spec: LoginPipelineSpec = serde_json::from_value(serde_json::json!({
+            "kafka": {"external": {"bootstrapServers": kafka.bootstrap()}},
+            "source": {"topic": format!("{unique}-in"), "partitions": partitions},
+            "output": {"topic": format!("{unique}-out")},
+            "deadLetters": {"topic": format!("{unique}-dead")},
+        }))
+        .unwrap();
+        change(&mut spec);
+        let id = PipelineId { namespace: "tests".to_owned(), name: unique };
+        for topic in topics(&id, &spec) {
+            let config: Vec<(&str, &str)> = topic.config.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            kafka.create_topic(&topic.name, topic.partitions, &config).unwrap();
+        }
+        let job = JobConfig::new(id, &spec, 1, kafka.bootstrap().to_owned());
+        let folder = Folder::new(name).unwrap();
+        let pipeline = Self { kafka, job, folder };
+        pipeline.write_job();
+        pipeline
+    }
+
+    pub fn write_job(&self) {
+        std::fs::write(self.job_file(), serde_json::to_string_pretty(&self.job).unwrap()).unwrap();
+    }
+
+    pub fn job_file(&self) -> PathBuf {
+        self.folder.path().join("job.json")
+    }
+
+    /// Starts a replica.
+    pub fn start(&self, name: &str) -> Replica {
+        let process = Program::new(testkit::unique(name), env!("CARGO_BIN_EXE_processor"))
+            .args(["run", "--listen", "127.0.0.1:0", "--replica", name, "--config"])
+            .arg(self.job_file())
+            .env("LOGIN_PIPELINE_LOG", "info")
+            .spawn(&self.folder)
+            .unwrap();
+        Replica { process }
+    }
+
+    /// Writes events from now on, in the background, until the feeder is stopped or has sent them all.
+    pub fn feed(&self, events: u64, per_second: u64, shares: Shares) -> Feeder {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (kafka, topic, stopped) = (self.kafka, self.job.topics.source.clone(), Arc::clone(&stop));
+        let thread = thread::spawn(move || {
+            let mut model = Events::new(Options { shares, ..Options::default() });
+            let mut sent = 0;
+            while sent < events && !stopped.load(Ordering::Relaxed) {
+                let chunk = (per_second / 10).clamp(1, events - sent);
+                let records = (0..chunk).map(|_| new_record(&mut model));
+                kafka.produce(&topic, records).unwrap();
+                sent += chunk;
+                thread::sleep(Duration::from_millis(100));
+            }
+            sent
+        });
+        Feeder { stop, thread }
+    }
+
+    /// Waits until every source record has an outcome, and returns what is wrong with the outcomes.
+    pub fn settle(&self) -> Outcome {
+        let input = self.kafka.read_to_end(&self.job.topics.source, Isolation::ReadCommitted).unwrap();
+        wait_for("an outcome of every event", BOUND, || {
+            let count = |topic: &str| self.kafka.read_to_end(topic, Isolation::ReadCommitted).unwrap().len();
+            let outcomes = count(&self.job.topics.output) + count(&self.job.topics.dead_letters);
+            (outcomes >= input.len()).then_some(())
+        });
+        let output = self.kafka.read_to_end(&self.job.topics.output, Isolation::ReadCommitted).unwrap();
+        let dead = self.kafka.read_to_end(&self.job.topics.dead_letters, Isolation::ReadCommitted).unwrap();
+        Outcome::of(&input, &output, &dead)
+    }
+}
+
+/// A running replica.
+pub struct Replica {
+    pub process: Process,
+}
+
+impl Replica {
+    /// Waits until /readyz says so.
+    pub fn ready(&mut self) {
+        wait_for("a replica that is ready", BOUND, || {
+            self.process.check_running().unwrap();
+            (self.get("/readyz")?.0 == 200).then_some(())
+        });
+    }
+
+    /// Asks the replica's HTTP server; none while it does not listen yet.
+    pub fn get(&self, path: &str) -> Option<(u16, String)> {
+        use std::io::{Read, Write};
+        let log = self.process.log();
+        let address = log.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
+        let mut stream = std::net::TcpStream::connect(address.replace("0.0.0.0", "127.0.0.1")).ok()?;
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let status = answer.split_whitespace().nth(1)?.parse().ok()?;
+        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    /// SIGTERM; the replica drains within its bound.
+    pub fn stop(mut self) {
+        assert_eq!(self.process.terminate(Duration::from_secs(15)).unwrap(), 0, "{}", self.process.log());
+    }
+}
+
+/// Writes events in the background.
+pub struct Feeder {
+    stop: Arc<AtomicBool>,
+    thread: JoinHandle<u64>,
+}
+
+impl Feeder {
+    /// Stops, and returns how many events were written.
+    pub fn stop(self) -> u64 {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.join().unwrap()
+    }
+
+    /// Waits until all events are written.
+    pub fn finish(self) -> u64 {
+        self.thread.join().unwrap()
+    }
+}
+
+fn new_record(model: &mut Events) -> NewRecord {
+    let mut event = Event::default();
+    model.next_into(&mut event);
+    NewRecord { key: Some(event.key.clone()), payload: event.payload().map(<[u8]>::to_vec), ..NewRecord::default() }
+}
+
+/// What became of the source's records, by identity alone: whether the content is right is the audit's to say.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    pub input: usize,
+    pub output: usize,
+    pub dead_letters: usize,
+    pub lost: usize,
+    pub duplicated: usize,
+    pub out_of_order: usize,
+}
+
+impl Outcome {
+    fn of(input: &[Record], output: &[Record], dead: &[Record]) -> Self {
+        let mut seen: BTreeMap<(i32, i64), usize> = BTreeMap::new();
+        let mut out_of_order = 0;
+        for (records, identity) in [(output, output_identity as fn(&Record) -> i64), (dead, dead_letter_identity)] {
+            let mut last: BTreeMap<i32, i64> = BTreeMap::new();
+            for record in records {
+                let offset = identity(record);
+                *seen.entry((record.partition, offset)).or_default() += 1;
+                let last = last.entry(record.partition).or_insert(-1);
+                out_of_order += usize::from(offset <= *last);
+                *last = offset.max(*last);
+            }
+        }
+        let lost = input.iter().filter(|record| !seen.contains_key(&(record.partition, record.offset))).count();
+        let duplicated = seen.values().map(|count| count - 1).sum();
+        Self { input: input.len(), output: output.len(), dead_letters: dead.len(), lost, duplicated, out_of_order }
+    }
+
+    /// Fails when anything is lost, doubled or reordered.
+    pub fn assert_exactly_once(&self) {
+        assert_eq!((self.lost, self.duplicated, self.out_of_order), (0, 0, 0), "{self:?}");
+        assert_eq!(self.input, self.output + self.dead_letters, "{self:?}");
+    }
+}
+
+fn output_identity(record: &Record) -> i64 {
+    // Added last, so its last occurrence counts. Not parsed as JSON: numbers may be of any size.
+    let value = std::str::from_utf8(record.payload.as_ref().unwrap()).unwrap();
+    let (_, id) = value.rsplit_once(&format!("\"{}\":\"", enrichment::EVENT_ID)).unwrap();
+    let (id, _) = id.split_once('"').unwrap();
+    let (partition, offset) = id.split_once('-').unwrap();
+    assert_eq!(partition.parse(), Ok(record.partition), "an event must keep its partition");
+    offset.parse().unwrap()
+}
+
+fn dead_letter_identity(record: &Record) -> i64 {
+    let header = |name: &str| {
+        let (_, value) = record.headers.iter().rev().find(|(header, _)| header == name).unwrap();
+        String::from_utf8(value.clone().unwrap()).unwrap()
+    };
+    assert_eq!(header(dead_letter::SOURCE_PARTITION).parse(), Ok(record.partition));
+    header(dead_letter::SOURCE_OFFSET).parse().unwrap()
+}
+
+/// Some of everything that is wrong with real streams.
+pub fn mixed() -> Shares {
+    use processor::generate::Kind;
+    [
+        (Kind::Late, 0.02),
+        (Kind::Future, 0.01),
+        (Kind::Malformed, 0.02),
+        (Kind::Incomplete, 0.03),
+        (Kind::Odd, 0.02),
+        (Kind::Repeated, 0.02),
+    ]
+    .into_iter()
+    .try_fold(Shares::NONE, |shares, (kind, share)| shares.with(kind, share))
+    .unwrap()
+}
+
+/// A job that starts at the end.
+pub fn from_latest(spec: &mut LoginPipelineSpec) {
+    spec.source.start_from = StartFrom::Latest;
+}
