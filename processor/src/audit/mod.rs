@@ -1,13 +1,20 @@
 //! `processor audit`: whether each event of the source ended exactly once, in its place, as it should.
 //!
 //! ```text
-//!  read (I/O) ──> merge: a partition's three streams side by side ──> report: all partitions together
-//!                   │
-//!                   ├─ json, verdict: what a source record should become, decided apart from the streaming code
-//!                   └─ expected: in what a record differs from that
+//!  command ──> plan (I/O): what there is to read ──> read, topic (I/O): the three streams of a partition
+//!                                                      │
+//!                                                      v
+//!              report: all partitions together <── merge: the streams side by side
+//!                                                      ├─ verdict, json: what a source record should become
+//!                                                      └─ expected: in what a record differs from that
 //! ```
 //!
-//! Everything but `read` is pure, and takes nothing from `ingest`: a mistake there must be found here.
+//! Nothing is taken from `ingest`: events are judged apart from the streaming code, so that a mistake there is found here.
+
+mod command;
+mod plan;
+mod read;
+mod topic;
 
 mod expected;
 mod json;
@@ -17,10 +24,14 @@ mod record;
 mod report;
 mod verdict;
 
+pub use command::{AuditArgs, AuditError, Format, audit, run};
 pub use expected::{Difference, Source};
 pub use merge::{Bounds, PartitionAudit, WindowFull};
+pub use plan::PlanError;
+pub use read::ReadError;
 pub use record::{Header, Origin, Record, Stream, record_bytes};
 pub use report::{Fault, Finding, PartitionReport, Place, Report, conclude};
+pub use topic::TopicError;
 pub use verdict::{Judge, Late, Verdict};
 
 #[cfg(test)]

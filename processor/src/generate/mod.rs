@@ -12,7 +12,8 @@
 mod model;
 mod population;
 mod random;
-
+mod send;
 mod trouble;
 
 pub use model::{Event, Events, Kind, Options, Shares, SharesError};
+pub use send::{Format, GenerateArgs, GenerateError, Report, ShareArgs, run, send};

@@ -1,0 +1,170 @@
+//! The command: reads the options, shares the partitions among threads, shows progress, prints the report.
+
+use std::{
+    fs,
+    io::{self, IsTerminal, Write, stderr, stdout},
+    path::PathBuf,
+    process::ExitCode,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicI32, AtomicU64, Ordering::Relaxed},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use clap::{Args, ValueEnum};
+use crds::{
+    job::{JobConfig, JobError},
+    pipeline,
+};
+
+use super::{
+    plan::{Plan, PlanError},
+    read::{ReadError, Reader},
+    report::{PartitionReport, Report, conclude},
+};
+
+/// Which pipeline to audit.
+#[derive(Args, Clone, Debug)]
+pub struct AuditArgs {
+    /// The pipeline's job config, as the operator mounts it into its pods
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Kafka's bootstrap servers, instead of the config's
+    #[arg(long, value_name = "HOST:PORT")]
+    pub bootstrap: Option<String>,
+    /// How long to wait for a pipeline that is still at work on the events that are there now
+    #[arg(long, default_value = "0s", value_name = "DURATION")]
+    pub wait: pipeline::Duration,
+    /// How to report
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// How to report.
+#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Table,
+    /// One JSON object on one line.
+    Json,
+}
+
+/// Why there is no report.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditError {
+    /// The config could not be read.
+    #[error("--config {path}: {source}")]
+    File {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The config is none.
+    #[error("--config {path}: {source}")]
+    Config {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: JobError,
+    },
+    /// Kafka does not say what there is to audit.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// A partition could not be audited.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// The report could not be written.
+    #[error("the report cannot be written: {0}")]
+    Output(#[from] io::Error),
+}
+
+/// Audits the pipeline and prints the report: success where it is clean, 1 where faults were found.
+///
+/// # Errors
+/// When the pipeline could not be audited.
+pub fn run(args: &AuditArgs) -> Result<ExitCode, AuditError> {
+    let report = audit(args)?;
+    let mut out = stdout().lock();
+    match args.output {
+        Format::Table => writeln!(out, "{report}")?,
+        Format::Json => writeln!(out, "{}", serde_json::to_string(&report).map_err(io::Error::from)?)?,
+    }
+    Ok(ExitCode::from(u8::from(!report.is_clean())))
+}
+
+/// Audits the pipeline.
+///
+/// # Errors
+/// When the pipeline could not be audited.
+pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
+    let path = || args.config.clone();
+    let text = fs::read_to_string(&args.config).map_err(|source| AuditError::File { path: path(), source })?;
+    let mut job = JobConfig::parse(&text).map_err(|source| AuditError::Config { path: path(), source })?;
+    if let Some(bootstrap) = &args.bootstrap {
+        job.kafka.bootstrap_servers.clone_from(bootstrap);
+    }
+    let deadline = Instant::now() + args.wait.get();
+    let plan = Plan::new(&job)?;
+    let progress = Progress::new(plan.offsets());
+    let reports = all_partitions(&plan, deadline, &progress);
+    progress.clear();
+    Ok(conclude(reports?))
+}
+
+/// Audits the partitions on as many threads as there are processors.
+fn all_partitions(plan: &Plan, deadline: Instant, progress: &Progress) -> Result<Vec<PartitionReport>, ReadError> {
+    let partitions = plan.partitions();
+    let next = AtomicI32::new(0);
+    let work = || -> Result<Vec<PartitionReport>, ReadError> {
+        let mut reader = Reader::new(plan, deadline)?;
+        let mut reports = Vec::new();
+        loop {
+            let partition = next.fetch_add(1, Relaxed);
+            if partition >= partitions {
+                return Ok(reports);
+            }
+            reports.push(reader.audit(partition, || progress.step())?);
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, usize::from).min(usize::try_from(partitions).unwrap_or(1));
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let results =
+            workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+        let reports: Vec<Vec<PartitionReport>> = results.collect::<Result<_, _>>()?;
+        Ok(reports.into_iter().flatten().collect())
+    })
+}
+
+/// A line on the terminal, where there is one.
+struct Progress {
+    total: u64,
+    done: AtomicU64,
+    shown: Option<Mutex<Instant>>,
+}
+
+impl Progress {
+    fn new(total: u64) -> Self {
+        Self { total, done: AtomicU64::new(0), shown: stderr().is_terminal().then(|| Mutex::new(Instant::now())) }
+    }
+
+    fn step(&self) {
+        let done = self.done.fetch_add(1, Relaxed);
+        let Some(shown) = self.shown.as_ref().filter(|_| done.is_multiple_of(1024)) else { return };
+        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
+        if shown.elapsed() > Duration::from_millis(500) {
+            *shown = Instant::now();
+            eprint!("\r{done} of {} events audited\x1b[K", self.total);
+        }
+    }
+
+    fn clear(&self) {
+        if self.shown.is_some() {
+            eprint!("\r\x1b[K");
+        }
+    }
+}
