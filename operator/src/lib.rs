@@ -1,1 +1,36 @@
-//! .
+//! The operator: turns `LoginPipeline` resources into topics, a job config and a Deployment, and reports honestly.
+//!
+//! ```text
+//!   API server ──watch──> controller ──queue──> reconcile, the steps of one pass over one pipeline:
+//!
+//!   observe    I/O   the resource, its children, its Kafka and topics as they are now
+//!   validate   pure  the resource as a model that builders can trust, or every problem with its remedy
+//!   build      pure  one file for each Kubernetes kind; `desired` lists what they make
+//!   apply      I/O   topics, outputs before the source; server-side apply in order; then prune
+//!   status     pure  what to report; written only where it differs
+//!
+//!   topics     the one seam of both kinds of Kafka:  KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other)
+//! ```
+//!
+//! A pass keeps nothing in memory for the next one: whatever happened before, it starts from what it observes. A step
+//! imports only steps before it, and a pure one imports no client.
+
+pub mod args;
+pub mod controller;
+pub mod strimzi_watch;
+pub mod reconcile;
+
+pub mod observe;
+pub mod validate;
+pub mod build;
+pub mod desired;
+pub mod apply;
+pub mod status;
+
+pub mod topics;
+pub mod owned;
+
+pub mod events;
+pub mod manifest;
+pub mod metrics;
+pub mod server;

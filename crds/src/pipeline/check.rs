@@ -39,6 +39,12 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
         quoted(name),
         "choose 1 to 40 characters, for the names of topics, groups and pods are built from it",
     );
+    refuse(
+        name.contains('.'),
+        "metadata.name",
+        quoted(name),
+        "leave out the dots: they separate it from the rest in the names of topics and groups",
+    );
     check_kafka(spec, &mut refuse);
 
     let topics = [
@@ -60,6 +66,14 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
     refuse(!(1..=1024).contains(&partitions), "spec.source.partitions", partitions.to_string(), "choose 1 to 1024");
 
     check_windows(spec, &mut refuse);
+    check_sets(spec, &mut refuse);
+    let idle_timeout = spec.aggregation.idle_timeout;
+    refuse(
+        idle_timeout.as_millis() < 1000,
+        "spec.aggregation.idleTimeout",
+        idle_timeout.to_string(),
+        "choose at least 1s",
+    );
 
     let processor = &spec.processor;
     let replicas = processor.replicas;
@@ -73,7 +87,28 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
         interval.to_string(),
         "choose 10ms to 5s",
     );
+    let image = processor.image.as_deref().unwrap_or("default");
+    refuse(
+        image.is_empty() || image.len() > 1024,
+        "spec.processor.image",
+        quoted(image),
+        "name an image in 1 to 1024 characters, or leave it out for the operator's own default",
+    );
     problems
+}
+
+/// Lists in which nothing may stand twice.
+fn check_sets(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+    let fields = &spec.validation.required;
+    for (index, field) in fields.iter().enumerate() {
+        let twice = fields[..index].contains(field);
+        refuse(twice, "spec.validation.required", field.name().to_owned(), "name each field once");
+    }
+    let dimensions = &spec.aggregation.dimensions;
+    for (index, dimension) in dimensions.iter().enumerate() {
+        let twice = dimensions[..index].contains(dimension);
+        refuse(twice, "spec.aggregation.dimensions", dimension.field().name().to_owned(), "name each dimension once");
+    }
 }
 
 fn check_kafka(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
@@ -88,11 +123,35 @@ fn check_kafka(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static 
         both.unwrap_or_default().to_owned(),
         "set exactly one: strimzi for a Kafka resource of the Strimzi operator, external for bootstrap servers",
     );
+    if let Some(strimzi) = &spec.kafka.strimzi {
+        let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        let cluster = strimzi.cluster.as_bytes();
+        let is_name = cluster.iter().all(|byte| edge(byte) || matches!(byte, b'-' | b'.'))
+            && cluster.first().is_some_and(edge)
+            && cluster.last().is_some_and(edge);
+        refuse(
+            !is_name || cluster.len() > 253,
+            "spec.kafka.strimzi.cluster",
+            format!("{:?}", strimzi.cluster),
+            "write the name of a Kafka resource: lower case letters, digits, hyphens and dots",
+        );
+        let listener = strimzi.listener.as_bytes();
+        refuse(
+            !(1..=11).contains(&listener.len()) || !listener.iter().all(edge),
+            "spec.kafka.strimzi.listener",
+            format!("{:?}", strimzi.listener),
+            "write the name of one of the Kafka's listeners: 1 to 11 lower case letters and digits",
+        );
+    }
     if let Some(external) = &spec.kafka.external {
         let servers = &external.bootstrap_servers;
-        let wrong = servers.split(',').any(|server| {
-            server.rsplit_once(':').is_none_or(|(host, port)| host.is_empty() || port.parse::<u16>().is_err())
-        });
+        let legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._[]:-".contains(&byte);
+        let is_server = |server: &str| {
+            let Some((host, port)) = server.rsplit_once(':') else { return false };
+            let is_port = port.parse::<u16>().is_ok() && port.starts_with(|digit: char| matches!(digit, '1'..='9'));
+            is_port && !host.is_empty() && host.bytes().all(legal)
+        };
+        let wrong = servers.len() > 1024 || !servers.split(',').all(is_server);
         refuse(
             wrong,
             "spec.kafka.external.bootstrapServers",

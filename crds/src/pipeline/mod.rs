@@ -41,6 +41,9 @@ pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, 
     ),
     validation = Rule::new("size(self.metadata.name) <= 40").message(
         "metadata.name is longer than 40 characters, and the names of topics, groups and pods are built from it: choose a shorter one"
+    ),
+    validation = Rule::new("!self.metadata.name.contains('.')").message(
+        "metadata.name contains a dot, which separates it from the rest in the names of topics and groups: choose another one"
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -93,12 +96,13 @@ pub struct Kafka {
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StrimziKafka {
-    /// Name of the `Kafka` resource.
-    #[schemars(length(min = 1, max = 253))]
+    /// Name of the `Kafka` resource. It cannot change.
+    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    #[x_kube(validation = Rule::new("self == oldSelf").message("kafka.strimzi.cluster cannot change, for the pipeline's topics and offsets are in that cluster: create another LoginPipeline for another cluster"))]
     pub cluster: String,
     /// Name of the listener to connect to: an internal one without TLS and authentication.
     #[serde(default = "plain")]
-    #[schemars(length(min = 1, max = 25))]
+    #[schemars(length(min = 1, max = 11), regex(pattern = "^[a-z0-9]+$"))]
     pub listener: String,
 }
 
@@ -112,8 +116,17 @@ fn plain() -> String {
 pub struct ExternalKafka {
     /// `host:port`, several separated by commas.
     #[schemars(length(min = 3, max = 1024))]
-    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9.\\\\-\\\\[\\\\]:]+:[0-9]{1,5}(,[A-Za-z0-9.\\\\-\\\\[\\\\]:]+:[0-9]{1,5})*$')").message("kafka.external.bootstrapServers must be host:port, several separated by commas without spaces"))]
+    #[x_kube(
+        validation = Rule::new(servers_rule())
+            .message("kafka.external.bootstrapServers must be host:port, several separated by commas without spaces")
+    )]
     pub bootstrap_servers: String,
+}
+
+fn servers_rule() -> String {
+    let port = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})";
+    let server = format!("[A-Za-z0-9._:\\\\[\\\\]-]+:{port}");
+    format!("self.matches('^{server}(,{server})*$')")
 }
 
 /// The topic of login events.
@@ -123,7 +136,11 @@ pub struct Source {
     /// Topic name. It cannot change.
     #[serde(default = "source_topic")]
     #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("source.topic cannot change: create another LoginPipeline for another topic"))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf")
+            .message("source.topic cannot change: create another LoginPipeline for another topic"),
+        validation = Rule::new("self != '.' && self != '..'").message("source.topic is no name that Kafka takes: choose another")
+    )]
     pub topic: String,
     /// Partitions of the source, the output and the dead letter topic, which correspond one to one. They never shrink.
     #[serde(default = "eight")]
@@ -166,7 +183,11 @@ pub struct Output {
     /// Topic name. It cannot change.
     #[serde(default = "output_topic")]
     #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("output.topic cannot change: create another LoginPipeline for another topic"))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf")
+            .message("output.topic cannot change: create another LoginPipeline for another topic"),
+        validation = Rule::new("self != '.' && self != '..'").message("output.topic is no name that Kafka takes: choose another")
+    )]
     pub topic: String,
 }
 
@@ -187,7 +208,11 @@ pub struct DeadLetters {
     /// Topic name. It cannot change.
     #[serde(default = "dead_letters_topic")]
     #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("deadLetters.topic cannot change: create another LoginPipeline for another topic"))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf")
+            .message("deadLetters.topic cannot change: create another LoginPipeline for another topic"),
+        validation = Rule::new("self != '.' && self != '..'").message("deadLetters.topic is no name that Kafka takes: choose another")
+    )]
     pub topic: String,
 }
 
@@ -297,7 +322,9 @@ pub struct Aggregation {
         validation = Rule::new("self[0] == 'all' || duration(self[0]) < duration('1s') || self.all(w, w == 'all' || duration(w).getMilliseconds() % duration(self[0]).getMilliseconds() == 0)")
             .message("each of aggregation.windows must be a multiple of the first one, for it is rolled up from it"),
         validation = Rule::new("self.all(w, w == 'all' || (duration(w) >= duration('1s') && duration(w).getMilliseconds() % 1000 == 0))")
-            .message("each of aggregation.windows must be whole seconds, for event times are")
+            .message("each of aggregation.windows must be whole seconds, for event times are"),
+        validation = Rule::new("self.all(w, self.exists_one(other, (w == 'all') == (other == 'all') && (w == 'all' || duration(w) == duration(other))))")
+            .message("each of aggregation.windows must be there once: 60s and 1m are the same")
     )]
     pub windows: Vec<Window>,
     /// The fields by whose values logins are counted.
@@ -313,6 +340,7 @@ pub struct Aggregation {
     pub allowed_lateness: Duration,
     /// How long a partition without events holds windows back.
     #[serde(default = "ten_seconds")]
+    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("aggregation.idleTimeout must be at least 1s"))]
     pub idle_timeout: Duration,
     /// How much later than allowed an event may be and still be merged into finite windows.
     #[serde(default = "one_day")]

@@ -1,0 +1,73 @@
+//! Step 4: brings topics and objects to their desired state. I/O, in a fixed order, and nothing that is already so is
+//! written.
+
+use crds::{pipeline::ConfigStatus, topics::Topic};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, ServiceAccount},
+};
+use kube::{Api, Client, ResourceExt};
+
+use crate::{
+    desired::{Desired, outdated},
+    observe::Observed,
+    owned::{self, ApplyError},
+    topics::{Seen, Topics, TopicsError, is_due},
+    validate::Valid,
+};
+
+/// Makes and grows the topics that are due. `seen` becomes what they are then.
+///
+/// # Errors
+/// When a topic cannot be made or grown; those before it were.
+pub async fn topics(topics: &mut Topics<'_>, wanted: &[Topic], seen: &mut [Seen]) -> Result<(), TopicsError> {
+    for topic in wanted {
+        if !is_due(topic, wanted, seen) {
+            continue;
+        }
+        if let Some(entry) = seen.iter_mut().find(|seen| seen.role == topic.role) {
+            *entry = topics.ensure(topic, entry).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Applies the objects that run the pipeline. The Deployment comes last: what it names is there before it.
+///
+/// # Errors
+/// When another owns one of the names, or the API server refuses or fails.
+pub async fn workload(
+    client: &Client,
+    valid: &Valid,
+    desired: Desired,
+    observed: &Observed,
+) -> Result<Deployment, ApplyError> {
+    let (namespace, uid) = (valid.id.namespace.as_str(), valid.owner.uid.as_str());
+    let service_accounts = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
+    let config_maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
+
+    let existing = observed.service_account.as_ref();
+    owned::apply(&service_accounts, "ServiceAccount", desired.service_account, existing, uid).await?;
+    let existing = observed.config_maps.iter().find(|existing| existing.name_any() == desired.config.config_map);
+    owned::apply(&config_maps, "ConfigMap", desired.config_map, existing, uid).await?;
+    let existing = observed.deployment.as_ref();
+    owned::apply(&deployments, "Deployment", desired.deployment, existing, uid).await
+}
+
+/// Deletes the job configs that no pod needs. Only for a pipeline whose pods all run the current one.
+///
+/// # Errors
+/// When the API server refuses or fails.
+pub async fn prune(
+    client: &Client,
+    valid: &Valid,
+    current: &ConfigStatus,
+    observed: &Observed,
+) -> Result<(), ApplyError> {
+    let config_maps = Api::<ConfigMap>::namespaced(client.clone(), &valid.id.namespace);
+    for config_map in outdated(&observed.config_maps, current) {
+        owned::delete(&config_maps, "ConfigMap", config_map).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,32 @@
+//! A topic as Strimzi's `KafkaTopic`.
+
+use crds::{
+    strimzi::{CLUSTER_LABEL, KafkaTopic, KafkaTopicSpec, api_resource},
+    topics::{PipelineId, Role, Topic},
+};
+
+use super::metadata;
+use crate::validate::Valid;
+
+/// Name of the object, which is apart from the topic's: that may hold what a Kubernetes name cannot.
+#[must_use]
+pub fn kafka_topic_name(id: &PipelineId, role: Role) -> String {
+    format!("{}-{}-{}", id.namespace, id.name, role.slug())
+}
+
+/// A topic of the pipeline in the cluster of this name, in one of the API versions that Strimzi serves.
+#[must_use]
+pub fn kafka_topic(valid: &Valid, cluster: &str, version: &str, topic: &Topic) -> KafkaTopic {
+    let number = |text: &str| text.parse::<i64>().map_or_else(|_| text.into(), Into::into);
+    let spec = KafkaTopicSpec {
+        topic_name: Some(topic.name.clone()),
+        partitions: Some(topic.partitions),
+        replicas: None,
+        config: topic.config.iter().map(|(key, value)| ((*key).to_owned(), number(value))).collect(),
+    };
+    let name = kafka_topic_name(&valid.id, topic.role);
+    let mut object = KafkaTopic::new(&name, &api_resource(version, "KafkaTopic"), spec);
+    object.metadata = metadata(valid, name);
+    object.metadata.labels.get_or_insert_default().insert(CLUSTER_LABEL.to_owned(), cluster.to_owned());
+    object
+}

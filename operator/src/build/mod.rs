@@ -1,0 +1,61 @@
+//! Step 3: the objects of a pipeline as they should be, one file for each Kubernetes kind. Pure: the same pipeline gives
+//! the same objects, byte for byte.
+
+mod config_map;
+mod deployment;
+mod kafka_topic;
+mod service_account;
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+pub use config_map::{CONFIG_KEY, REVISION_LABEL, config_map, content};
+pub use deployment::{CONFIG_VOLUME, deployment};
+pub use kafka_topic::{kafka_topic, kafka_topic_name};
+pub use service_account::service_account;
+
+use crate::validate::Valid;
+
+/// The label that names an object's pipeline.
+pub const PIPELINE_LABEL: &str = "loginpipeline.dev/pipeline";
+
+const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
+const COMPONENT: &str = "processor";
+
+/// Name of the processor's Deployment and ServiceAccount.
+#[must_use]
+pub fn processor_name(pipeline: &str) -> String {
+    format!("{pipeline}-processor")
+}
+
+/// The labels that select the processor's pods. A Deployment's selector never changes, so neither may these.
+#[must_use]
+pub fn selector(pipeline: &str) -> BTreeMap<String, String> {
+    [(COMPONENT_LABEL, COMPONENT), (PIPELINE_LABEL, pipeline)].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+/// Kubernetes' recommended labels, and those of the selector. No label names a version: it would restart every pod when
+/// the operator is upgraded.
+fn labels(valid: &Valid) -> BTreeMap<String, String> {
+    let name = valid.id.name.as_str();
+    let recommended = [
+        ("app.kubernetes.io/name", "login-pipeline"),
+        ("app.kubernetes.io/instance", name),
+        ("app.kubernetes.io/part-of", "login-pipeline"),
+        ("app.kubernetes.io/managed-by", "login-pipeline-operator"),
+    ];
+    let recommended = recommended.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    selector(name).into_iter().chain(recommended).collect()
+}
+
+/// Metadata of an object that goes when its pipeline goes.
+fn metadata(valid: &Valid, name: String) -> ObjectMeta {
+    ObjectMeta {
+        name: Some(name),
+        namespace: Some(valid.id.namespace.clone()),
+        labels: Some(labels(valid)),
+        owner_references: Some(vec![valid.owner.clone()]),
+        ..ObjectMeta::default()
+    }
+}

@@ -1,0 +1,227 @@
+//! One pass over one pipeline: the steps in their order, and when to come again.
+
+use std::time::Duration;
+
+use crds::pipeline::{ConditionStatus, LoginPipelineStatus};
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use kube::{
+    Client, Resource,
+    api::{Patch, PatchParams},
+    runtime::events::Recorder,
+};
+use rand::Rng;
+use serde_json::json;
+
+use crate::{
+    apply,
+    desired::{bootstrap_servers_in_use, desired, revision},
+    events,
+    observe::{self, ObserveError, Observed},
+    owned::{ApplyError, FIELD_MANAGER},
+    status::{self, KafkaProblem, Pass, is_rolled_out, status},
+    topics::{KafkaSeen, State, Topics, TopicsError, obstacles, wanted},
+    validate::{Valid, ValidateError, validate},
+};
+
+/// What a pass needs beside the pipeline.
+pub struct Surroundings<'a> {
+    /// The API server.
+    pub client: &'a Client,
+    /// Publishes Events.
+    pub recorder: &'a Recorder,
+    /// Image of the processor, for specs that name none.
+    pub processor_image: &'a str,
+    /// The version of Strimzi's API that the API server serves.
+    pub strimzi: Option<&'static str>,
+}
+
+/// When to come again if nothing that is watched changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Never: only a change of the resource can help.
+    OnChange,
+    /// After this time.
+    After(Duration),
+}
+
+/// Why a pass failed. It is tried again, ever more slowly.
+#[derive(Debug, thiserror::Error)]
+pub enum ReconcileError {
+    /// Step 1.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// Topics were not observed or made.
+    #[error(transparent)]
+    Topics(#[from] TopicsError),
+    /// Step 4.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Step 5.
+    #[error("the API server did not take the status: {0}")]
+    Status(kube::Error),
+    /// The API server is so slow that the pass was given up.
+    #[error("the pass took longer than {} s and was given up", .0.as_secs())]
+    Timeout(Duration),
+}
+
+impl ReconcileError {
+    /// A static label, for metrics.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Observe(error) => error.category(),
+            Self::Topics(error) => error.category(),
+            Self::Apply(error) => error.category(),
+            Self::Status(_) => "status-api",
+            Self::Timeout(_) => "timeout",
+        }
+    }
+}
+
+/// Does one pass.
+///
+/// # Errors
+/// When a step fails. What the other steps found has been reported then.
+pub async fn reconcile(
+    surroundings: &Surroundings<'_>,
+    namespace: &str,
+    name: &str,
+) -> Result<Next, ReconcileError> {
+    let Some(observed) = observe::observe(surroundings.client, namespace, name).await? else {
+        return Ok(Next::OnChange);
+    };
+    // What it owns goes with it.
+    if observed.resource.metadata.deletion_timestamp.is_some() {
+        return Ok(Next::OnChange);
+    }
+    let outcome = match validate(&observed.resource) {
+        Ok(valid) => Ok(pass(surroundings, valid, &observed).await),
+        Err(error) => Err(error),
+    };
+    report(surroundings, &observed, &outcome).await?;
+    let pass = match outcome {
+        Ok(pass) => pass,
+        Err(error) => {
+            tracing::warn!(category = error.category(), %error, "the spec cannot be run");
+            return Ok(Next::OnChange);
+        }
+    };
+    if is_rolled_out(&pass)
+        && let Ok(Some((_, config))) = &pass.workload
+    {
+        apply::prune(surroundings.client, &pass.valid, config, &observed).await?;
+    }
+    next(pass)
+}
+
+/// Topics and workload. A failure of one keeps the other from nothing, and everything found is in the result.
+async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed) -> Pass {
+    let client = surroundings.client;
+    let mut pass =
+        Pass { wanted: valid.topics(), valid, seen: Vec::new(), kafka: Ok(()), workload: Ok(None) };
+    let bootstrap_servers = match kafka(surroundings, &mut pass, observed).await {
+        Ok(servers) => Some(servers),
+        Err(problem) => {
+            pass.kafka = Err(problem);
+            bootstrap_servers_in_use(&observed.config_maps)
+        }
+    };
+    // Pods that start before their topics could make the brokers make them, in another shape.
+    let may_start = observed.own_deployment().is_some()
+        || (pass.kafka.is_ok() && obstacles(&pass.wanted, &pass.seen).is_empty());
+    if let Some(servers) = bootstrap_servers.filter(|_| may_start) {
+        let revision = revision(&pass.valid, &servers, &observed.config_maps, observed.status.config.as_ref());
+        let desired = desired(&pass.valid, &servers, revision, surroundings.processor_image);
+        let config = desired.config.clone();
+        let applied = apply::workload(client, &pass.valid, desired, observed).await;
+        pass.workload = applied.map(|deployment| Some((deployment, config)));
+    }
+    pass
+}
+
+/// Observes Kafka, then makes and grows topics. Gives the bootstrap servers.
+async fn kafka(
+    surroundings: &Surroundings<'_>,
+    pass: &mut Pass,
+    observed: &Observed,
+) -> Result<String, KafkaProblem> {
+    let mut topics = Topics::of(surroundings.client, &pass.valid, surroundings.strimzi)?;
+    let KafkaSeen { bootstrap_servers, topics: seen } = topics.observe(&pass.valid, &observed.status.topics).await?;
+    pass.wanted = wanted(&pass.valid, &seen);
+    pass.seen = seen;
+    apply::topics(&mut topics, &pass.wanted, &mut pass.seen).await?;
+    Ok(bootstrap_servers?)
+}
+
+async fn report(
+    surroundings: &Surroundings<'_>,
+    observed: &Observed,
+    outcome: &Result<Pass, ValidateError>,
+) -> Result<(), ReconcileError> {
+    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let new = status(observed, outcome, &now);
+    if new == observed.status {
+        return Ok(());
+    }
+    write(surroundings.client, observed, &new).await.map_err(ReconcileError::Status)?;
+    if let Some(ready) = status::condition(&new, status::READY) {
+        tracing::info!(ready = ?ready.status, reason = ready.reason, message = ready.message, "status changed");
+    }
+    let regarding: ObjectReference = observed.resource.object_ref(&observe::resource());
+    events::publish(surroundings.recorder, &events::transitions(&observed.status, &new), &regarding).await;
+    Ok(())
+}
+
+async fn write(client: &Client, observed: &Observed, status: &LoginPipelineStatus) -> Result<(), kube::Error> {
+    let resource = observe::resource();
+    let metadata = &observed.resource.metadata;
+    let namespace = metadata.namespace.as_deref().unwrap_or_default();
+    let name = metadata.name.as_deref().unwrap_or_default();
+    // The UID is a precondition: this status is not for a pipeline of the same name that came after.
+    let patch = json!({
+        "apiVersion": resource.api_version,
+        "kind": resource.kind,
+        "metadata": {"name": name, "namespace": namespace, "uid": metadata.uid},
+        "status": status,
+    });
+    let params = PatchParams::apply(FIELD_MANAGER).force();
+    match observe::resources(client, namespace).patch_status(name, &params, &Patch::Apply(patch)).await {
+        Ok(_) => Ok(()),
+        // It was deleted meanwhile.
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+fn next(pass: Pass) -> Result<Next, ReconcileError> {
+    match pass.kafka {
+        Err(KafkaProblem::Topics(error)) => return Err(error.into()),
+        // The Kafka is watched.
+        Err(KafkaProblem::NoListener(_)) | Ok(()) => {}
+    }
+    pass.workload?;
+    let is_external = pass.valid.spec.kafka.external.is_some();
+    let is_pending = pass.seen.iter().any(|seen| seen.state != State::Ready);
+    let seconds = match (is_external, is_pending) {
+        // What was just made is visible in a moment, and nothing tells when.
+        (true, true) => 1.0,
+        // Nothing tells of a change in Kafka: what is reported is at most a minute old.
+        (true, false) => 60.0,
+        // Everything is watched; this is for what no watch can tell.
+        (false, _) => 600.0,
+    };
+    Ok(Next::After(Duration::from_secs_f64(seconds * jitter())))
+}
+
+/// A factor that keeps many pipelines from coming at once.
+#[must_use]
+pub fn jitter() -> f64 {
+    rand::rng().random_range(0.8..1.0)
+}
+
+/// Whether a pipeline was reported to be ready.
+#[must_use]
+pub fn reported_readiness(status: Option<&LoginPipelineStatus>) -> ConditionStatus {
+    status.and_then(|status| status::condition(status, status::READY)).map_or(ConditionStatus::Unknown, |ready| ready.status)
+}

@@ -1,0 +1,145 @@
+//! Watches Strimzi's resources, where they are installed, and finds out when they come or go.
+
+use std::time::Duration;
+
+use crds::{
+    strimzi::{CLUSTER_LABEL, GROUP, VERSIONS, api_resource},
+    topics::{PipelineId, topics},
+};
+use futures::{SinkExt, Stream, StreamExt, channel::mpsc, stream};
+use kube::{
+    Api, Client, Resource, ResourceExt,
+    core::{ApiResource, DynamicObject},
+    runtime::{
+        WatchStreamExt,
+        reflector::{ObjectRef, Store},
+        watcher,
+    },
+};
+use tokio::sync::watch;
+
+use crate::{build::PIPELINE_LABEL, controller::Guarded};
+
+/// How often it is asked which versions the API server serves.
+const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Runs for ever: says in `found` which version the API server serves, and sends the pipelines that an event concerns.
+pub async fn run(
+    client: Client,
+    namespace: Option<String>,
+    pipelines: Store<Guarded>,
+    found: watch::Sender<Option<&'static str>>,
+    mut triggers: mpsc::Sender<ObjectRef<Guarded>>,
+) {
+    loop {
+        let version = match discover(&client).await {
+            Ok(version) => version,
+            Err(error) => {
+                tracing::warn!(%error, "the API server did not say whether it serves Strimzi's resources");
+                tokio::time::sleep(DISCOVERY_INTERVAL).await;
+                continue;
+            }
+        };
+        if found.send_replace(version) != version {
+            tracing::info!(version, "Strimzi's resources");
+            for pipeline in pipelines.state() {
+                // The receiver lives as long as the controller does.
+                let _ = triggers.send(ObjectRef::from_obj(&*pipeline)).await;
+            }
+        }
+        match version {
+            None => tokio::time::sleep(DISCOVERY_INTERVAL).await,
+            Some(version) => follow(&client, namespace.as_deref(), version, &pipelines, &mut triggers).await,
+        }
+    }
+}
+
+/// The version of Strimzi's API to use, of those that the API server serves.
+async fn discover(client: &Client) -> Result<Option<&'static str>, kube::Error> {
+    let groups = client.list_api_groups().await?.groups;
+    let Some(group) = groups.into_iter().find(|group| group.name == GROUP) else { return Ok(None) };
+    let serves = |version: &&&'static str| group.versions.iter().any(|served| served.version == **version);
+    Ok(VERSIONS.iter().find(serves).copied())
+}
+
+/// Watches both kinds until the API server serves another version, or none.
+async fn follow(
+    client: &Client,
+    namespace: Option<&str>,
+    version: &'static str,
+    pipelines: &Store<Guarded>,
+    triggers: &mut mpsc::Sender<ObjectRef<Guarded>>,
+) {
+    let kafkas = touched(client, namespace, api_resource(version, "Kafka")).map(|kafka| concerned_by_kafka(&kafka, pipelines));
+    let topics = touched(client, namespace, api_resource(version, "KafkaTopic"))
+        .map(|topic| concerned_by_topic(&topic, pipelines));
+    let mut events = std::pin::pin!(stream::select(kafkas, topics));
+    let mut ask = tokio::time::interval(DISCOVERY_INTERVAL);
+    ask.reset();
+    loop {
+        tokio::select! {
+            Some(concerned) = events.next() => {
+                for pipeline in concerned {
+                    let _ = triggers.send(pipeline).await;
+                }
+            }
+            _ = ask.tick() => {
+                if let Ok(now) = discover(client).await && now != Some(version) {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// Objects of a kind as they come, change and go.
+fn touched(client: &Client, namespace: Option<&str>, resource: ApiResource) -> impl Stream<Item = DynamicObject> + use<> {
+    let api: Api<DynamicObject> = match namespace {
+        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
+        None => Api::all_with(client.clone(), &resource),
+    };
+    watcher(api, watcher::Config::default())
+        .default_backoff()
+        .touched_objects()
+        .filter_map(move |object| {
+            let object = object.inspect_err(|error| tracing::warn!(kind = resource.kind, %error, "a watch failed")).ok();
+            async move { object }
+        })
+}
+
+/// Pipelines of the object's namespace that use this `Kafka`.
+fn concerned_by_kafka(kafka: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
+    let name = kafka.name_any();
+    concerned(pipelines, |_, cluster, _| cluster == name, kafka)
+}
+
+/// The pipeline that the `KafkaTopic` belongs to, and those that use a topic of its name in its cluster.
+fn concerned_by_topic(topic: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
+    let name = topic.data.pointer("/spec/topicName").and_then(|name| name.as_str()).map(ToOwned::to_owned);
+    let name = name.unwrap_or_else(|| topic.name_any());
+    let cluster = topic.labels().get(CLUSTER_LABEL);
+    let owner = topic.labels().get(PIPELINE_LABEL);
+    concerned(
+        pipelines,
+        |id, used, names| owner == Some(&id.name) || (cluster.is_some_and(|cluster| cluster == used) && names.contains(&name)),
+        topic,
+    )
+}
+
+/// Pipelines of the object's namespace on Strimzi that `is_concerned`, given their id, cluster and topic names.
+fn concerned(
+    pipelines: &Store<Guarded>,
+    is_concerned: impl Fn(&PipelineId, &str, &[String]) -> bool,
+    object: &DynamicObject,
+) -> Vec<ObjectRef<Guarded>> {
+    let namespace = object.namespace();
+    let pipelines = pipelines.state();
+    let pipelines = pipelines.iter().filter(|pipeline| pipeline.meta().namespace == namespace).filter(|pipeline| {
+        let Ok(pipeline) = &pipeline.0 else { return false };
+        let Some(strimzi) = &pipeline.spec.kafka.strimzi else { return false };
+        let id = PipelineId { namespace: namespace.clone().unwrap_or_default(), name: pipeline.name_any() };
+        let names: Vec<_> = topics(&id, &pipeline.spec).into_iter().map(|topic| topic.name).collect();
+        is_concerned(&id, &strimzi.cluster, &names)
+    });
+    pipelines.map(|pipeline| ObjectRef::from_obj(&**pipeline)).collect()
+}

@@ -1,0 +1,170 @@
+//! Topics as `KafkaTopic` objects, which Strimzi's topic operator carries out.
+//!
+//! An object that is not this pipeline's is referenced: its readiness counts, and it is never changed.
+
+use crds::{
+    pipeline::StrimziKafka,
+    strimzi::{self, CLUSTER_LABEL, Kafka, KafkaTopic, StrimziCondition},
+    topics::Topic,
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::ListParams,
+    core::{ApiResource, DynamicObject},
+};
+use serde_json::Value;
+
+use super::{KafkaSeen, MAX_MESSAGE_BYTES, NoListener, Seen, State, TopicsError};
+use crate::{
+    build::{kafka_topic, kafka_topic_name},
+    owned::{self, ApplyError, is_owned},
+    validate::Valid,
+};
+
+/// A pipeline's topics in a cluster that Strimzi runs.
+pub struct StrimziTopics<'a> {
+    client: &'a Client,
+    valid: &'a Valid,
+    kafka: &'a StrimziKafka,
+    version: &'static str,
+    objects: Vec<KafkaTopic>,
+}
+
+impl<'a> StrimziTopics<'a> {
+    /// `version` is the one of Strimzi's API versions that the API server serves.
+    #[must_use]
+    pub const fn new(client: &'a Client, valid: &'a Valid, kafka: &'a StrimziKafka, version: &'static str) -> Self {
+        Self { client, valid, kafka, version, objects: Vec::new() }
+    }
+
+    /// Reads the `Kafka` and the namespace's `KafkaTopic` objects.
+    ///
+    /// # Errors
+    /// When there is no such `Kafka`, or the API server fails.
+    pub async fn observe(&mut self) -> Result<KafkaSeen, TopicsError> {
+        let namespace = &self.valid.id.namespace;
+        let resource = strimzi::api_resource(self.version, "Kafka");
+        let kafkas = Api::<Kafka>::namespaced_with(self.client.clone(), namespace, &resource);
+        let Some(kafka) = kafkas.get_opt(&self.kafka.cluster).await? else {
+            return Err(TopicsError::KafkaNotFound {
+                namespace: namespace.clone(),
+                cluster: self.kafka.cluster.clone(),
+            });
+        };
+        // Listed as they are: an odd object of somebody else's must not hide the others.
+        let objects = Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &self.resource());
+        let objects = objects.list(&ListParams::default()).await?.items;
+        self.objects = objects.into_iter().filter_map(|object| object.try_parse().ok()).collect();
+        let topics = self.valid.topics().iter().map(|topic| self.see(topic)).collect();
+        Ok(KafkaSeen { bootstrap_servers: bootstrap_servers(self.kafka, &kafka), topics })
+    }
+
+    /// Makes or updates the topic's object. It is ready when the topic operator has answered.
+    ///
+    /// # Errors
+    /// When the API server refuses or fails.
+    pub async fn ensure(&mut self, topic: &Topic, seen: &Seen) -> Result<Seen, ApplyError> {
+        if seen.state != State::Missing && !seen.created {
+            return Ok(seen.clone());
+        }
+        let desired = kafka_topic(self.valid, &self.kafka.cluster, self.version, topic);
+        let api =
+            Api::<KafkaTopic>::namespaced_with(self.client.clone(), &self.valid.id.namespace, &self.resource());
+        let name = desired.name_any();
+        let existing = self.objects.iter().find(|object| object.name_any() == name);
+        let applied = owned::apply(&api, "KafkaTopic", desired, existing, &self.valid.owner.uid).await?;
+        self.objects.retain(|object| object.name_any() != name);
+        self.objects.push(applied);
+        Ok(self.see(topic))
+    }
+
+    fn see(&self, topic: &Topic) -> Seen {
+        see(topic, self.valid, &self.kafka.cluster, &self.objects)
+    }
+
+    fn resource(&self) -> ApiResource {
+        strimzi::api_resource(self.version, "KafkaTopic")
+    }
+}
+
+/// The bootstrap servers of the listener that the pipeline names.
+fn bootstrap_servers(wanted: &StrimziKafka, kafka: &Kafka) -> Result<String, NoListener> {
+    let listeners = kafka.status.iter().flat_map(|status| &status.listeners);
+    let named = |name: &str| listeners.clone().find(|listener| listener.name.as_deref() == Some(name));
+    named(&wanted.listener).and_then(|listener| listener.bootstrap_servers.clone()).ok_or_else(|| {
+        let names: Vec<_> = listeners.clone().filter_map(|listener| listener.name.as_deref()).collect();
+        NoListener {
+            cluster: wanted.cluster.clone(),
+            listener: wanted.listener.clone(),
+            found: if names.is_empty() { "none".to_owned() } else { names.join(", ") },
+        }
+    })
+}
+
+/// What the `KafkaTopic` objects of a namespace say about a topic. Pure.
+fn see(topic: &Topic, valid: &Valid, cluster: &str, objects: &[KafkaTopic]) -> Seen {
+    let name = kafka_topic_name(&valid.id, topic.role);
+    let describes = |object: &KafkaTopic| {
+        let of_cluster = object.labels().get(CLUSTER_LABEL).is_some_and(|label| label == cluster);
+        of_cluster && object.spec.topic_name.clone().unwrap_or_else(|| object.name_any()) == topic.name
+    };
+    let ours = |object: &KafkaTopic| object.name_any() == name && is_owned(object, &valid.owner.uid);
+    let mut seen = Seen {
+        role: topic.role,
+        name: topic.name.clone(),
+        state: State::Missing,
+        partitions: None,
+        max_message_bytes: None,
+        topic_id: None,
+        created: false,
+        can_grow: true,
+    };
+    let own = objects.iter().find(|object| ours(object));
+    let Some(object) = own.or_else(|| objects.iter().find(|object| describes(object))) else {
+        if objects.iter().any(|object| object.name_any() == name) {
+            seen.state = State::Pending(format!(
+                "KafkaTopic {name} exists, is not this pipeline's and describes another topic: delete or rename it"
+            ));
+            seen.can_grow = false;
+        }
+        return seen;
+    };
+    seen.state = readiness(object);
+    seen.partitions = object.spec.partitions;
+    seen.max_message_bytes = object.spec.config.get(MAX_MESSAGE_BYTES).and_then(integer);
+    seen.topic_id = object.status.as_ref().and_then(|status| status.topic_id.clone());
+    seen.created = ours(object);
+    seen.can_grow = seen.created;
+    seen
+}
+
+/// Whether the topic operator has carried out exactly what the object says now. Pure.
+fn readiness(object: &KafkaTopic) -> State {
+    let name = object.name_any();
+    if object.metadata.deletion_timestamp.is_some() {
+        return State::Pending(format!("KafkaTopic {name} is being deleted"));
+    }
+    let Some(status) = &object.status else {
+        return State::Pending(format!(
+            "the topic operator has not answered for KafkaTopic {name}: check that it runs and watches this namespace"
+        ));
+    };
+    if status.observed_generation != object.metadata.generation {
+        return State::Pending(format!("the topic operator has not answered for the latest KafkaTopic {name}"));
+    }
+    match status.conditions.iter().find(|condition| condition.type_.as_deref() == Some("Ready")) {
+        Some(StrimziCondition { status: Some(value), .. }) if value == "True" => match status.topic_id {
+            Some(_) => State::Ready,
+            None => State::Pending(format!("KafkaTopic {name} has no topicId yet")),
+        },
+        Some(StrimziCondition { reason, message, .. }) => {
+            let why: Vec<_> = reason.iter().chain(message).map(String::as_str).collect();
+            State::Pending(format!("KafkaTopic {name} is not ready ({})", why.join(": ")))
+        }
+        None => State::Pending(format!("KafkaTopic {name} says nothing of its readiness: is it paused or unmanaged?")),
+    }
+}
+
+fn integer(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+}

@@ -1,0 +1,261 @@
+//! A manifest becomes a running pipeline on a Kafka that Strimzi runs, and its status tells no lie on the way.
+
+use crds::{
+    job::JobConfig,
+    pipeline::ConditionStatus::{False, True},
+    topics::Role,
+};
+use kube::{
+    ResourceExt,
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use testkit::wait_for_async;
+
+use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World};
+
+const OUTPUTS: [&str; 3] = ["output", "dead-letters", "deltas"];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_becomes_a_pipeline_that_is_ready_when_all_of_it_is() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let cluster = StandIn::start(&world, &[("", Answer::Never)]);
+
+    world.apply(EXAMPLE).unwrap();
+    let waiting = world.wait_condition("logins", "Ready", False, "KafkaNotFound").await;
+    assert!(waiting.message.contains("\"my-cluster\""), "{}", waiting.message);
+
+    world.kafka("my-cluster").await;
+    let waiting = world.wait_condition("logins", "TopicsReady", False, "TopicsNotReady").await;
+    assert!(waiting.message.contains("has not answered"), "{}", waiting.message);
+    // The outputs come first, and nothing that needs topics comes before them.
+    operator.look(&world, "logins", 3).await;
+    for role in OUTPUTS {
+        assert!(world.topic(role).await.is_some(), "{role}");
+    }
+    assert!(world.topic("source").await.is_none());
+    assert!(world.deployments().list(&ListParams::default()).await.unwrap().items.is_empty());
+
+    for role in OUTPUTS {
+        cluster.answer(role, Answer::Well);
+    }
+    wait_for_async("the source's KafkaTopic", BOUND, || world.topic("source")).await;
+    operator.look(&world, "logins", 2).await;
+    assert!(world.deployments().list(&ListParams::default()).await.unwrap().items.is_empty());
+
+    cluster.answer("source", Answer::Well);
+    world.wait_condition("logins", "TopicsReady", True, "AllTopicsReady").await;
+    world.wait_condition("logins", "ProcessorAvailable", False, "Progressing").await;
+    world.wait_condition("logins", "Ready", False, "Progressing").await;
+
+    cluster.answer("-processor", Answer::Badly);
+    let partly = wait_for_async("one replica", BOUND, || async {
+        let condition = world.condition("logins", "ProcessorAvailable").await?;
+        condition.message.starts_with("1 of 2").then_some(condition)
+    });
+    assert_eq!(partly.await.status, False);
+    operator.look(&world, "logins", 2).await;
+    assert_eq!(world.condition("logins", "Ready").await.unwrap().status, False);
+
+    cluster.answer("-processor", Answer::Well);
+    world.wait_ready("logins").await;
+    check_objects(&world).await;
+    assert_eq!(operator.metric("login_pipeline_operator_pipelines{ready=\"True\"}"), 1.0);
+}
+
+/// Everything that a pipeline of the example's manifest consists of.
+async fn check_objects(world: &World) {
+    let namespace = &world.namespace;
+    let pipeline = world.pipelines().get("logins").await.unwrap();
+    let status = pipeline.status.clone().unwrap();
+    assert_eq!(status.observed_generation, pipeline.metadata.generation);
+    assert_eq!((status.replicas, status.ready_replicas), (2, 2));
+    let roles: Vec<_> = status.topics.iter().map(|topic| topic.role).collect();
+    assert_eq!(roles, Role::ALL);
+    assert!(status.topics.iter().all(|topic| topic.created && topic.topic_id.is_some() && topic.partitions.is_some()));
+
+    let config = status.config.unwrap();
+    let config_map = world.config_maps().get(&config.config_map).await.unwrap();
+    assert_eq!(config_map.immutable, Some(true));
+    let job = JobConfig::parse(&config_map.data.as_ref().unwrap()["job.json"]).unwrap();
+    assert_eq!(job.revision, 1);
+    assert_eq!(job.kafka.bootstrap_servers, format!("my-cluster-kafka-bootstrap.{namespace}.svc:9092"));
+
+    let deployment = world.deployments().get("logins-processor").await.unwrap();
+    let pod = deployment.spec.as_ref().unwrap().template.spec.as_ref().unwrap();
+    assert_eq!(pod.volumes.as_ref().unwrap()[0].config_map.as_ref().unwrap().name, config.config_map);
+    assert_eq!(pod.service_account_name.as_deref(), Some("logins-processor"));
+    let selector = ListParams::default().labels(&status.selector.unwrap());
+    let selected = world.deployments().list(&selector).await.unwrap();
+    assert_eq!(selected.items.len(), 1);
+
+    // They go when the pipeline goes: Kubernetes' garbage collector follows these.
+    let uid = pipeline.uid().unwrap();
+    let mut owners = vec![deployment.owner_references().to_vec(), config_map.owner_references().to_vec()];
+    for topic in world.topics().list(&ListParams::default()).await.unwrap() {
+        assert_eq!(topic.labels()["strimzi.io/cluster"], "my-cluster");
+        owners.push(topic.owner_references().to_vec());
+    }
+    assert_eq!(owners.len(), 6);
+    for owner in owners {
+        assert_eq!(owner.len(), 1);
+        assert_eq!((owner[0].uid.as_str(), owner[0].controller), (uid.as_str(), Some(true)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_it() {
+    let world = World::new().await;
+    let _operator = Operator::start(&world).await;
+    let cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+    let since = world.condition("logins", "ConfigValid").await.unwrap().last_transition_time;
+
+    cluster.answer("-output", Answer::Badly);
+    let lost = world.wait_condition("logins", "Ready", False, "TopicsNotReady").await;
+    assert!(lost.message.contains("output topic processed-user-login"), "{}", lost.message);
+    assert!(lost.message.contains("Decreasing partitions not supported"), "{}", lost.message);
+    // The pods go on.
+    assert_eq!(world.condition("logins", "ProcessorAvailable").await.unwrap().status, True);
+    cluster.answer("-output", Answer::Well);
+    world.wait_ready("logins").await;
+
+    cluster.answer("-processor", Answer::Badly);
+    world.wait_condition("logins", "Ready", False, "Progressing").await;
+    cluster.answer("-processor", Answer::Well);
+    world.wait_ready("logins").await;
+
+    // A KafkaTopic that is deleted is made again, and until then the pipeline is not ready.
+    cluster.answer("-output", Answer::Never);
+    let output = world.topic("output").await.unwrap();
+    world.topics().delete(&output.name_any(), &DeleteParams::default()).await.unwrap();
+    world.wait_condition("logins", "Ready", False, "TopicsNotReady").await;
+    cluster.answer("-output", Answer::Well);
+    world.wait_ready("logins").await;
+    assert_ne!(world.topic("output").await.unwrap().uid(), output.uid());
+    assert_eq!(world.condition("logins", "ConfigValid").await.unwrap().last_transition_time, since);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn outputs_grow_before_the_source() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+    let partitions = async |role: &str| world.topic(role).await.unwrap().spec.partitions.unwrap();
+
+    cluster.answer("-dead-letters", Answer::Never);
+    world.change("logins", json!({"source": {"partitions": 12}})).await;
+    let grown = || async { (partitions("dead-letters").await == 12).then_some(()) };
+    wait_for_async("the dead letters' growth", BOUND, grown).await;
+    operator.look(&world, "logins", 3).await;
+    assert_eq!(partitions("source").await, 8);
+    world.wait_condition("logins", "Ready", False, "TopicsNotReady").await;
+
+    cluster.answer("-dead-letters", Answer::Well);
+    wait_for_async("the source's growth", BOUND, || async { (partitions("source").await == 12).then_some(()) }).await;
+    world.wait_ready("logins").await;
+    assert_eq!(partitions("output").await, 12);
+    assert_eq!(partitions("deltas").await, 1);
+    // Partitions are no part of the config: nothing restarted.
+    let config = world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap();
+    assert_eq!(config.revision, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_of_others_are_used_and_never_taken() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    // A source of 16 partitions and larger messages, described by somebody else's object.
+    let theirs = json!({
+        "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic",
+        "metadata": {"name": "theirs", "labels": {"strimzi.io/cluster": "my-cluster"}},
+        "spec": {"topicName": "user-login", "partitions": 16, "config": {"max.message.bytes": 2_000_000}},
+    });
+    let create = async |object: serde_json::Value| {
+        world.topics().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap()
+    };
+    create(theirs).await;
+    // And an object that has the name of ours, for another topic.
+    let name = format!("{}-logins-deltas", world.namespace);
+    let taken = json!({
+        "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic", "metadata": {"name": name}, "spec": {"partitions": 3},
+    });
+    create(taken).await;
+    let before = world.versions().await;
+
+    world.apply(EXAMPLE).unwrap();
+    let stuck = wait_for_async("the name that is taken", BOUND, || async {
+        let condition = world.condition("logins", "TopicsReady").await?;
+        condition.message.contains("is not this pipeline's").then_some(condition)
+    });
+    assert!(stuck.await.message.contains(&name));
+    operator.look(&world, "logins", 2).await;
+    assert!(world.topic("source").await.is_none());
+
+    world.topics().delete(&name, &DeleteParams::default()).await.unwrap();
+    world.wait_ready("logins").await;
+    for role in ["output", "dead-letters"] {
+        let topic = world.topic(role).await.unwrap();
+        assert_eq!(topic.spec.partitions, Some(16), "{role}");
+        assert_eq!(topic.spec.config["max.message.bytes"], 2_000_000 + 65_536, "{role}");
+    }
+    let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
+    let created: Vec<_> = status.topics.iter().filter(|topic| topic.created).map(|topic| topic.role).collect();
+    assert_eq!(created, [Role::Output, Role::DeadLetters, Role::Deltas]);
+    let theirs = world.topics().get("theirs").await.unwrap();
+    assert!(theirs.owner_references().is_empty() && theirs.spec.partitions == Some(16));
+    assert!(theirs.managed_fields().iter().all(|entry| entry.manager.as_deref() != Some("login-pipeline-operator")));
+    assert!(before.contains_key("KafkaTopic/theirs"));
+
+    // It fails, and so does the pipeline.
+    cluster.answer("theirs", Answer::Badly);
+    world.wait_condition("logins", "Ready", False, "TopicsNotReady").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listener_that_is_not_there_is_named() {
+    let world = World::new().await;
+    let _operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(&EXAMPLE.replace("{cluster: my-cluster}", "{cluster: my-cluster, listener: internal}")).unwrap();
+    let missing = world.wait_condition("logins", "Ready", False, "ListenerNotFound").await;
+    assert!(missing.message.contains("\"internal\"") && missing.message.contains("tls, plain"), "{}", missing.message);
+    world.change("logins", json!({"kafka": {"strimzi": {"listener": "plain"}}})).await;
+    world.wait_ready("logins").await;
+
+    // Once pods run, a listener that is gone stops none: they can even be scaled.
+    let status = Patch::Merge(json!({"status": {"listeners": []}}));
+    world.dynamic("Kafka").patch_status("my-cluster", &PatchParams::default(), &status).await.unwrap();
+    world.wait_condition("logins", "Ready", False, "ListenerNotFound").await;
+    world.change("logins", json!({"processor": {"replicas": 3}})).await;
+    let scaled = || async {
+        let deployment = world.deployments().get("logins-processor").await.unwrap();
+        (deployment.spec.unwrap().replicas == Some(3)).then_some(())
+    };
+    wait_for_async("three replicas", BOUND, scaled).await;
+    assert_eq!(world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap().revision, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn strimzi_may_come_later_and_in_an_older_version() {
+    let world = World::bare().await;
+    let _operator = Operator::start(&world).await;
+    world.apply(EXAMPLE).unwrap();
+    let missing = world.wait_condition("logins", "Ready", False, "StrimziNotInstalled").await;
+    assert!(missing.message.contains("install it"), "{}", missing.message);
+    let applied = world.apply(&EXAMPLE.replace("logins", "elsewhere").replace("strimzi: {cluster: my-cluster}", "external: {bootstrapServers: 127.0.0.1:1}"));
+    applied.unwrap();
+    world.wait_condition("elsewhere", "Ready", crds::pipeline::ConditionStatus::Unknown, "KafkaUnreachable").await;
+
+    world.install_strimzi(&["v1beta2"]);
+    world.wait_condition("logins", "Ready", False, "KafkaNotFound").await;
+}

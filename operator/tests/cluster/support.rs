@@ -1,0 +1,396 @@
+//! An API server with the CRDs, a namespace of one's own, the operator as a process, and who answers it.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read, Write},
+    net::TcpStream,
+    path::Path,
+    sync::{Arc, Mutex, OnceLock},
+    time::Duration,
+};
+
+use crds::{
+    pipeline::{Condition, ConditionStatus, LoginPipeline},
+    strimzi::{KafkaTopic, api_resource},
+};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Namespace, ServiceAccount},
+};
+use kube::{
+    Api, Client, ResourceExt,
+    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
+};
+use serde_json::{Value, json};
+use testkit::{
+    kubernetes::{self, ApiServer},
+    process::{Folder, Process, Program},
+    unique, wait_for, wait_for_async,
+};
+
+/// For anything that the operator does.
+pub const BOUND: Duration = Duration::from_secs(60);
+
+/// The manifest of the README.
+pub const EXAMPLE: &str = include_str!("../../../examples/pipeline.yaml");
+
+const CRD: &str = include_str!("../../../crds/login-pipeline.yaml");
+
+/// A namespace of one's own on an API server.
+pub struct World {
+    pub server: &'static ApiServer,
+    pub client: Client,
+    pub namespace: String,
+}
+
+impl World {
+    /// On the shared API server, with Strimzi's CRDs.
+    pub async fn new() -> Self {
+        static READY: OnceLock<()> = OnceLock::new();
+        let server = tokio::task::spawn_blocking(|| {
+            let server = kubernetes::shared();
+            READY.get_or_init(|| {
+                install(server, CRD);
+                install(server, &strimzi_crds(&["v1", "v1beta2"]));
+            });
+            server
+        });
+        Self::on(server.await.unwrap()).await
+    }
+
+    /// On an API server of one's own, without Strimzi.
+    pub async fn bare() -> Self {
+        let server = tokio::task::spawn_blocking(|| {
+            let server: &'static ApiServer = Box::leak(Box::new(ApiServer::start().unwrap()));
+            install(server, CRD);
+            server
+        });
+        Self::on(server.await.unwrap()).await
+    }
+
+    async fn on(server: &'static ApiServer) -> Self {
+        let client = server.client().unwrap();
+        let namespace = unique("ns");
+        let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &object).await.unwrap();
+        Self { server, client, namespace }
+    }
+
+    /// `kubectl apply`, in the namespace. Gives what it says.
+    pub fn apply(&self, manifest: &str) -> Result<String, String> {
+        let output = self.server.kubectl(&["apply", "-n", &self.namespace, "-f", "-"], manifest).unwrap();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
+    }
+
+    /// A `Kafka` with one listener, as Strimzi shows it.
+    pub async fn kafka(&self, name: &str) {
+        let kafkas = self.dynamic("Kafka");
+        let object = json!({"apiVersion": "kafka.strimzi.io/v1", "kind": "Kafka", "metadata": {"name": name}, "spec": {}});
+        kafkas.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+        let servers = format!("{name}-kafka-bootstrap.{}.svc:9092", self.namespace);
+        let status = json!({"status": {"listeners": [
+            {"name": "tls", "bootstrapServers": "elsewhere:9093"},
+            {"name": "plain", "bootstrapServers": servers},
+        ]}});
+        kafkas.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+    }
+
+    pub fn dynamic(&self, kind: &str) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &api_resource("v1", kind))
+    }
+
+    pub fn topics(&self) -> Api<KafkaTopic> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &api_resource("v1", "KafkaTopic"))
+    }
+
+    /// The `KafkaTopic` of a role of the pipeline `logins`.
+    pub async fn topic(&self, role: &str) -> Option<KafkaTopic> {
+        self.topics().get_opt(&format!("{}-logins-{role}", self.namespace)).await.unwrap()
+    }
+
+    pub fn pipelines(&self) -> Api<LoginPipeline> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn deployments(&self) -> Api<Deployment> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// Changes a pipeline's spec.
+    pub async fn change(&self, name: &str, spec: Value) {
+        let patch = Patch::Merge(json!({"spec": spec}));
+        self.pipelines().patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// A condition of a pipeline.
+    pub async fn condition(&self, name: &str, type_: &str) -> Option<Condition> {
+        let pipeline = self.pipelines().get(name).await.unwrap();
+        pipeline.status?.conditions.into_iter().find(|condition| condition.type_ == type_)
+    }
+
+    /// Waits until a condition has this status and reason. Gives it.
+    pub async fn wait_condition(&self, name: &str, type_: &str, status: ConditionStatus, reason: &str) -> Condition {
+        let last = Mutex::new(None);
+        let what = format!("{type_} {status:?} {reason}");
+        let wait = wait_for_async(&what, BOUND, || async {
+            let condition = self.condition(name, type_).await;
+            last.lock().unwrap().clone_from(&condition);
+            condition.filter(|condition| condition.status == status && condition.reason == reason)
+        });
+        tokio::select! {
+            condition = wait => condition,
+            // Sooner than the bound, to say more.
+            () = tokio::time::sleep(BOUND - Duration::from_secs(1)) => {
+                panic!("waiting for {type_} {status:?} {reason}, but the last was {:?}", last.lock().unwrap())
+            }
+        }
+    }
+
+    /// Waits until a pipeline is Ready.
+    pub async fn wait_ready(&self, name: &str) {
+        self.wait_condition(name, "Ready", ConditionStatus::True, "Running").await;
+    }
+
+    /// Every object of the namespace that the operator could write, with its resource version.
+    pub async fn versions(&self) -> BTreeMap<String, String> {
+        let all = ListParams::default();
+        let mut versions = BTreeMap::new();
+        let mut see = |kind: &str, name: String, version: Option<String>| {
+            versions.insert(format!("{kind}/{name}"), version.unwrap());
+        };
+        for object in self.pipelines().list(&all).await.unwrap() {
+            see("LoginPipeline", object.name_any(), object.resource_version());
+        }
+        for object in self.topics().list(&all).await.unwrap() {
+            see("KafkaTopic", object.name_any(), object.resource_version());
+        }
+        for object in self.deployments().list(&all).await.unwrap() {
+            see("Deployment", object.name_any(), object.resource_version());
+        }
+        for object in self.config_maps().list(&all).await.unwrap() {
+            see("ConfigMap", object.name_any(), object.resource_version());
+        }
+        let service_accounts = Api::<ServiceAccount>::namespaced(self.client.clone(), &self.namespace);
+        for object in service_accounts.list(&all).await.unwrap() {
+            see("ServiceAccount", object.name_any(), object.resource_version());
+        }
+        versions
+    }
+}
+
+fn install(server: &ApiServer, manifest: &str) {
+    let output = server.kubectl(&["apply", "--server-side", "-f", "-"], manifest).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let arguments = ["wait", "--for=condition=Established", "--timeout=30s", "-f", "-"];
+    let output = server.kubectl(&arguments, manifest).unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+impl World {
+    /// Installs Strimzi's CRDs in these versions, the first one stored.
+    pub fn install_strimzi(&self, versions: &[&str]) {
+        install(self.server, &strimzi_crds(versions));
+    }
+}
+
+/// The CRDs of `Kafka` and `KafkaTopic` with the fields that matter here.
+fn strimzi_crds(versions: &[&str]) -> String {
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let topic_spec = json!({"type": "object", "properties": {
+        "topicName": {"type": "string"},
+        "partitions": {"type": "integer", "minimum": 1},
+        "replicas": {"type": "integer", "minimum": 1, "maximum": 32767},
+        "config": any,
+    }});
+    let crd = |kind: &str, plural: &str, spec: &Value| {
+        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": any}}});
+        let version = |(index, name): (usize, &&str)| {
+            json!({
+                "name": name, "served": true, "storage": index == 0, "schema": schema, "subresources": {"status": {}},
+            })
+        };
+        let versions: Vec<_> = versions.iter().enumerate().map(version).collect();
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.kafka.strimzi.io")},
+            "spec": {
+                "group": "kafka.strimzi.io", "scope": "Namespaced", "versions": versions,
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
+            },
+        })
+    };
+    let crds = [crd("Kafka", "kafkas", &any), crd("KafkaTopic", "kafkatopics", &topic_spec)];
+    crds.map(|crd| crd.to_string()).join("\n---\n")
+}
+
+/// The operator as a process.
+pub struct Operator {
+    pub process: Process,
+    address: String,
+    _folder: Folder,
+}
+
+impl Operator {
+    /// Starts it for the namespace, and waits until it is ready.
+    pub async fn start(world: &World) -> Self {
+        let (namespace, kubeconfig) = (world.namespace.clone(), world.server.kubeconfig().to_owned());
+        tokio::task::spawn_blocking(move || Self::launch(&namespace, &kubeconfig)).await.unwrap()
+    }
+
+    fn launch(namespace: &str, kubeconfig: &Path) -> Self {
+        let folder = Folder::new("operator").unwrap();
+        let process = Program::new("operator", env!("CARGO_BIN_EXE_operator"))
+            .args(["run", "--listen", "127.0.0.1:0", "--log-format", "json", "--namespace", namespace])
+            .env("KUBECONFIG", kubeconfig)
+            .spawn(&folder)
+            .unwrap();
+        let mut operator = Self { process, address: String::new(), _folder: folder };
+        operator.address = wait_for("the operator's address", BOUND, || {
+            let log = operator.process.log();
+            let started = log.lines().find(|line| line.contains("\"message\":\"started\""))?;
+            let line: Value = serde_json::from_str(started).ok()?;
+            Some(line["fields"]["listen"].as_str()?.to_owned())
+        });
+        wait_for("the operator's readiness", BOUND, || operator.get("/readyz").starts_with("HTTP/1.1 200").then_some(()));
+        operator
+    }
+
+    /// The answer to a GET, head and all.
+    pub fn get(&self, path: &str) -> String {
+        let mut answer = String::new();
+        let mut exchange = || -> std::io::Result<()> {
+            let mut stream = TcpStream::connect(&self.address)?;
+            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+            write!(stream, "GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n")?;
+            stream.read_to_string(&mut answer)?;
+            Ok(())
+        };
+        exchange().unwrap_or_else(|error| panic!("GET {path}: {error}; the operator's log:\n{}", self.process.log()));
+        answer
+    }
+
+    /// A metric's value; 0 when it is not there.
+    pub fn metric(&self, name: &str) -> f64 {
+        let text = self.get("/metrics");
+        let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0.0, |value| value.trim().parse().unwrap())
+    }
+
+    fn passes(&self) -> f64 {
+        self.metric("login_pipeline_operator_reconciliations_total")
+    }
+
+    /// Makes the operator look at a pipeline this many times, one after the other.
+    pub async fn look(&self, world: &World, pipeline: &str, times: usize) {
+        for _ in 0..times {
+            let before = self.passes();
+            let patch = Patch::Merge(json!({"metadata": {"annotations": {"test/look": unique("look")}}}));
+            world.pipelines().patch(pipeline, &PatchParams::default(), &patch).await.unwrap();
+            wait_for_async("a pass", BOUND, || async { (self.passes() > before).then_some(()) }).await;
+        }
+    }
+}
+
+/// How a part of the cluster answers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Answer {
+    /// As it should.
+    #[default]
+    Well,
+    /// It does not.
+    Never,
+    /// That it failed.
+    Badly,
+}
+
+/// Plays the topic operator and the Deployment controller in a namespace, until it is dropped.
+pub struct StandIn {
+    answers: Arc<Mutex<BTreeMap<String, Answer>>>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for StandIn {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl StandIn {
+    /// Starts it; `answers` names parts of object names, and how objects whose name ends so are answered.
+    pub fn start(world: &World, answers: &[(&str, Answer)]) -> Self {
+        let answers: BTreeMap<_, _> = answers.iter().map(|(name, answer)| ((*name).to_owned(), *answer)).collect();
+        let answers = Arc::new(Mutex::new(answers));
+        let (topics, deployments, shared) = (world.topics(), world.deployments(), answers.clone());
+        let task = tokio::spawn(async move {
+            loop {
+                let answer = |name: &str| {
+                    let answers = shared.lock().unwrap();
+                    answers.iter().find(|(end, _)| name.ends_with(*end)).map_or(Answer::Well, |(_, answer)| *answer)
+                };
+                answer_topics(&topics, answer).await;
+                answer_deployments(&deployments, answer).await;
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        });
+        Self { answers, task }
+    }
+
+    /// From now on, objects whose name ends so are answered so.
+    pub fn answer(&self, name: &str, answer: Answer) {
+        self.answers.lock().unwrap().insert(name.to_owned(), answer);
+    }
+}
+
+async fn answer_topics(topics: &Api<KafkaTopic>, answer: impl Fn(&str) -> Answer) {
+    // Strimzi may not be installed (yet).
+    let Ok(list) = topics.list(&ListParams::default()).await else { return };
+    for topic in list {
+        let ready = match answer(&topic.name_any()) {
+            Answer::Never => continue,
+            Answer::Well => json!({"type": "Ready", "status": "True"}),
+            Answer::Badly => {
+                json!({"type": "Ready", "status": "False", "reason": "NotSupported", "message": "Decreasing partitions not supported"})
+            }
+        };
+        let status = json!({
+            "observedGeneration": topic.metadata.generation,
+            "conditions": [ready],
+            "topicName": topic.spec.topic_name,
+            "topicId": format!("id-{}", topic.uid().unwrap()),
+        });
+        if serde_json::to_value(&topic.status).unwrap() != status {
+            // It may have been deleted meanwhile.
+            let patch = Patch::Merge(json!({"status": status}));
+            let _ = topics.patch_status(&topic.name_any(), &PatchParams::default(), &patch).await;
+        }
+    }
+}
+
+async fn answer_deployments(deployments: &Api<Deployment>, answer: impl Fn(&str) -> Answer) {
+    let Ok(list) = deployments.list(&ListParams::default()).await else { return };
+    for deployment in list {
+        let wanted = deployment.spec.as_ref().unwrap().replicas.unwrap();
+        let available = match answer(&deployment.name_any()) {
+            Answer::Never => continue,
+            Answer::Well => wanted,
+            Answer::Badly => wanted - 1,
+        };
+        let status = json!({
+            "observedGeneration": deployment.metadata.generation,
+            "replicas": wanted,
+            "updatedReplicas": wanted,
+            "readyReplicas": available,
+            "availableReplicas": available,
+        });
+        let current = serde_json::to_value(&deployment.status).unwrap();
+        if status.as_object().unwrap().iter().any(|(key, value)| current.get(key).unwrap_or(&json!(0)) != value) {
+            let patch = Patch::Merge(json!({"status": status}));
+            let _ = deployments.patch_status(&deployment.name_any(), &PatchParams::default(), &patch).await;
+        }
+    }
+}
