@@ -284,3 +284,124 @@ fn write(login: &Login, timestamp: i64, absent: Absent, out: &mut Vec<u8>) {
     }
     out.push(b'}');
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::generate::random::mix;
+
+    fn shares(share: f64) -> Shares {
+        Kind::ALL[1..].iter().fold(Shares::NONE, |shares, kind| shares.with(*kind, share).unwrap())
+    }
+
+    fn text(event: &Event) -> String {
+        String::from_utf8(event.payload().unwrap().to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_seed_means_these_events_for_ever() {
+        let events: Vec<String> = Events::new(Options::default()).take(2).map(|event| text(&event)).collect();
+        assert_eq!(
+            events,
+            [
+                r#"{"user_id":"df7653bf-10b8-4644-b5e1-45b8118b14ae","app_version":"2.2.1","ip":"145.223.117.120","locale":"PA","device_id":"79eba705-03ef-4278-8040-d9eef946fb7e","timestamp":1720576798,"device_type":"iOS"}"#,
+                r#"{"user_id":"56e5efee-6fe1-4e76-b5d3-11cdf2c006a0","app_version":"2.3.0","ip":"74.138.147.10","locale":"CA","device_id":"e12b1f71-a133-4816-bb12-96472e4ae94b","timestamp":1720576799,"device_type":"iOS"}"#,
+            ]
+        );
+        let all = Events::new(Options { shares: shares(0.15), ..Options::default() }).take(10_000);
+        let bytes = |event: Event| [event.key, event.payload].concat();
+        let digest = all.flat_map(bytes).fold(0, |digest, byte| mix(digest ^ u64::from(byte)));
+        assert_eq!(digest, 0x59a6_2b20_135b_fbd1);
+    }
+
+    #[test]
+    fn the_same_options_give_the_same_events() {
+        let events = |seed| {
+            Events::new(Options { seed, shares: shares(0.1), ..Options::default() }).take(3000).collect::<Vec<_>>()
+        };
+        assert_eq!(events(7), events(7));
+        assert_ne!(events(7), events(8));
+        let mut stream = Events::new(Options { seed: 7, shares: shares(0.1), ..Options::default() });
+        let mut event = Event::default();
+        for expected in events(7) {
+            stream.next_into(&mut event);
+            assert_eq!(event, expected, "in the buffers of the event before");
+        }
+    }
+
+    #[test]
+    fn kinds_come_in_their_shares() {
+        let count = |shares| {
+            let mut counts = BTreeMap::new();
+            for event in Events::new(Options { shares, ..Options::default() }).take(20_000) {
+                *counts.entry(event.kind).or_insert(0_usize) += 1;
+            }
+            counts
+        };
+        assert_eq!(count(Shares::NONE), BTreeMap::from([(Kind::Normal, 20_000)]));
+        let counts = count(shares(0.1));
+        assert_eq!(counts.len(), 7);
+        for (kind, count) in counts {
+            let expected: usize = if kind == Kind::Normal { 8000 } else { 2000 };
+            assert!(expected.abs_diff(count) < 200, "{} {count}", kind.as_str());
+        }
+    }
+
+    #[test]
+    fn shares_are_checked() {
+        for share in [-0.1, 1.1, f64::NAN, f64::INFINITY] {
+            let error = Shares::NONE.with(Kind::Odd, share).unwrap_err();
+            assert!(error.to_string().starts_with("--odd is "), "{error}");
+        }
+        let half = Shares::NONE.with(Kind::Late, 0.5).unwrap();
+        assert!(half.with(Kind::Future, 0.5).is_ok());
+        let error = half.with(Kind::Future, 0.6).unwrap_err();
+        assert!(error.to_string().ends_with("add up to 1.1: make it 1 at most"), "{error}");
+        assert_eq!(half.with(Kind::Late, 0.0), Ok(Shares::NONE));
+    }
+
+    #[test]
+    fn a_repeated_event_has_the_bytes_of_an_earlier_one() {
+        let shares = Shares::NONE.with(Kind::Repeated, 0.3).unwrap().with(Kind::Malformed, 0.1).unwrap();
+        let events: Vec<Event> = Events::new(Options { shares, ..Options::default() }).take(5000).collect();
+        let mut repeated = 0;
+        for (index, event) in events.iter().enumerate().filter(|(_, event)| event.kind == Kind::Repeated) {
+            let same = |earlier: &Event| (&earlier.key, earlier.payload()) == (&event.key, event.payload());
+            assert!(events[..index].iter().any(same), "event {index}");
+            repeated += 1;
+        }
+        assert!(repeated > 1000);
+    }
+
+    #[test]
+    fn time_goes_on_with_the_count_or_as_it_is_set() {
+        let time = |event: &Event| -> i64 {
+            let value: serde_json::Value = serde_json::from_slice(event.payload().unwrap()).unwrap();
+            value["timestamp"].as_i64().unwrap()
+        };
+        let near =
+            |event: &Event, expected: i64| assert!((0..3).contains(&(expected - time(event))), "{}", text(event));
+        let start = Options::default().start;
+        for (index, event) in (0..).zip(Events::new(Options { per_second: 10, ..Options::default() }).take(1000)) {
+            near(&event, start + index / 10);
+        }
+        let mut events = Events::new(Options { per_second: 0, ..Options::default() });
+        near(&events.next().unwrap(), start);
+        events.set_time(5000);
+        near(&events.next().unwrap(), 5000);
+    }
+
+    #[test]
+    fn an_event_is_about_as_long_as_a_real_one() {
+        let events: Vec<Event> = Events::new(Options::default()).take(1000).collect();
+        let bytes: usize = events.iter().map(|event| event.payload().unwrap().len()).sum();
+        assert!((190_000..210_000).contains(&bytes), "{bytes} bytes in 1000 events");
+        for event in events {
+            let value: serde_json::Value = serde_json::from_slice(event.payload().unwrap()).unwrap();
+            assert_eq!(value["user_id"].as_str().unwrap().as_bytes(), event.key);
+            assert_eq!(value.as_object().unwrap().len(), 7);
+        }
+    }
+}

@@ -166,3 +166,57 @@ fn malformed_bytes(login: &Login, timestamp: i64, which: u64, cut: usize) -> Opt
     };
     Some(text.into_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use crds::{job::Rules, records::dead_letter::Reason};
+
+    use super::*;
+    use crate::{
+        audit::{Judge, Record, Verdict},
+        generate::population::login,
+    };
+
+    const NOW: i64 = 1_720_576_800;
+
+    fn outcome(value: Option<&[u8]>) -> Option<Reason> {
+        let record = Record { offset: 0, timestamp: NOW * 1000, key: None, value, headers: &[] };
+        match Judge::new(Rules::default(), 0, 1_000_000, true).judge(&record) {
+            Verdict::Output { .. } => None,
+            Verdict::DeadLetter(reason) => Some(reason),
+        }
+    }
+
+    #[test]
+    fn every_malformed_payload_is_malformed() {
+        let mut random = Random::new(1);
+        for cut in 0..300 {
+            let login = login(1, 100, &mut random);
+            for which in 0..MALFORMED {
+                let bytes = malformed_bytes(&login, NOW, which, cut);
+                assert_eq!(outcome(bytes.as_deref()), Some(Reason::Malformed), "{which} {cut}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_odd_payload_is_an_object() {
+        let login = login(1, 100, &mut Random::new(1));
+        for at in 0..8 {
+            let mut texts = BTreeSet::new();
+            for which in 0..ODD {
+                let text = odd_text(&login, NOW, which, at);
+                let expected = match which {
+                    0..=16 => None,
+                    18 => Some(Reason::Future),
+                    22 => Some(Reason::MissingField),
+                    _ => Some(Reason::InvalidField),
+                };
+                assert_eq!(outcome(Some(text.as_bytes())), expected, "{which}: {text}");
+                assert!(texts.insert(text), "{which} is like another one");
+            }
+        }
+    }
+}
