@@ -62,6 +62,15 @@ struct Writer {
     ready: bool,
 }
 
+/// What messages told beside records.
+#[derive(Debug, Default)]
+pub struct Processed {
+    /// Partitions whose next offset does not exist.
+    pub out_of_range: Vec<i32>,
+    /// Whether there was an error of another kind.
+    pub errors: bool,
+}
+
 /// One thread's transactions.
 #[derive(Debug)]
 pub struct Stage<'a> {
@@ -128,26 +137,27 @@ impl<'a> Stage<'a> {
     }
 
     /// Processes messages: their outputs and dead letters become part of the transaction in progress, which begins with
-    /// the first. Returns the partitions whose next offset does not exist.
+    /// the first.
     ///
     /// # Errors
     /// When a record is refused: the transaction must be aborted.
-    pub fn process(&mut self, messages: &[Message<'_>]) -> Result<Vec<i32>, StageError> {
-        let mut out_of_range = Vec::new();
+    pub fn process(&mut self, messages: &[Message<'_>]) -> Result<Processed, StageError> {
+        let mut processed = Processed::default();
         for (index, message) in messages.iter().enumerate() {
             match message.kind() {
                 MessageKind::Record => self.process_record(messages, index)?,
                 MessageKind::EndOfPartition => self.machine.reached(message.partition(), message.offset()),
-                MessageKind::OffsetOutOfRange => out_of_range.push(message.partition()),
+                MessageKind::OffsetOutOfRange => processed.out_of_range.push(message.partition()),
                 MessageKind::Error(code) => {
                     let text = String::from_utf8_lossy(message.value().unwrap_or_default());
                     tracing::warn!(partition = message.partition(), code, "fetch: {text}");
+                    processed.errors = true;
                 }
             }
         }
-        let Some(writer) = &mut self.writer else { return Ok(out_of_range) };
+        let Some(writer) = &mut self.writer else { return Ok(processed) };
         self.outbox.flush(writer.output, &mut writer.producer, messages)?;
-        Ok(out_of_range)
+        Ok(processed)
     }
 
     fn process_record(&mut self, messages: &[Message<'_>], index: usize) -> Result<(), StageError> {

@@ -14,7 +14,7 @@ use crds::job::JobConfig;
 use super::{
     machine::Start,
     resolve::{Resolution, Resolver},
-    stage::{Stage, StageError},
+    stage::{Processed, Stage, StageError},
 };
 use crate::{
     kafka::{
@@ -118,7 +118,12 @@ impl Worker<'_> {
         let events = batch.take_events();
         drop(batch);
         match processed {
-            Ok(out_of_range) => self.take_up_again(&out_of_range),
+            Ok(Processed { out_of_range, errors }) => {
+                self.take_up_again(&out_of_range);
+                if errors {
+                    self.fetch_anew();
+                }
+            }
             Err(error) => self.give_up(&error),
         }
         for event in events {
@@ -161,6 +166,7 @@ impl Worker<'_> {
         if let Err(error) = self.consumer.assign(&[]) {
             self.report(&error.to_string());
         }
+        self.fetch_anew();
         let now = Instant::now();
         self.waiting.extend(partitions.iter().map(|partition| (*partition, now)));
         self.next_attempt = now;
@@ -189,7 +195,21 @@ impl Worker<'_> {
             self.waiting.remove(partition);
             self.stage.machine.release(*partition);
         }
+        self.fetch_anew();
         self.show_assignment();
+    }
+
+    /// Fetches the active partitions from where the machine is. librdkafka pauses them in a rebalance and then resumes behind
+    /// the last message it handed out, news of a partition included: after an end of partition it would leave out the
+    /// record that stands there.
+    fn fetch_anew(&mut self) {
+        let positions: Vec<(i32, i64)> =
+            self.stage.machine.positions().filter(|(partition, _)| self.active.contains(partition)).collect();
+        let active: Vec<i32> = positions.iter().map(|(partition, _)| *partition).collect();
+        let fetching = self.consumer.unassign(&active).and_then(|()| self.consumer.assign(&positions));
+        if let Err(error) = fetching {
+            self.give_up(&error.into());
+        }
     }
 
     /// Asks for the positions of waiting partitions, and takes up those that are known.

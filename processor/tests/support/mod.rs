@@ -8,7 +8,7 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crds::{
@@ -72,7 +72,7 @@ impl Pipeline {
         let process = Program::new(testkit::unique(name), env!("CARGO_BIN_EXE_processor"))
             .args(["run", "--listen", "127.0.0.1:0", "--replica", name, "--config"])
             .arg(self.job_file())
-            .env("LOGIN_PIPELINE_LOG", "info")
+            .env("LOGIN_PIPELINE_LOG", "info,processor=debug")
             .spawn(&self.folder)
             .unwrap();
         Replica { process }
@@ -100,11 +100,14 @@ impl Pipeline {
     /// Waits until every source record has an outcome, and returns what is wrong with the outcomes.
     pub fn settle(&self) -> Outcome {
         let input = self.kafka.read_to_end(&self.job.topics.source, Isolation::ReadCommitted).unwrap();
-        wait_for("an outcome of every event", BOUND, || {
-            let count = |topic: &str| self.kafka.read_to_end(topic, Isolation::ReadCommitted).unwrap().len();
-            let outcomes = count(&self.job.topics.output) + count(&self.job.topics.dead_letters);
-            (outcomes >= input.len()).then_some(())
-        });
+        let count = |topic: &str| self.kafka.read_to_end(topic, Isolation::ReadCommitted).unwrap().len();
+        let started = Instant::now();
+        while count(&self.job.topics.output) + count(&self.job.topics.dead_letters) < input.len() {
+            if started.elapsed() > BOUND {
+                break; // What is missing then counts as lost.
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
         let output = self.kafka.read_to_end(&self.job.topics.output, Isolation::ReadCommitted).unwrap();
         let dead = self.kafka.read_to_end(&self.job.topics.dead_letters, Isolation::ReadCommitted).unwrap();
         Outcome::of(&input, &output, &dead)
@@ -196,6 +199,20 @@ impl Outcome {
         }
         let lost = input.iter().filter(|record| !seen.contains_key(&(record.partition, record.offset))).count();
         let duplicated = seen.values().map(|count| count - 1).sum();
+        if lost > 0 {
+            let mut missing: BTreeMap<i32, Vec<i64>> = BTreeMap::new();
+            for record in input.iter().filter(|record| !seen.contains_key(&(record.partition, record.offset))) {
+                missing.entry(record.partition).or_default().push(record.offset);
+            }
+            for (partition, offsets) in missing {
+                eprintln!(
+                    "partition {partition}: {} lost, from {} to {}",
+                    offsets.len(),
+                    offsets[0],
+                    offsets[offsets.len() - 1]
+                );
+            }
+        }
         Self { input: input.len(), output: output.len(), dead_letters: dead.len(), lost, duplicated, out_of_order }
     }
 

@@ -1,0 +1,383 @@
+//! `processor audit` and `processor generate` on a real Kafka. The outcomes are written here by hand, not by the pipeline.
+
+use std::{
+    process::{Command, Output},
+    thread,
+    time::Duration,
+};
+
+use crds::{
+    job::JobConfig,
+    pipeline::LoginPipelineSpec,
+    records::{dead_letter, delta},
+    topics::{PipelineId, topics},
+};
+use rdkafka::{
+    ClientConfig,
+    message::{Header, OwnedHeaders},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+use serde_json::{Value, json};
+use testkit::{
+    kafka::{Cluster, Isolation, NewRecord, Record},
+    process::Folder,
+};
+
+const PARTITIONS: i32 = 2;
+const EVENTS: i64 = 40;
+const NOW: i64 = 1_720_576_825;
+
+/// A pipeline's topics and its config, without the pipeline.
+struct Rig {
+    kafka: &'static Cluster,
+    job: JobConfig,
+    folder: Folder,
+}
+
+/// What a pipeline writes.
+#[derive(Clone, Default)]
+struct Outcomes {
+    output: Vec<NewRecord>,
+    dead_letters: Vec<NewRecord>,
+}
+
+impl Rig {
+    fn new(start_from: &str) -> Self {
+        let kafka = testkit::kafka::shared();
+        let name = testkit::unique("audit");
+        let spec: LoginPipelineSpec = serde_json::from_value(json!({
+            "kafka": {"external": {"bootstrapServers": kafka.bootstrap()}},
+            "source": {"topic": format!("{name}-in"), "partitions": PARTITIONS, "startFrom": start_from},
+            "output": {"topic": format!("{name}-out")},
+            "deadLetters": {"topic": format!("{name}-dead")},
+        }))
+        .unwrap();
+        let id = PipelineId { namespace: "tests".to_owned(), name };
+        for topic in topics(&id, &spec) {
+            let config: Vec<(&str, &str)> = topic.config.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            kafka.create_topic(&topic.name, topic.partitions, &config).unwrap();
+        }
+        let job = JobConfig::new(id, &spec, 1, kafka.bootstrap().to_owned());
+        let folder = Folder::new("audit").unwrap();
+        std::fs::write(folder.path().join("job.json"), serde_json::to_string(&job).unwrap()).unwrap();
+        Self { kafka, job, folder }
+    }
+
+    /// Writes events to every partition: in a transaction, then others that are aborted, then the rest.
+    fn write_input(&self) {
+        let events = |range: std::ops::Range<i64>| -> Vec<NewRecord> {
+            range.flat_map(|index| (0..PARTITIONS).map(move |partition| event(partition, index))).collect()
+        };
+        let topic = &self.job.topics.source;
+        let producer = self.transactional();
+        transaction(&producer, topic, &events(0..EVENTS / 2), true);
+        transaction(&producer, topic, &events(100..110), false);
+        self.kafka.produce(topic, events(EVENTS / 2..EVENTS)).unwrap();
+    }
+
+    fn input(&self) -> Vec<Record> {
+        self.kafka.read_to_end(&self.job.topics.source, Isolation::ReadCommitted).unwrap()
+    }
+
+    /// What the pipeline should make of the input.
+    fn right_outcomes(&self) -> Outcomes {
+        let mut outcomes = Outcomes::default();
+        for record in self.input() {
+            let Record { partition, offset, key, headers, .. } = &record;
+            let mut outcome = NewRecord {
+                partition: Some(*partition),
+                key: key.clone(),
+                headers: headers.clone(),
+                ..NewRecord::default()
+            };
+            match reason(&record) {
+                None => {
+                    let text = String::from_utf8(record.payload.clone().unwrap()).unwrap();
+                    let members = text.strip_suffix('}').unwrap();
+                    let late = if text.contains("\"late\"") { ",\"late\":true" } else { "" };
+                    let time = if late.is_empty() { "2024-07-10T02:00:25Z" } else { "2024-07-10T01:00:25Z" };
+                    let members = members.replace("\"late\":\"soon\",", "");
+                    let value =
+                        format!("{members},\"event_id\":\"{partition}-{offset}\",\"login_time\":\"{time}\"{late}}}");
+                    outcome.payload = Some(value.into_bytes());
+                    outcomes.output.push(outcome);
+                }
+                Some(reason) => {
+                    outcome.payload.clone_from(&record.payload);
+                    for (name, value) in [
+                        (dead_letter::REASON, reason.to_owned()),
+                        (dead_letter::DETAIL, "by hand".to_owned()),
+                        (dead_letter::SOURCE_TOPIC, self.job.topics.source.clone()),
+                        (dead_letter::SOURCE_PARTITION, partition.to_string()),
+                        (dead_letter::SOURCE_OFFSET, offset.to_string()),
+                        (dead_letter::SOURCE_TIMESTAMP, record.timestamp.unwrap().to_string()),
+                    ] {
+                        outcome.headers.push((name.to_owned(), Some(value.into_bytes())));
+                    }
+                    outcomes.dead_letters.push(outcome);
+                }
+            }
+        }
+        outcomes
+    }
+
+    /// Writes the outcomes in a transaction, after one that is aborted.
+    fn write(&self, outcomes: &Outcomes) {
+        let producer = self.transactional();
+        let topics = &self.job.topics;
+        for (topic, records) in [(&topics.output, &outcomes.output), (&topics.dead_letters, &outcomes.dead_letters)] {
+            transaction(&producer, topic, &records[..records.len() / 2], false);
+            transaction(&producer, topic, records, true);
+        }
+    }
+
+    fn transactional(&self) -> BaseProducer {
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.kafka.bootstrap())
+            .set("transactional.id", testkit::unique("audit"))
+            .create()
+            .unwrap();
+        producer.init_transactions(Duration::from_secs(30)).unwrap();
+        producer
+    }
+
+    fn audit(&self, options: &[&str]) -> (Option<i32>, Value) {
+        let config = self.folder.path().join("job.json");
+        let output = processor(&["audit", "--output", "json", "--config", config.to_str().unwrap()], options);
+        let report = String::from_utf8(output.stdout).unwrap();
+        let problems = String::from_utf8(output.stderr).unwrap();
+        (output.status.code(), serde_json::from_str(&report).unwrap_or_else(|_| json!(problems)))
+    }
+}
+
+fn processor(arguments: &[&str], more: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_processor")).args(arguments).args(more).output().unwrap()
+}
+
+/// An event of each kind in turn.
+fn event(partition: i32, index: i64) -> NewRecord {
+    let user = format!("{partition}-{index}");
+    let valid = |members: &str, time: i64| {
+        format!(r#"{{"user_id":"{user}","device_type":"iOS",{members}"locale":"RI","timestamp":{time}}}"#)
+    };
+    let payload = match index % 5 {
+        1 => Some(format!(r#"{{"user_id":"{user}","device_type":"iOS","timestamp":{NOW}}}"#)),
+        2 => Some(format!("login of {user}")),
+        3 if index > 10 => Some(valid("\"late\":\"soon\",", NOW - 3600)),
+        4 if index > 30 => None,
+        _ => Some(valid("", NOW)),
+    };
+    let headers =
+        if index % 3 == 0 { vec![("trace".to_owned(), Some(vec![0, 255])), ("x".to_owned(), None)] } else { vec![] };
+    NewRecord {
+        partition: Some(partition),
+        timestamp: Some(NOW * 1000),
+        key: (index % 4 > 0).then(|| user.clone().into_bytes()),
+        payload: payload.map(String::into_bytes),
+        headers,
+    }
+}
+
+fn reason(record: &Record) -> Option<&'static str> {
+    let text = String::from_utf8(record.payload.clone().unwrap_or_default()).unwrap();
+    if !text.starts_with('{') {
+        Some("malformed")
+    } else if !text.contains("locale") {
+        Some("missing-field")
+    } else {
+        None
+    }
+}
+
+fn transaction(producer: &BaseProducer, topic: &str, records: &[NewRecord], commit: bool) {
+    let bound = Duration::from_secs(30);
+    producer.begin_transaction().unwrap();
+    for record in records {
+        let headers = record
+            .headers
+            .iter()
+            .fold(OwnedHeaders::new(), |headers, (key, value)| headers.insert(Header { key, value: value.as_deref() }));
+        let mut new: BaseRecord<Vec<u8>, Vec<u8>> = BaseRecord::to(topic).headers(headers);
+        (new.partition, new.timestamp) = (record.partition, record.timestamp);
+        (new.key, new.payload) = (record.key.as_ref(), record.payload.as_ref());
+        producer.send(new).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(bound).unwrap();
+    if commit { producer.commit_transaction(bound).unwrap() } else { producer.abort_transaction(bound).unwrap() }
+}
+
+const FAULTS: [&str; 6] = ["lost", "duplicated", "out_of_order", "misrouted", "altered", "unexpected"];
+
+/// Plants a fault into right outcomes, and expects the audit to find it and nothing else.
+fn check(plant: impl FnOnce(&mut Outcomes), expected: &[(&str, u64)]) -> Value {
+    let rig = Rig::new("Earliest");
+    rig.write_input();
+    let mut outcomes = rig.right_outcomes();
+    plant(&mut outcomes);
+    rig.write(&outcomes);
+    let (code, report) = rig.audit(&[]);
+    assert_eq!(code, Some(i32::from(!expected.is_empty())), "{report:#}");
+    for fault in FAULTS {
+        let count = expected.iter().find(|(name, _)| *name == fault).map_or(0, |(_, count)| *count);
+        assert_eq!(report[fault], count, "{fault}: {report:#}");
+    }
+    assert_eq!(report["input"], EVENTS * i64::from(PARTITIONS), "{report:#}");
+    report
+}
+
+#[test]
+fn a_clean_pipeline_is_clean() {
+    let report = check(|_| (), &[]);
+    assert_eq!(report["partitions"], PARTITIONS);
+    assert_eq!(report["processed"], 2 * 22, "{report:#}");
+    assert_eq!(report["late"], 2 * 6, "{report:#}");
+    assert_eq!(report["dead_letters_by_reason"], json!({"malformed": 2 * 10, "missing-field": 2 * 8}));
+    assert_eq!(report["examples"], json!({}));
+}
+
+#[test]
+fn a_loss_is_found() {
+    let report = check(
+        |outcomes| {
+            outcomes.output.remove(7);
+            outcomes.dead_letters.remove(7);
+        },
+        &[("lost", 2)],
+    );
+    assert_eq!(report["lost_at_end"], 0);
+    assert!(report["examples"]["lost"][0]["source"]["offset"].is_i64(), "{report:#}");
+}
+
+#[test]
+fn a_duplicate_is_found() {
+    let plant = |outcomes: &mut Outcomes| outcomes.output.insert(9, outcomes.output[3].clone());
+    check(plant, &[("duplicated", 1)]);
+}
+
+#[test]
+fn a_swap_is_found() {
+    check(|outcomes| outcomes.output.swap(4, 5), &[("out_of_order", 1)]);
+}
+
+#[test]
+fn wrong_routing_is_found() {
+    let plant = |outcomes: &mut Outcomes| {
+        let record = outcomes.output.remove(4);
+        outcomes.dead_letters.insert(8, record);
+        let letter = &mut outcomes.dead_letters[3];
+        letter.partition = letter.partition.map(|partition| 1 - partition);
+    };
+    check(plant, &[("misrouted", 2)]);
+}
+
+#[test]
+fn an_alteration_is_found() {
+    let plant = |outcomes: &mut Outcomes| {
+        outcomes.output[5].key = Some(b"other".to_vec());
+        outcomes.output[6].payload.as_mut().unwrap()[13] = b'x';
+        outcomes.dead_letters[6].headers.pop();
+    };
+    let report = check(plant, &[("altered", 3)]);
+    assert!(!report.to_string().contains("RI"), "no personal data: {report:#}");
+}
+
+#[test]
+fn the_audit_waits_for_a_pipeline_that_is_at_work() {
+    let rig = Rig::new("Earliest");
+    rig.write_input();
+    let (code, report) = rig.audit(&[]);
+    assert_eq!((code, &report["lost"], &report["lost_at_end"]), (Some(1), &json!(80), &json!(80)), "{report:#}");
+    thread::scope(|scope| {
+        let waiting = scope.spawn(|| rig.audit(&["--wait", "60s"]));
+        thread::sleep(Duration::from_secs(1));
+        rig.write(&rig.right_outcomes());
+        // What comes in meanwhile is younger than the audit.
+        let (code, report) = waiting.join().unwrap();
+        assert_eq!(code, Some(0), "{report:#}");
+        assert_eq!(report["input"], 80);
+    });
+}
+
+#[test]
+fn a_pipeline_that_began_with_the_latest_is_audited_from_there() {
+    let rig = Rig::new("Latest");
+    rig.write_input();
+    let (code, problem) = rig.audit(&[]);
+    assert_eq!(code, Some(2));
+    assert!(problem.as_str().unwrap().contains("it has not started yet"), "{problem}");
+
+    let right = rig.right_outcomes();
+    let place = |partition: i32| {
+        let ours: Vec<Record> = rig.input().into_iter().filter(|record| record.partition == partition).collect();
+        ours[ours.len() - 10].offset
+    };
+    let range =
+        |partition| delta::Range { partition, from: place(partition), to: place(partition), ..delta::Range::default() };
+    let begin = delta::Delta { chunks: 1, ranges: (0..PARTITIONS).map(range).collect(), ..delta::Delta::default() };
+    let payload = Some(begin.encode().unwrap());
+    rig.kafka.produce(&rig.job.topics.deltas, [NewRecord { payload, ..NewRecord::default() }]).unwrap();
+    let (code, report) = rig.audit(&[]);
+    assert_eq!((code, &report["input"], &report["lost"]), (Some(1), &json!(20), &json!(20)), "{report:#}");
+    // In these, the first late events stand before the start: without them they are the first of their partitions.
+    rig.write(&right);
+    let (_, report) = rig.audit(&[]);
+    assert_eq!((&report["lost"], &report["unchecked"]), (&json!(0), &json!(60)), "{report:#}");
+}
+
+#[test]
+fn what_cannot_be_audited_is_said() {
+    let rig = Rig::new("Earliest");
+    let (code, problem) = rig.audit(&["--bootstrap", "127.0.0.1:1"]);
+    assert_eq!(code, Some(2), "{problem}");
+    rig.kafka.delete_topic(&rig.job.topics.output).unwrap();
+    let (code, problem) = rig.audit(&[]);
+    assert_eq!(code, Some(2), "{problem}");
+    assert!(
+        problem.as_str().unwrap().contains(&format!("topic {} does not exist", rig.job.topics.output)),
+        "{problem}"
+    );
+    let output = processor(&["audit", "--config", "/nowhere/job.json"], &[]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--config /nowhere/job.json: "));
+}
+
+#[test]
+fn generated_events_arrive_as_reported() {
+    let rig = Rig::new("Earliest");
+    let topic = &rig.job.topics.source;
+    let generate = |more: &[&str]| {
+        let arguments = ["generate", "--bootstrap", rig.kafka.bootstrap(), "--topic", topic, "--output", "json"];
+        processor(&arguments, more)
+    };
+    let output = generate(&["--events", "3000", "--malformed", "0.1", "--odd", "0.1", "--seed", "7"]);
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let input = rig.input();
+    assert_eq!((report["sent"].as_u64(), input.len()), (Some(3000), 3000));
+    let bytes: usize = input.iter().map(|record| record.payload.as_ref().map_or(0, Vec::len)).sum();
+    assert_eq!(report["bytes"], bytes);
+    let kinds = report["kinds"].as_object().unwrap();
+    assert_eq!(kinds.values().map(|count| count.as_u64().unwrap()).sum::<u64>(), 3000);
+    assert!((200..400).contains(&kinds["malformed"].as_u64().unwrap()), "{report:#}");
+    assert!((0..PARTITIONS).all(|partition| input.iter().any(|record| record.partition == partition)));
+    assert!(input.iter().all(|record| record.key.as_ref().is_some_and(|key| key.len() == 36)));
+
+    let output = generate(&["--events", "50", "--rate", "100"]);
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(report["seconds"].as_f64().unwrap() > 0.45, "{report:#}");
+
+    for (options, problem) in [
+        (&["--late", "0.6", "--odd", "0.6"][..], "add up to"),
+        (&["--odd", "2"], "--odd is 2: write a fraction"),
+        (&["--topic", "no-such-topic"], "--topic no-such-topic does not exist"),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_processor"))
+            .args(["generate", "--bootstrap", rig.kafka.bootstrap()])
+            .args(options)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(problem), "{said}");
+    }
+}
