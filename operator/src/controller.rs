@@ -13,7 +13,7 @@ use std::{
 };
 
 use crds::pipeline::LoginPipeline;
-use futures::{StreamExt, channel::mpsc};
+use futures::{StreamExt, TryStreamExt, channel::mpsc};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, ServiceAccount},
@@ -22,12 +22,14 @@ use kube::{
     Api, Client, Resource,
     core::{DeserializeGuard, NamespaceResourceScope},
     runtime::{
-        controller::{Action, Config, Controller},
+        WatchStreamExt,
+        controller::{self, Action, Config, Controller},
         events::Recorder,
-        reflector::Store,
+        reflector::{self, Store, store::Writer},
         watcher,
     },
 };
+use prometheus_client::registry::Registry;
 use tokio::{net::TcpListener, sync::watch};
 
 use crate::{
@@ -83,22 +85,25 @@ pub async fn run(
     });
 
     let namespace = options.namespace.as_deref();
-    let controller = controller(&client, namespace);
-    let pipelines = controller.store();
+    let is_listed = Arc::new(AtomicBool::new(false));
+    let (pipelines, writer) = reflector::store();
+    let controller = controller(&client, namespace, &pipelines, writer, is_listed.clone());
     let (triggers, triggered) = mpsc::channel(TRIGGERS);
     let watching =
         strimzi_watch::run(client.clone(), options.namespace.clone(), pipelines.clone(), strimzi_found, triggers);
     let watching = tokio::spawn(watching);
-    let serving = tokio::spawn(server::serve(listener, shown(&pipelines, metrics, registry), stopped(stop.clone())));
+    let serving =
+        tokio::spawn(server::serve(listener, shown(&pipelines, is_listed, metrics, registry), stopped(stop.clone())));
 
     let passes = controller
         .reconcile_on(triggered)
         .graceful_shutdown_on(stopped(stop.clone()))
         .run(one_pass, retry, context)
         .for_each(|result| async move {
-            if let Err(error) = result {
-                // Failed passes are logged where they fail; the rest is about watches.
-                tracing::debug!(%error, "controller");
+            match result {
+                // Failed passes are logged where they fail.
+                Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
+                Err(error) => tracing::warn!(%error, "a watch failed"),
             }
         });
     let too_late = async {
@@ -119,10 +124,24 @@ pub async fn run(
 /// Pipelines that wait for a pass because of Strimzi's resources; a full queue makes that watch wait.
 const TRIGGERS: usize = 128;
 
-fn controller(client: &Client, namespace: Option<&str>) -> Controller<Guarded> {
-    let all = watcher::Config::default;
+fn controller(
+    client: &Client,
+    namespace: Option<&str>,
+    pipelines: &Store<Guarded>,
+    writer: Writer<Guarded>,
+    is_listed: Arc<AtomicBool>,
+) -> Controller<Guarded> {
     let ours = || watcher::Config::default().labels(PIPELINE_LABEL);
-    Controller::new(api::<Guarded>(client, namespace), all())
+    let changes = watcher(api::<Guarded>(client, namespace), watcher::Config::default())
+        .reflect(writer)
+        // The store could be asked as well, but has room for one waiter alone: the controller itself.
+        .inspect_ok(move |event| {
+            if matches!(event, watcher::Event::InitDone) {
+                is_listed.store(true, Ordering::Relaxed);
+            }
+        })
+        .applied_objects();
+    Controller::for_stream(changes, pipelines.clone())
         .with_config(Config::default().debounce(DEBOUNCE))
         .owns(api::<Deployment>(client, namespace), ours())
         .owns(api::<ConfigMap>(client, namespace), ours())
@@ -185,19 +204,13 @@ fn key(pipeline: &Guarded) -> (String, String) {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
-fn shown(pipelines: &Store<Guarded>, metrics: Metrics, registry: prometheus_client::registry::Registry) -> Shown {
-    let is_ready = Arc::new(AtomicBool::new(false));
-    let listed = (pipelines.clone(), is_ready.clone());
-    tokio::spawn(async move {
-        let (pipelines, is_ready) = listed;
-        is_ready.store(pipelines.wait_until_ready().await.is_ok(), Ordering::Relaxed);
-    });
+fn shown(pipelines: &Store<Guarded>, is_ready: Arc<AtomicBool>, metrics: Metrics, registry: Registry) -> Shown {
     let pipelines = pipelines.clone();
     let refresh = move |metrics: &Metrics| {
         let pipelines = pipelines.state();
-        let readiness = pipelines.iter().map(|pipeline| {
-            reported_readiness(pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.as_ref()))
-        });
+        let readiness = pipelines
+            .iter()
+            .map(|pipeline| reported_readiness(pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.as_ref())));
         metrics.count_pipelines(readiness);
     };
     Shown { is_ready, registry: Arc::new(registry), refresh: Arc::new(refresh), metrics }

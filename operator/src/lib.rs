@@ -17,18 +17,18 @@
 
 pub mod args;
 pub mod controller;
-pub mod strimzi_watch;
 pub mod reconcile;
+pub mod strimzi_watch;
 
-pub mod observe;
-pub mod validate;
+pub mod apply;
 pub mod build;
 pub mod desired;
-pub mod apply;
+pub mod observe;
 pub mod status;
+pub mod validate;
 
-pub mod topics;
 pub mod owned;
+pub mod topics;
 
 pub mod events;
 pub mod manifest;

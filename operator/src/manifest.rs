@@ -110,7 +110,10 @@ fn problems(document: &Value) -> Vec<String> {
 }
 
 fn unknown(field: &str, value: Option<&Value>) -> String {
-    format!("{field} is {}: no such field; remove it, or correct its name (examples/reference.yaml has them all)", short(value))
+    format!(
+        "{field} is {}: no such field; remove it, or correct its name (examples/reference.yaml has them all)",
+        short(value)
+    )
 }
 
 fn short(value: Option<&Value>) -> String {

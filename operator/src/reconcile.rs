@@ -83,11 +83,7 @@ impl ReconcileError {
 ///
 /// # Errors
 /// When a step fails. What the other steps found has been reported then.
-pub async fn reconcile(
-    surroundings: &Surroundings<'_>,
-    namespace: &str,
-    name: &str,
-) -> Result<Next, ReconcileError> {
+pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &str) -> Result<Next, ReconcileError> {
     let Some(observed) = observe::observe(surroundings.client, namespace, name).await? else {
         return Ok(Next::OnChange);
     };
@@ -118,8 +114,7 @@ pub async fn reconcile(
 /// Topics and workload. A failure of one keeps the other from nothing, and everything found is in the result.
 async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed) -> Pass {
     let client = surroundings.client;
-    let mut pass =
-        Pass { wanted: valid.topics(), valid, seen: Vec::new(), kafka: Ok(()), workload: Ok(None) };
+    let mut pass = Pass { wanted: valid.topics(), valid, seen: Vec::new(), kafka: Ok(()), workload: Ok(None) };
     let bootstrap_servers = match kafka(surroundings, &mut pass, observed).await {
         Ok(servers) => Some(servers),
         Err(problem) => {
@@ -128,8 +123,8 @@ async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed
         }
     };
     // Pods that start before their topics could make the brokers make them, in another shape.
-    let may_start = observed.own_deployment().is_some()
-        || (pass.kafka.is_ok() && obstacles(&pass.wanted, &pass.seen).is_empty());
+    let may_start =
+        observed.own_deployment().is_some() || (pass.kafka.is_ok() && obstacles(&pass.wanted, &pass.seen).is_empty());
     if let Some(servers) = bootstrap_servers.filter(|_| may_start) {
         let revision = revision(&pass.valid, &servers, &observed.config_maps, observed.status.config.as_ref());
         let desired = desired(&pass.valid, &servers, revision, surroundings.processor_image);
@@ -141,11 +136,7 @@ async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed
 }
 
 /// Observes Kafka, then makes and grows topics. Gives the bootstrap servers.
-async fn kafka(
-    surroundings: &Surroundings<'_>,
-    pass: &mut Pass,
-    observed: &Observed,
-) -> Result<String, KafkaProblem> {
+async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Observed) -> Result<String, KafkaProblem> {
     let mut topics = Topics::of(surroundings.client, &pass.valid, surroundings.strimzi)?;
     let KafkaSeen { bootstrap_servers, topics: seen } = topics.observe(&pass.valid, &observed.status.topics).await?;
     pass.wanted = wanted(&pass.valid, &seen);
@@ -223,5 +214,7 @@ pub fn jitter() -> f64 {
 /// Whether a pipeline was reported to be ready.
 #[must_use]
 pub fn reported_readiness(status: Option<&LoginPipelineStatus>) -> ConditionStatus {
-    status.and_then(|status| status::condition(status, status::READY)).map_or(ConditionStatus::Unknown, |ready| ready.status)
+    status
+        .and_then(|status| status::condition(status, status::READY))
+        .map_or(ConditionStatus::Unknown, |ready| ready.status)
 }

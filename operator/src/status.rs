@@ -155,7 +155,14 @@ pub fn is_rolled_out(pass: &Pass) -> bool {
 fn ready(findings: &[Finding]) -> Finding {
     let missing = findings.iter().find(|(_, status, ..)| *status != ConditionStatus::True);
     missing.map_or_else(
-        || (READY, ConditionStatus::True, Reason::Running, "the topics are ready and every replica is available".to_owned()),
+        || {
+            (
+                READY,
+                ConditionStatus::True,
+                Reason::Running,
+                "the topics are ready and every replica is available".to_owned(),
+            )
+        },
         |(_, status, reason, message)| (READY, *status, *reason, message.clone()),
     )
 }
@@ -164,9 +171,13 @@ fn topics_ready(pass: &Pass) -> Finding {
     let finding = |status, reason, message| (TOPICS_READY, status, reason, message);
     if let Err(problem) = &pass.kafka {
         let (status, reason) = match problem {
-            KafkaProblem::Topics(TopicsError::StrimziNotInstalled) => (ConditionStatus::False, Reason::StrimziNotInstalled),
+            KafkaProblem::Topics(TopicsError::StrimziNotInstalled) => {
+                (ConditionStatus::False, Reason::StrimziNotInstalled)
+            }
             KafkaProblem::Topics(TopicsError::KafkaNotFound { .. }) => (ConditionStatus::False, Reason::KafkaNotFound),
-            KafkaProblem::Topics(TopicsError::Unreachable { .. }) => (ConditionStatus::Unknown, Reason::KafkaUnreachable),
+            KafkaProblem::Topics(TopicsError::Unreachable { .. }) => {
+                (ConditionStatus::Unknown, Reason::KafkaUnreachable)
+            }
             KafkaProblem::Topics(TopicsError::Refused { .. }) => (ConditionStatus::False, Reason::TopicRefused),
             KafkaProblem::Topics(TopicsError::Api(_)) => (ConditionStatus::Unknown, Reason::ApiServerFailed),
             KafkaProblem::Topics(TopicsError::Apply(error)) => apply_reason(error),
@@ -206,7 +217,10 @@ fn processor_available(pass: &Pass) -> Finding {
     let all = status.replicas.unwrap_or_default();
     if is_current && updated == wanted && available == wanted && all == wanted {
         return if wanted == 0 {
-            not_yet(Reason::ScaledToZero, "no replica is wanted: raise spec.processor.replicas to process events".to_owned())
+            not_yet(
+                Reason::ScaledToZero,
+                "no replica is wanted: raise spec.processor.replicas to process events".to_owned(),
+            )
         } else {
             finding(ConditionStatus::True, Reason::AllReplicasAvailable, format!("{wanted} replicas are available"))
         };
@@ -215,7 +229,8 @@ fn processor_available(pass: &Pass) -> Finding {
         let mut conditions = status.conditions.iter().flatten().filter(|_| is_current);
         conditions.find(|condition| condition.type_ == type_ && condition.status == value)
     };
-    let text = |message: &Option<String>| message.clone().unwrap_or_else(|| "the Deployment does not say why".to_owned());
+    let text =
+        |message: &Option<String>| message.clone().unwrap_or_else(|| "the Deployment does not say why".to_owned());
     if let Some(failure) = stated("ReplicaFailure", "True") {
         return not_yet(Reason::ReplicaFailure, format!("no pod can be made: {}", text(&failure.message)));
     }
@@ -223,7 +238,8 @@ fn processor_available(pass: &Pass) -> Finding {
         let advice = "look at the pods' last words with kubectl describe pod";
         return not_yet(Reason::ProgressDeadlineExceeded, format!("{}: {advice}", text(&failure.message)));
     }
-    let message = format!("{available} of {wanted} replicas are available, {updated} with the current config, {all} in all");
+    let message =
+        format!("{available} of {wanted} replicas are available, {updated} with the current config, {all} in all");
     not_yet(Reason::Progressing, message)
 }
 

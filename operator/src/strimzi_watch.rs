@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crds::{
     strimzi::{CLUSTER_LABEL, GROUP, VERSIONS, api_resource},
-    topics::{PipelineId, topics},
+    topics::{PipelineId, Topic, topics},
 };
 use futures::{SinkExt, Stream, StreamExt, channel::mpsc, stream};
 use kube::{
@@ -16,9 +16,13 @@ use kube::{
         watcher,
     },
 };
+use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{build::PIPELINE_LABEL, controller::Guarded};
+use crate::{
+    build::{PIPELINE_LABEL, kafka_topic_name},
+    controller::Guarded,
+};
 
 /// How often it is asked which versions the API server serves.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
@@ -70,7 +74,8 @@ async fn follow(
     pipelines: &Store<Guarded>,
     triggers: &mut mpsc::Sender<ObjectRef<Guarded>>,
 ) {
-    let kafkas = touched(client, namespace, api_resource(version, "Kafka")).map(|kafka| concerned_by_kafka(&kafka, pipelines));
+    let kafkas =
+        touched(client, namespace, api_resource(version, "Kafka")).map(|kafka| concerned_by_kafka(&kafka, pipelines));
     let topics = touched(client, namespace, api_resource(version, "KafkaTopic"))
         .map(|topic| concerned_by_topic(&topic, pipelines));
     let mut events = std::pin::pin!(stream::select(kafkas, topics));
@@ -93,18 +98,19 @@ async fn follow(
 }
 
 /// Objects of a kind as they come, change and go.
-fn touched(client: &Client, namespace: Option<&str>, resource: ApiResource) -> impl Stream<Item = DynamicObject> + use<> {
+fn touched(
+    client: &Client,
+    namespace: Option<&str>,
+    resource: ApiResource,
+) -> impl Stream<Item = DynamicObject> + use<> {
     let api: Api<DynamicObject> = match namespace {
         Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
         None => Api::all_with(client.clone(), &resource),
     };
-    watcher(api, watcher::Config::default())
-        .default_backoff()
-        .touched_objects()
-        .filter_map(move |object| {
-            let object = object.inspect_err(|error| tracing::warn!(kind = resource.kind, %error, "a watch failed")).ok();
-            async move { object }
-        })
+    watcher(api, watcher::Config::default()).default_backoff().touched_objects().filter_map(move |object| {
+        let object = object.inspect_err(|error| tracing::warn!(kind = resource.kind, %error, "a watch failed")).ok();
+        async move { object }
+    })
 }
 
 /// Pipelines of the object's namespace that use this `Kafka`.
@@ -113,23 +119,25 @@ fn concerned_by_kafka(kafka: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<
     concerned(pipelines, |_, cluster, _| cluster == name, kafka)
 }
 
-/// The pipeline that the `KafkaTopic` belongs to, and those that use a topic of its name in its cluster.
-fn concerned_by_topic(topic: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
-    let name = topic.data.pointer("/spec/topicName").and_then(|name| name.as_str()).map(ToOwned::to_owned);
-    let name = name.unwrap_or_else(|| topic.name_any());
-    let cluster = topic.labels().get(CLUSTER_LABEL);
-    let owner = topic.labels().get(PIPELINE_LABEL);
-    concerned(
-        pipelines,
-        |id, used, names| owner == Some(&id.name) || (cluster.is_some_and(|cluster| cluster == used) && names.contains(&name)),
-        topic,
-    )
+/// The pipeline that the `KafkaTopic` belongs to, one whose object should have its name, and those that use a topic of
+/// its name in its cluster.
+fn concerned_by_topic(object: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
+    let object_name = object.name_any();
+    let topic = object.data.pointer("/spec/topicName").and_then(Value::as_str).unwrap_or(&object_name);
+    let cluster = object.labels().get(CLUSTER_LABEL);
+    let owner = object.labels().get(PIPELINE_LABEL);
+    let is_concerned = |id: &PipelineId, used: &str, topics: &[Topic]| {
+        let is_used = cluster.is_some_and(|cluster| cluster == used) && topics.iter().any(|used| used.name == topic);
+        let is_named = topics.iter().any(|topic| kafka_topic_name(id, topic.role) == object_name);
+        owner == Some(&id.name) || is_used || is_named
+    };
+    concerned(pipelines, is_concerned, object)
 }
 
-/// Pipelines of the object's namespace on Strimzi that `is_concerned`, given their id, cluster and topic names.
+/// Pipelines of the object's namespace on Strimzi that `is_concerned`, given their id, cluster and topics.
 fn concerned(
     pipelines: &Store<Guarded>,
-    is_concerned: impl Fn(&PipelineId, &str, &[String]) -> bool,
+    is_concerned: impl Fn(&PipelineId, &str, &[Topic]) -> bool,
     object: &DynamicObject,
 ) -> Vec<ObjectRef<Guarded>> {
     let namespace = object.namespace();
@@ -138,8 +146,7 @@ fn concerned(
         let Ok(pipeline) = &pipeline.0 else { return false };
         let Some(strimzi) = &pipeline.spec.kafka.strimzi else { return false };
         let id = PipelineId { namespace: namespace.clone().unwrap_or_default(), name: pipeline.name_any() };
-        let names: Vec<_> = topics(&id, &pipeline.spec).into_iter().map(|topic| topic.name).collect();
-        is_concerned(&id, &strimzi.cluster, &names)
+        is_concerned(&id, &strimzi.cluster, &topics(&id, &pipeline.spec))
     });
     pipelines.map(|pipeline| ObjectRef::from_obj(&**pipeline)).collect()
 }

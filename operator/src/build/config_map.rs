@@ -24,12 +24,7 @@ pub fn config_map(valid: &Valid, bootstrap_servers: &str, revision: u64) -> Conf
     let hash: String = digest.iter().take(5).map(|byte| format!("{byte:02x}")).collect();
     let mut metadata = metadata(valid, format!("{}-config-{hash}", valid.id.name));
     metadata.labels.get_or_insert_default().insert(REVISION_LABEL.to_owned(), revision.to_string());
-    ConfigMap {
-        metadata,
-        data: Some([(CONFIG_KEY.to_owned(), text)].into()),
-        immutable: Some(true),
-        binary_data: None,
-    }
+    ConfigMap { metadata, data: Some([(CONFIG_KEY.to_owned(), text)].into()), immutable: Some(true), binary_data: None }
 }
 
 /// What a ConfigMap of this kind holds: the revision, and all else. None when it is no job config.

@@ -87,7 +87,13 @@ fn container(valid: &Valid, default_image: &str) -> Container {
     Container {
         name: "processor".to_owned(),
         image: Some(processor.image.clone().unwrap_or_else(|| default_image.to_owned())),
-        args: Some(["run", "--config"].map(str::to_owned).into_iter().chain([format!("{CONFIG_FOLDER}/{CONFIG_KEY}")]).collect()),
+        args: Some(
+            ["run", "--config"]
+                .map(str::to_owned)
+                .into_iter()
+                .chain([format!("{CONFIG_FOLDER}/{CONFIG_KEY}")])
+                .collect(),
+        ),
         // Part of the transactional id: a restarted container fences its predecessor.
         env: Some(vec![EnvVar {
             name: "POD_NAME".to_owned(),

@@ -32,7 +32,9 @@ pub fn processor_name(pipeline: &str) -> String {
 /// The labels that select the processor's pods. A Deployment's selector never changes, so neither may these.
 #[must_use]
 pub fn selector(pipeline: &str) -> BTreeMap<String, String> {
-    [(COMPONENT_LABEL, COMPONENT), (PIPELINE_LABEL, pipeline)].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+    [(COMPONENT_LABEL, COMPONENT), (PIPELINE_LABEL, pipeline)]
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .into()
 }
 
 /// Kubernetes' recommended labels, and those of the selector. No label names a version: it would restart every pod when

@@ -9,7 +9,9 @@ use crds::topics::Topic;
 use futures::executor::block_on;
 use rdkafka::{
     ClientConfig,
-    admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication},
+    admin::{
+        AdminClient, AdminOptions, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
+    },
     client::DefaultClientContext,
     error::KafkaError,
     types::RDKafkaErrorCode,
@@ -65,7 +67,8 @@ impl ExternalTopics {
         let (action, awaited) =
             if missing { ("make", "it was made a moment ago") } else { ("grow", "it was grown a moment ago") };
         let wanted = topic.clone();
-        let outcome = self.blocking(move |admin| if missing { create(admin, &wanted) } else { grow(admin, &wanted) }).await?;
+        let outcome =
+            self.blocking(move |admin| if missing { create(admin, &wanted) } else { grow(admin, &wanted) }).await?;
         let created = match outcome {
             Ok(()) => missing || seen.created,
             // Somebody else was faster.

@@ -30,7 +30,9 @@ pub struct KafkaSeen {
 
 /// The bootstrap servers are not known (yet).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("Kafka {cluster} publishes no bootstrap servers for the listener {listener:?} (it has: {found}): wait for it, or correct spec.kafka.strimzi.listener")]
+#[error(
+    "Kafka {cluster} publishes no bootstrap servers for the listener {listener:?} (it has: {found}): wait for it, or correct spec.kafka.strimzi.listener"
+)]
 pub struct NoListener {
     /// Name of the `Kafka`.
     pub cluster: String,
@@ -81,7 +83,9 @@ pub enum TopicsError {
     )]
     StrimziNotInstalled,
     /// No such `Kafka`.
-    #[error("there is no Kafka named {cluster:?} in namespace {namespace:?}: create it, or correct spec.kafka.strimzi.cluster")]
+    #[error(
+        "there is no Kafka named {cluster:?} in namespace {namespace:?}: create it, or correct spec.kafka.strimzi.cluster"
+    )]
     KafkaNotFound {
         /// The namespace that was searched.
         namespace: String,
@@ -186,7 +190,8 @@ impl<'a> Topics<'a> {
 pub fn wanted(valid: &Valid, seen: &[Seen]) -> Vec<Topic> {
     let source = find(seen, Role::Source);
     let source_partitions = source.and_then(|source| source.partitions).unwrap_or_default();
-    let source_bytes = source.filter(|source| source.state != State::Missing).and_then(|source| source.max_message_bytes);
+    let source_bytes =
+        source.filter(|source| source.state != State::Missing).and_then(|source| source.max_message_bytes);
     let mut topics = valid.topics();
     for topic in &mut topics {
         let existing = find(seen, topic.role).and_then(|seen| seen.partitions).unwrap_or_default();

@@ -68,8 +68,7 @@ impl<'a> StrimziTopics<'a> {
             return Ok(seen.clone());
         }
         let desired = kafka_topic(self.valid, &self.kafka.cluster, self.version, topic);
-        let api =
-            Api::<KafkaTopic>::namespaced_with(self.client.clone(), &self.valid.id.namespace, &self.resource());
+        let api = Api::<KafkaTopic>::namespaced_with(self.client.clone(), &self.valid.id.namespace, &self.resource());
         let name = desired.name_any();
         let existing = self.objects.iter().find(|object| object.name_any() == name);
         let applied = owned::apply(&api, "KafkaTopic", desired, existing, &self.valid.owner.uid).await?;

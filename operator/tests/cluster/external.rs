@@ -1,1 +1,182 @@
+//! The same on a real Kafka, through its Admin API.
 
+use std::time::Duration;
+
+use crds::pipeline::ConditionStatus::{False, True, Unknown};
+use kube::{ResourceExt, api::ListParams};
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    client::DefaultClientContext,
+};
+use serde_json::json;
+use testkit::{
+    kafka::{self, Cluster},
+    unique, wait_for_async,
+};
+
+use crate::support::{BOUND, Operator, StandIn, World};
+
+/// A pipeline whose topics nobody else has.
+struct Names {
+    source: String,
+    output: String,
+    dead_letters: String,
+    deltas: String,
+}
+
+impl Names {
+    fn new(world: &World) -> Self {
+        let [source, output, dead_letters] = ["in", "out", "dead"].map(unique);
+        Self { source, output, dead_letters, deltas: format!("{}.logins.deltas", world.namespace) }
+    }
+
+    fn manifest(&self, name: &str, servers: &str, partitions: i32) -> String {
+        json!({
+            "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": name},
+            "spec": {
+                "kafka": {"external": {"bootstrapServers": servers}},
+                "source": {"topic": self.source, "partitions": partitions},
+                "output": {"topic": self.output},
+                "deadLetters": {"topic": self.dead_letters},
+            },
+        })
+        .to_string()
+    }
+}
+
+async fn shared() -> &'static Cluster {
+    tokio::task::spawn_blocking(kafka::shared).await.unwrap()
+}
+
+/// A topic's config as Kafka has it.
+async fn config(cluster: &Cluster, topic: &str, key: &str) -> Option<String> {
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
+    let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));
+    let answer = admin.describe_configs(&[ResourceSpecifier::Topic(topic)], &options).await.unwrap();
+    answer.into_iter().next()?.ok()?.get(key)?.value.clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_manifest_becomes_topics_and_a_pipeline_and_both_grow() {
+    let (world, cluster) = (World::new().await, shared().await);
+    let _operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    let names = Names::new(&world);
+    world.apply(&names.manifest("logins", cluster.bootstrap(), 3)).unwrap();
+    world.wait_ready("logins").await;
+
+    for (topic, partitions) in [(&names.source, 3), (&names.output, 3), (&names.dead_letters, 3), (&names.deltas, 1)] {
+        assert_eq!(cluster.partitions(topic).unwrap(), Some(partitions), "{topic}");
+    }
+    assert_eq!(config(cluster, &names.source, "message.timestamp.type").await.as_deref(), Some("LogAppendTime"));
+    assert_eq!(config(cluster, &names.source, "max.message.bytes").await.as_deref(), Some("1048588"));
+    assert_eq!(config(cluster, &names.output, "max.message.bytes").await.as_deref(), Some("1114124"));
+    assert_eq!(config(cluster, &names.deltas, "retention.ms").await.as_deref(), Some("-1"));
+    assert_eq!(config(cluster, &names.deltas, "cleanup.policy").await.as_deref(), Some("delete"));
+    let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
+    assert_eq!(status.topics.len(), 4);
+    assert!(status.topics.iter().all(|topic| topic.created && topic.partitions.is_some()), "{:?}", status.topics);
+
+    world.change("logins", json!({"source": {"partitions": 5}})).await;
+    let grown = || async { (cluster.partitions(&names.source).unwrap() == Some(5)).then_some(()) };
+    wait_for_async("the source's growth", BOUND, grown).await;
+    for topic in [&names.output, &names.dead_letters] {
+        assert_eq!(cluster.partitions(topic).unwrap(), Some(5), "{topic}");
+    }
+    world.wait_ready("logins").await;
+    assert_eq!(world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap().revision, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_that_exist_are_used_as_they_are_and_the_outputs_follow_the_source() {
+    let (world, cluster) = (World::new().await, shared().await);
+    let operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    let names = Names::new(&world);
+    cluster.create_topic(&names.source, 6, &[("max.message.bytes", "2000000"), ("retention.ms", "12345678")]).unwrap();
+    cluster.create_topic(&names.dead_letters, 2, &[("max.message.bytes", "3000000")]).unwrap();
+    world.apply(&names.manifest("logins", cluster.bootstrap(), 3)).unwrap();
+    world.wait_ready("logins").await;
+
+    for topic in [&names.source, &names.output, &names.dead_letters] {
+        assert_eq!(cluster.partitions(topic).unwrap(), Some(6), "{topic}");
+    }
+    assert_eq!(config(cluster, &names.source, "retention.ms").await.as_deref(), Some("12345678"));
+    assert_eq!(config(cluster, &names.output, "max.message.bytes").await.as_deref(), Some("2065536"));
+    assert_eq!(config(cluster, &names.dead_letters, "max.message.bytes").await.as_deref(), Some("3000000"));
+    let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
+    let created: Vec<_> = status.topics.iter().filter(|topic| topic.created).map(|topic| topic.name.clone()).collect();
+    assert_eq!(created, [names.output.clone(), names.deltas.clone()]);
+
+    // Partitions that somebody adds to the source are followed, at the latest when it is read again.
+    cluster.add_partitions(&names.source, 7).unwrap();
+    operator.look(&world, "logins", 1).await;
+    let followed = || async { (cluster.partitions(&names.output).unwrap() == Some(7)).then_some(()) };
+    wait_for_async("the output's growth", BOUND, followed).await;
+    world.wait_ready("logins").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn topics_that_cannot_serve_are_named_with_their_remedy() {
+    let (world, cluster) = (World::new().await, shared().await);
+    let _operator = Operator::start(&world).await;
+    let names = Names::new(&world);
+    cluster.create_topic(&names.deltas, 2, &[]).unwrap();
+    cluster.create_topic(&names.output, 3, &[("max.message.bytes", "1000")]).unwrap();
+    world.apply(&names.manifest("logins", cluster.bootstrap(), 3)).unwrap();
+    let stuck = wait_for_async("both messages", BOUND, || async {
+        let condition = world.condition("logins", "TopicsReady").await?;
+        let text = &condition.message;
+        (text.contains("takes messages of at most 1000") && text.contains("has 2 partitions")).then_some(condition)
+    });
+    let stuck = stuck.await;
+    assert_eq!(stuck.status, False);
+    assert!(stuck.message.contains("set its max.message.bytes to 1114124 or more"), "{}", stuck.message);
+    // Nothing starts on topics that cannot serve.
+    assert!(world.deployments().list(&ListParams::default()).await.unwrap().items.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kafka_that_is_down_flips_one_condition_and_touches_and_delays_nothing() {
+    let world = World::new().await;
+    let (cluster, shared) = (tokio::task::spawn_blocking(|| Cluster::start(1).unwrap()).await.unwrap(), shared().await);
+    let operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    let names = Names::new(&world);
+    world.apply(&names.manifest("logins", cluster.bootstrap(), 3)).unwrap();
+    world.wait_ready("logins").await;
+    let before = world.versions().await;
+
+    cluster.kill_broker(0).unwrap();
+    operator.look(&world, "logins", 1).await;
+    let down = world.wait_condition("logins", "TopicsReady", Unknown, "KafkaUnreachable").await;
+    assert!(down.message.contains(cluster.bootstrap()), "{}", down.message);
+    assert_eq!(world.condition("logins", "Ready").await.unwrap().status, Unknown);
+    assert_eq!(world.condition("logins", "ProcessorAvailable").await.unwrap().status, True);
+    let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
+    assert_eq!(status.topics.len(), 4, "what was known of the topics is kept");
+
+    // Another pipeline is not kept waiting.
+    let other = Names::new(&world);
+    world.apply(&other.manifest("others", shared.bootstrap(), 2)).unwrap();
+    world.wait_ready("others").await;
+
+    // What runs is what ran; its replicas can still be changed.
+    let mut after = world.versions().await;
+    after.retain(|name, _| before.contains_key(name) && !name.starts_with("LoginPipeline/"));
+    assert!(after.len() >= 3 && after.iter().all(|(name, version)| before[name] == *version), "{before:?} {after:?}");
+    world.change("logins", json!({"processor": {"replicas": 3}})).await;
+    let scaled = || async {
+        let deployment = world.deployments().get("logins-processor").await.unwrap();
+        (deployment.spec.unwrap().replicas == Some(3)).then_some(())
+    };
+    wait_for_async("three replicas", BOUND, scaled).await;
+
+    tokio::task::block_in_place(|| cluster.restart_broker(0)).unwrap();
+    operator.look(&world, "logins", 1).await;
+    world.wait_ready("logins").await;
+    assert!(operator.metric("login_pipeline_operator_reconcile_errors_total{category=\"kafka-unreachable\"}") >= 1.0);
+    assert_eq!(world.deployments().get("logins-processor").await.unwrap().name_any(), "logins-processor");
+}

@@ -252,7 +252,11 @@ async fn strimzi_may_come_later_and_in_an_older_version() {
     world.apply(EXAMPLE).unwrap();
     let missing = world.wait_condition("logins", "Ready", False, "StrimziNotInstalled").await;
     assert!(missing.message.contains("install it"), "{}", missing.message);
-    let applied = world.apply(&EXAMPLE.replace("logins", "elsewhere").replace("strimzi: {cluster: my-cluster}", "external: {bootstrapServers: 127.0.0.1:1}"));
+    let applied = world.apply(
+        &EXAMPLE
+            .replace("logins", "elsewhere")
+            .replace("strimzi: {cluster: my-cluster}", "external: {bootstrapServers: 127.0.0.1:1}"),
+    );
     applied.unwrap();
     world.wait_condition("elsewhere", "Ready", crds::pipeline::ConditionStatus::Unknown, "KafkaUnreachable").await;
 

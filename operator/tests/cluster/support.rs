@@ -19,7 +19,7 @@ use k8s_openapi::api::{
 };
 use kube::{
     Api, Client, ResourceExt,
-    api::{DynamicObject, ListParams, Patch, PatchParams, PostParams},
+    api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::{Value, json};
 use testkit::{
@@ -86,7 +86,8 @@ impl World {
     /// A `Kafka` with one listener, as Strimzi shows it.
     pub async fn kafka(&self, name: &str) {
         let kafkas = self.dynamic("Kafka");
-        let object = json!({"apiVersion": "kafka.strimzi.io/v1", "kind": "Kafka", "metadata": {"name": name}, "spec": {}});
+        let object =
+            json!({"apiVersion": "kafka.strimzi.io/v1", "kind": "Kafka", "metadata": {"name": name}, "spec": {}});
         kafkas.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
         let servers = format!("{name}-kafka-bootstrap.{}.svc:9092", self.namespace);
         let status = json!({"status": {"listeners": [
@@ -156,16 +157,27 @@ impl World {
         self.wait_condition(name, "Ready", ConditionStatus::True, "Running").await;
     }
 
+    /// Pipelines, whatever their shape.
+    pub fn pipelines_as_they_are(&self) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::erase::<LoginPipeline>(&()))
+    }
+
     /// Every object of the namespace that the operator could write, with its resource version.
     pub async fn versions(&self) -> BTreeMap<String, String> {
+        let mut versions = self.children().await;
+        for object in self.pipelines().list(&ListParams::default()).await.unwrap() {
+            versions.insert(format!("LoginPipeline/{}", object.name_any()), object.resource_version().unwrap());
+        }
+        versions
+    }
+
+    /// The same without the pipelines themselves.
+    pub async fn children(&self) -> BTreeMap<String, String> {
         let all = ListParams::default();
         let mut versions = BTreeMap::new();
         let mut see = |kind: &str, name: String, version: Option<String>| {
             versions.insert(format!("{kind}/{name}"), version.unwrap());
         };
-        for object in self.pipelines().list(&all).await.unwrap() {
-            see("LoginPipeline", object.name_any(), object.resource_version());
-        }
         for object in self.topics().list(&all).await.unwrap() {
             see("KafkaTopic", object.name_any(), object.resource_version());
         }
@@ -256,7 +268,9 @@ impl Operator {
             let line: Value = serde_json::from_str(started).ok()?;
             Some(line["fields"]["listen"].as_str()?.to_owned())
         });
-        wait_for("the operator's readiness", BOUND, || operator.get("/readyz").starts_with("HTTP/1.1 200").then_some(()));
+        wait_for("the operator's readiness", BOUND, || {
+            operator.get("/readyz").starts_with("HTTP/1.1 200").then_some(())
+        });
         operator
     }
 
@@ -321,7 +335,8 @@ impl Drop for StandIn {
 }
 
 impl StandIn {
-    /// Starts it; `answers` names parts of object names, and how objects whose name ends so are answered.
+    /// Starts it; `answers` says how objects whose name ends so are answered: the longest end counts, others are answered
+    /// well.
     pub fn start(world: &World, answers: &[(&str, Answer)]) -> Self {
         let answers: BTreeMap<_, _> = answers.iter().map(|(name, answer)| ((*name).to_owned(), *answer)).collect();
         let answers = Arc::new(Mutex::new(answers));
@@ -330,7 +345,9 @@ impl StandIn {
             loop {
                 let answer = |name: &str| {
                     let answers = shared.lock().unwrap();
-                    answers.iter().find(|(end, _)| name.ends_with(*end)).map_or(Answer::Well, |(_, answer)| *answer)
+                    let longest =
+                        answers.iter().filter(|(end, _)| name.ends_with(*end)).max_by_key(|(end, _)| end.len());
+                    longest.map_or(Answer::Well, |(_, answer)| *answer)
                 };
                 answer_topics(&topics, answer).await;
                 answer_deployments(&deployments, answer).await;
