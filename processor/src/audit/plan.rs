@@ -1,13 +1,6 @@
 //! What is to be read: which topics and partitions, from which source offset to which. Asks Kafka; decides nothing about
 //! events.
 
-use crds::{
-    job::JobConfig,
-    pipeline::StartFrom,
-    records::delta::{Delta, DeltaError},
-};
-use rdkafka::Message;
-
 use super::{
     expected::Source,
     merge::{Bounds, PartitionAudit},
@@ -16,6 +9,11 @@ use super::{
     verdict::Judge,
 };
 use crate::kafka::cluster::{Cluster, ClusterError, Limits};
+use crds::{
+    job::JobConfig,
+    pipeline::StartFrom,
+    records::delta::{Delta, DeltaError},
+};
 
 /// Memory for the records of a partition that wait for their counterparts.
 const WINDOW_BYTES: usize = 64 << 20;
@@ -160,10 +158,10 @@ impl Beginning {
         reader.assign(0, low, end)?;
         while !reader.is_done() && first.contains(&None) {
             let mut delta = Ok(Delta::default());
-            let polled = reader.poll(true, |message| {
-                delta = Delta::decode(message.payload().unwrap_or_default()).map_err(|source| PlanError::Delta {
+            let polled = reader.poll(true, |record| {
+                delta = Delta::decode(record.value.unwrap_or_default()).map_err(|source| PlanError::Delta {
                     topic: topic.clone(),
-                    offset: message.offset(),
+                    offset: record.offset,
                     source,
                 });
             })?;

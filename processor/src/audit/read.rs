@@ -7,7 +7,7 @@ use super::{
     plan::{Plan, topic},
     record::Stream,
     report::PartitionReport,
-    topic::{Polled, TopicError, TopicReader, with_record},
+    topic::{Polled, TopicError, TopicReader},
 };
 
 /// Why a partition could not be audited.
@@ -60,8 +60,8 @@ impl<'a> Reader<'a> {
             let is_input = stream == Stream::Input;
             let topic = &mut self.topics[stream as usize];
             let mut pushed = Ok(());
-            let polled = topic.poll(is_input || fixed, |message| {
-                pushed = with_record(message, |record| audit.push(stream, record));
+            let polled = topic.poll(is_input || fixed, |record| {
+                pushed = audit.push(stream, record);
             })?;
             pushed?;
             if is_input && polled == Polled::Record {

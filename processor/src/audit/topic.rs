@@ -1,6 +1,9 @@
 //! Reads a partition of a topic from Kafka, committed records only, without a group.
 
-use std::time::{Duration, Instant};
+use std::{
+    panic::{self, AssertUnwindSafe},
+    time::{Duration, Instant},
+};
 
 use crds::job::JobConfig;
 use rdkafka::{
@@ -47,6 +50,16 @@ pub enum TopicError {
         partition: i32,
         /// What the client said last.
         last: String,
+    },
+    /// A record that the client cannot read.
+    #[error("{topic} [{partition}], offset {offset}: the name of a header is not UTF-8, which the audit cannot read")]
+    HeaderName {
+        /// Which topic.
+        topic: String,
+        /// Which of its partitions.
+        partition: i32,
+        /// Where in it.
+        offset: i64,
     },
 }
 
@@ -125,11 +138,20 @@ impl TopicReader {
     ///
     /// # Errors
     /// When the partition cannot be read, or nothing comes for long though it `must_come`.
-    pub fn poll(&mut self, must_come: bool, show: impl FnOnce(&BorrowedMessage)) -> Result<Polled, TopicError> {
+    pub fn poll(&mut self, must_come: bool, show: impl FnOnce(&Record)) -> Result<Polled, TopicError> {
         let error = match self.consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
-                show(&message);
-                self.next = message.offset() + 1;
+                let offset = message.offset();
+                let not_text =
+                    || TopicError::HeaderName { topic: self.topic.clone(), partition: self.partition, offset };
+                show(&Record {
+                    offset,
+                    timestamp: message.timestamp().to_millis().unwrap_or(-1),
+                    key: message.key(),
+                    value: message.payload(),
+                    headers: &headers(&message).ok_or_else(not_text)?,
+                });
+                self.next = offset + 1;
                 self.heard = Instant::now();
                 return Ok(Polled::Record);
             }
@@ -169,16 +191,9 @@ fn is_transient(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| transient.contains(&code))
 }
 
-/// Gives a message as a record.
-pub fn with_record<R>(message: &BorrowedMessage, act: impl FnOnce(&Record) -> R) -> R {
-    let headers: Vec<Header> = message
-        .headers()
-        .map_or_else(Vec::new, |headers| headers.iter().map(|header| (header.key, header.value)).collect());
-    act(&Record {
-        offset: message.offset(),
-        timestamp: message.timestamp().to_millis().unwrap_or(-1),
-        key: message.key(),
-        value: message.payload(),
-        headers: &headers,
-    })
+/// The headers of a message, in their order; none when a name is not UTF-8: on that the binding panics.
+fn headers<'m>(message: &'m BorrowedMessage) -> Option<Vec<Header<'m>>> {
+    let Some(headers) = message.headers() else { return Some(Vec::new()) };
+    let read = || headers.iter().map(|header| (header.key, header.value)).collect();
+    panic::catch_unwind(AssertUnwindSafe(read)).ok()
 }
