@@ -180,6 +180,7 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     })
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "the controller's interface")]
 fn retry(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
     let key = key(&pipeline);
     let pause = {
@@ -219,4 +220,20 @@ fn shown(pipelines: &Store<Guarded>, is_ready: Arc<AtomicBool>, metrics: Metrics
 async fn stopped(mut stop: watch::Receiver<bool>) {
     // An error means that nobody can stop the operator any more, which is to stop it.
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn retries_slow_down_to_a_minute() {
+        let mut longest = Duration::ZERO;
+        for failures in 1..100 {
+            let pause = backoff(failures);
+            assert!(pause >= Duration::from_millis(800) && pause <= Duration::from_secs(60), "{failures}: {pause:?}");
+            longest = longest.max(pause);
+        }
+        assert!(backoff(1) <= Duration::from_secs(1) && longest > Duration::from_secs(40));
+    }
 }

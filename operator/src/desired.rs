@@ -103,3 +103,124 @@ pub fn outdated<'a>(existing: &'a [ConfigMap], current: &ConfigStatus) -> Vec<&'
     others.sort_by_key(|(revision, _)| std::cmp::Reverse(*revision));
     others.into_iter().skip(1).map(|(_, config_map)| config_map).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::build::CONFIG_KEY;
+
+    const SERVERS: &str = "kafka:9092";
+
+    fn valid(lateness: u8) -> Valid {
+        let spec = serde_json::json!({
+            "kafka": {"strimzi": {"cluster": "a"}}, "aggregation": {"allowedLateness": format!("{lateness}s")},
+        });
+        check_pipeline(&LoginPipeline::new("logins", serde_json::from_value(spec).unwrap())).unwrap()
+    }
+
+    /// What the API server holds.
+    #[derive(Clone, Debug, Default)]
+    struct Held {
+        config_maps: Vec<ConfigMap>,
+        status: Option<ConfigStatus>,
+    }
+
+    /// Where a pass ends: each writes what those before it write.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+    enum Reaches {
+        Nothing,
+        ConfigMap,
+        Status,
+        Prune,
+    }
+
+    fn pass(held: &mut Held, spec: u8, reaches: Reaches) {
+        let valid = valid(spec);
+        let revision = revision(&valid, SERVERS, &held.config_maps, held.status.as_ref());
+        let desired = desired(&valid, SERVERS, revision, "image");
+        if reaches >= Reaches::ConfigMap && !held.config_maps.contains(&desired.config_map) {
+            held.config_maps.push(desired.config_map);
+        }
+        if reaches >= Reaches::Status {
+            held.status = Some(desired.config.clone());
+        }
+        if reaches >= Reaches::Prune {
+            let gone: Vec<_> = outdated(&held.config_maps, &desired.config).into_iter().cloned().collect();
+            held.config_maps.retain(|config_map| !gone.contains(config_map));
+        }
+    }
+
+    fn text(config_map: &ConfigMap) -> String {
+        config_map.data.as_ref().unwrap()[CONFIG_KEY].clone()
+    }
+
+    #[test]
+    fn a_config_keeps_its_number_and_a_new_one_gets_the_next() {
+        let mut held = Held::default();
+        for (spec, expected) in [(1, 1), (1, 1), (2, 2), (2, 2), (1, 3), (3, 4), (3, 4)] {
+            pass(&mut held, spec, Reaches::Prune);
+            assert_eq!(held.status.as_ref().unwrap().revision, expected);
+            assert!(held.config_maps.len() <= 2);
+        }
+    }
+
+    #[test]
+    fn a_config_map_that_was_deleted_comes_back_under_its_number() {
+        let mut held = Held::default();
+        for spec in [1, 2, 3] {
+            pass(&mut held, spec, Reaches::Prune);
+        }
+        let before = held.clone();
+        held.config_maps.clear();
+        pass(&mut held, 3, Reaches::Prune);
+        assert_eq!(held.status, before.status);
+        held.config_maps.clear();
+        pass(&mut held, 4, Reaches::Prune);
+        assert_eq!(held.status.unwrap().revision, 4);
+    }
+
+    proptest! {
+        /// Whatever changes, wherever passes break off, and whatever is deleted by hand afterwards: a revision never
+        /// means two configs, and the end is the same as without accidents.
+        #[test]
+        fn a_revision_never_means_two_configs(
+            history in prop::collection::vec(
+                (0..4_u8, prop_oneof![
+                    Just(Reaches::Nothing), Just(Reaches::ConfigMap), Just(Reaches::Status), Just(Reaches::Prune),
+                ], prop::option::of(0..3_usize)),
+                1..40,
+            ),
+        ) {
+            let mut held = Held::default();
+            let mut meanings = BTreeMap::new();
+            let mut last = 0;
+            for (spec, reaches, deleted) in history {
+                pass(&mut held, spec, reaches);
+                for config_map in &held.config_maps {
+                    let (revision, _) = content(config_map).unwrap();
+                    let meaning = meanings.entry(revision).or_insert_with(|| text(config_map));
+                    prop_assert_eq!(&*meaning, &text(config_map), "revision {}", revision);
+                }
+                // What nothing but a ConfigMap knows cannot be known without it.
+                if let Some(index) = deleted.filter(|_| reaches >= Reaches::Status)
+                    && index < held.config_maps.len()
+                {
+                    held.config_maps.remove(index);
+                }
+                if let Some(status) = &held.status {
+                    prop_assert!(status.revision >= last, "a revision went back");
+                    last = status.revision;
+                }
+            }
+            pass(&mut held, 9, Reaches::Prune);
+            let settled = held.clone();
+            pass(&mut held, 9, Reaches::Prune);
+            prop_assert_eq!(&settled.status, &held.status);
+            prop_assert_eq!(settled.config_maps, held.config_maps);
+        }
+    }
+}

@@ -2,12 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use crds::pipeline::{LoginPipelineSpec, check};
+use crds::pipeline::{LoginPipeline, LoginPipelineSpec, check};
 use kube::Resource;
 use serde::Deserialize;
 use serde_json::Value;
-
-use crds::pipeline::LoginPipeline;
 
 /// What was found in some files.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -74,39 +72,92 @@ pub fn validate_text(file: &Path, text: &str, report: &mut Report) {
 
 /// Everything that is wrong with a LoginPipeline, each as `field is value: remedy`.
 fn problems(document: &Value) -> Vec<String> {
-    let mut problems: Vec<String> = document
-        .as_object()
-        .into_iter()
-        .flat_map(serde_json::Map::keys)
-        .filter(|key| !["apiVersion", "kind", "metadata", "spec", "status"].contains(&key.as_str()))
-        .map(|key| unknown(key, document.get(key)))
+    const FIELDS: [&str; 5] = ["apiVersion", "kind", "metadata", "spec", "status"];
+    let members = document.as_object().into_iter().flatten();
+    let mut problems: Vec<String> = members
+        .filter(|(key, _)| !FIELDS.contains(&key.as_str()))
+        .map(|(key, value)| unknown(key, Some(value)))
         .collect();
     let name = document.pointer("/metadata/name").and_then(Value::as_str).unwrap_or_default();
-    let Some(spec) = document.get("spec") else {
+    let Some(mut spec) = document.get("spec").cloned() else {
         problems.push("spec is missing: write at least spec.kafka".to_owned());
         return problems;
     };
-    let mut ignored = |path: serde_ignored::Path<'_>| {
-        let path = path.to_string();
-        let value = path.split('.').try_fold(spec, |value, key| value.get(key));
-        problems.push(unknown(&format!("spec.{path}"), value));
-    };
-    let parsed: Result<LoginPipelineSpec, _> =
-        serde_path_to_error::deserialize(serde_ignored::Deserializer::new(spec, &mut ignored));
-    match parsed {
-        Ok(spec) => problems.extend(check(name, &spec).iter().map(ToString::to_string)),
-        Err(error) => {
-            let path = error.path().to_string();
-            let field = if path == "." { "spec".to_owned() } else { format!("spec.{path}") };
-            let value = error.path().iter().try_fold(spec, |value, segment| match segment {
-                serde_path_to_error::Segment::Seq { index } => value.get(index),
-                serde_path_to_error::Segment::Map { key } => value.get(key),
-                _ => None,
-            });
-            problems.push(format!("{field} is {}: {}", short(value), error.inner()));
+    // Reading stops at the first value that does not fit. It is reported, taken out, and the rest is read again.
+    let mut taken = Vec::new();
+    loop {
+        let mut ignored = Vec::new();
+        let mut ignore = |path: serde_ignored::Path<'_>| ignored.push(path_of(&path));
+        let reader = serde_ignored::Deserializer::new(&spec, &mut ignore);
+        match serde_path_to_error::deserialize::<_, LoginPipelineSpec>(reader) {
+            Ok(parsed) => {
+                problems.extend(ignored.iter().map(|path| unknown(&text(path), find(&spec, path))));
+                let is_about_taken = |field: &str| taken.iter().any(|path: &String| path.starts_with(field));
+                let found = check(name, &parsed);
+                problems.extend(found.iter().filter(|found| !is_about_taken(found.field)).map(ToString::to_string));
+                return problems;
+            }
+            Err(error) => {
+                let path: Vec<String> = error.path().iter().filter_map(segment).collect();
+                problems.push(format!("{} is {}: {}", text(&path), short(find(&spec, &path)), error.inner()));
+                taken.push(text(&path));
+                if !take(&mut spec, &path) {
+                    return problems;
+                }
+            }
         }
     }
-    problems
+}
+
+/// The keys and indices that lead to a field that was ignored.
+fn path_of(path: &serde_ignored::Path<'_>) -> Vec<String> {
+    use serde_ignored::Path;
+    let (parent, segment) = match path {
+        Path::Root => return Vec::new(),
+        Path::Seq { parent, index } => (parent, Some(index.to_string())),
+        Path::Map { parent, key } => (parent, Some(key.clone())),
+        Path::Some { parent } | Path::NewtypeStruct { parent } | Path::NewtypeVariant { parent } => (parent, None),
+    };
+    path_of(parent).into_iter().chain(segment).collect()
+}
+
+fn segment(segment: &serde_path_to_error::Segment) -> Option<String> {
+    match segment {
+        serde_path_to_error::Segment::Seq { index } => Some(index.to_string()),
+        serde_path_to_error::Segment::Map { key } => Some(key.clone()),
+        _ => None,
+    }
+}
+
+fn text(path: &[String]) -> String {
+    ["spec".to_owned()].into_iter().chain(path.iter().cloned()).collect::<Vec<_>>().join(".")
+}
+
+fn find<'a>(spec: &'a Value, path: &[String]) -> Option<&'a Value> {
+    path.iter().try_fold(spec, |value, key| match value {
+        Value::Array(values) => values.get(key.parse::<usize>().ok()?),
+        value => value.get(key),
+    })
+}
+
+/// Takes a value out of the spec. False when there is none, as where a required field is missing.
+fn take(spec: &mut Value, path: &[String]) -> bool {
+    let Some((last, parents)) = path.split_last() else { return false };
+    let parent = parents.iter().try_fold(spec, |value, key| match value {
+        Value::Array(values) => values.get_mut(key.parse::<usize>().ok()?),
+        value => value.get_mut(key),
+    });
+    match parent {
+        Some(Value::Array(values)) => match last.parse::<usize>() {
+            Ok(index) if index < values.len() => {
+                values.remove(index);
+                true
+            }
+            _ => false,
+        },
+        Some(Value::Object(members)) => members.remove(last).is_some(),
+        _ => false,
+    }
 }
 
 fn unknown(field: &str, value: Option<&Value>) -> String {

@@ -292,3 +292,6 @@ fn set(conditions: &mut Vec<Condition>, finding: Finding, generation: Option<i64
         None => conditions.push(new),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -39,11 +39,14 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
         quoted(name),
         "choose 1 to 40 characters, for the names of topics, groups and pods are built from it",
     );
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
     refuse(
-        name.contains('.'),
+        !bytes.iter().all(|byte| edge(byte) || *byte == b'-')
+            || ![bytes.first(), bytes.last()].iter().flatten().all(|byte| edge(byte)),
         "metadata.name",
         quoted(name),
-        "leave out the dots: they separate it from the rest in the names of topics and groups",
+        "use lower case letters, digits and hyphens, with a letter or digit at both ends",
     );
     check_kafka(spec, &mut refuse);
 

@@ -28,6 +28,7 @@ const PORT: &str = "http";
 #[must_use]
 pub fn deployment(valid: &Valid, config_map: &str, default_image: &str) -> Deployment {
     let name = processor_name(&valid.id.name);
+    let pod_labels = labels(valid).into_iter().chain(selector(&valid.id.name)).collect();
     Deployment {
         metadata: metadata(valid, name.clone()),
         spec: Some(DeploymentSpec {
@@ -37,7 +38,7 @@ pub fn deployment(valid: &Valid, config_map: &str, default_image: &str) -> Deplo
             // Older ReplicaSets name ConfigMaps that are pruned: they could not come back.
             revision_history_limit: Some(2),
             template: PodTemplateSpec {
-                metadata: Some(ObjectMeta { labels: Some(labels(valid)), ..ObjectMeta::default() }),
+                metadata: Some(ObjectMeta { labels: Some(pod_labels), ..ObjectMeta::default() }),
                 spec: Some(pod(valid, name, config_map, default_image)),
             },
             ..DeploymentSpec::default()

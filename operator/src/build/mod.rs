@@ -37,18 +37,18 @@ pub fn selector(pipeline: &str) -> BTreeMap<String, String> {
         .into()
 }
 
-/// Kubernetes' recommended labels, and those of the selector. No label names a version: it would restart every pod when
-/// the operator is upgraded.
+/// Kubernetes' recommended labels, and the pipeline. No label names a version: it would restart every pod when the
+/// operator is upgraded.
 fn labels(valid: &Valid) -> BTreeMap<String, String> {
     let name = valid.id.name.as_str();
-    let recommended = [
+    let labels = [
         ("app.kubernetes.io/name", "login-pipeline"),
         ("app.kubernetes.io/instance", name),
         ("app.kubernetes.io/part-of", "login-pipeline"),
         ("app.kubernetes.io/managed-by", "login-pipeline-operator"),
+        (PIPELINE_LABEL, name),
     ];
-    let recommended = recommended.map(|(key, value)| (key.to_owned(), value.to_owned()));
-    selector(name).into_iter().chain(recommended).collect()
+    labels.map(|(key, value)| (key.to_owned(), value.to_owned())).into()
 }
 
 /// Metadata of an object that goes when its pipeline goes.

@@ -244,7 +244,7 @@ fn obstacle(topic: &Topic, seen: &Seen, source_bytes: Option<i64>) -> Option<Str
             if seen.can_grow { "it grows in its turn, the source last" } else { "set partitions in its KafkaTopic" },
         )),
         (State::Ready, Some(partitions)) if *role == Role::Deltas && partitions != 1 => Some(format!(
-            "{role} topic {name} has {partitions} partitions, but its order must be total: delete it, and it is made with one"
+            "{role} topic {name} has {partitions} partitions, but its order must be total: if nothing needs it, delete it, and it is made with one"
         )),
         (State::Ready, _) if is_output && bytes < source_bytes => Some(format!(
             "{role} topic {name} takes messages of at most {bytes} bytes, the source {source_bytes}: set its \
@@ -258,3 +258,6 @@ fn obstacle(topic: &Topic, seen: &Seen, source_bytes: Option<i64>) -> Option<Str
 fn find(seen: &[Seen], role: Role) -> Option<&Seen> {
     seen.iter().find(|seen| seen.role == role)
 }
+
+#[cfg(test)]
+mod tests;

@@ -167,3 +167,119 @@ fn readiness(object: &KafkaTopic) -> State {
 fn integer(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_str()?.parse().ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use crds::pipeline::LoginPipeline;
+    use serde_json::json;
+
+    use super::*;
+    use crate::validate::check_pipeline;
+
+    /// A `KafkaTopic` of the output that is as it should be.
+    fn ready() -> Value {
+        json!({
+            "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic",
+            "metadata": {
+                "name": "streams-logins-output", "namespace": "streams", "generation": 2,
+                "labels": {"strimzi.io/cluster": "my-cluster"},
+                "ownerReferences": [{
+                    "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "name": "logins", "uid": "1",
+                    "controller": true,
+                }],
+            },
+            "spec": {"topicName": "processed-user-login", "partitions": 8, "config": {"max.message.bytes": "5000"}},
+            "status": {
+                "observedGeneration": 2, "topicId": "abc", "topicName": "processed-user-login",
+                "conditions": [{"type": "Ready", "status": "True"}],
+            },
+        })
+    }
+
+    /// What is seen of the output when `change` has been done to its object.
+    fn seen(change: impl Fn(&mut Value)) -> Seen {
+        let manifest = json!({
+            "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline",
+            "metadata": {"name": "logins", "namespace": "streams", "uid": "1"},
+            "spec": {"kafka": {"strimzi": {"cluster": "my-cluster"}}},
+        });
+        let valid = check_pipeline(&serde_json::from_value::<LoginPipeline>(manifest).unwrap()).unwrap();
+        let mut object = ready();
+        change(&mut object);
+        let objects = [serde_json::from_value(object).unwrap()];
+        see(&valid.topics()[0], &valid, "my-cluster", &objects)
+    }
+
+    #[test]
+    fn a_topic_is_ready_when_its_operator_has_carried_out_exactly_what_it_says() {
+        let fine = seen(|_| {});
+        assert_eq!(fine.state, State::Ready);
+        assert!(fine.created && fine.can_grow);
+        assert_eq!((fine.partitions, fine.max_message_bytes), (Some(8), Some(5000)));
+        assert_eq!(fine.topic_id.as_deref(), Some("abc"));
+
+        let pending = |change: &dyn Fn(&mut Value)| matches!(seen(change).state, State::Pending(_));
+        assert!(pending(&|object| object["metadata"]["generation"] = 3.into()));
+        assert!(pending(&|object| object["status"]["observedGeneration"] = 1.into()));
+        assert!(pending(&|object| object["status"]["observedGeneration"] = Value::Null));
+        assert!(pending(&|object| object["status"]["topicId"] = Value::Null));
+        assert!(pending(&|object| object["status"]["conditions"] = json!([])));
+        assert!(pending(&|object| object["status"]["conditions"][0]["status"] = "False".into()));
+        assert!(pending(&|object| object["status"]["conditions"][0]["type"] = "Unmanaged".into()));
+        assert!(pending(&|object| object["status"] = Value::Null));
+        assert!(pending(&|object| object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into()));
+    }
+
+    #[test]
+    fn what_belongs_to_others_is_referenced_and_not_taken() {
+        let other_owner = seen(|object| object["metadata"]["ownerReferences"][0]["uid"] = "2".into());
+        assert_eq!(other_owner.state, State::Ready);
+        assert!(!other_owner.created && !other_owner.can_grow);
+
+        let mere_owner = seen(|object| object["metadata"]["ownerReferences"][0]["controller"] = false.into());
+        assert!(!mere_owner.created);
+
+        let other_name = seen(|object| {
+            object["metadata"]["name"] = "theirs".into();
+            object["metadata"]["ownerReferences"] = json!([]);
+        });
+        assert_eq!(other_name.state, State::Ready);
+        assert!(!other_name.created);
+
+        // Without topicName the object's own name is the topic's.
+        let named_so = seen(|object| {
+            object["metadata"]["name"] = "processed-user-login".into();
+            object["spec"]["topicName"] = Value::Null;
+        });
+        assert_eq!(named_so.state, State::Ready);
+
+        let other_cluster = seen(|object| {
+            object["metadata"]["name"] = "theirs".into();
+            object["metadata"]["labels"]["strimzi.io/cluster"] = "another".into();
+        });
+        assert_eq!(other_cluster.state, State::Missing);
+
+        let taken_name = seen(|object| {
+            object["metadata"]["ownerReferences"] = json!([]);
+            object["spec"]["topicName"] = "something-else".into();
+        });
+        assert!(matches!(taken_name.state, State::Pending(_)) && !taken_name.can_grow);
+    }
+
+    #[test]
+    fn the_bootstrap_servers_are_those_of_the_listener() {
+        let of = |listener: &str, kafka: Value| {
+            let wanted = StrimziKafka { cluster: "my-cluster".to_owned(), listener: listener.to_owned() };
+            bootstrap_servers(&wanted, &serde_json::from_value(kafka).unwrap())
+        };
+        let kafka = || {
+            json!({"metadata": {"name": "my-cluster"}, "spec": {}, "status": {"listeners": [
+                {"name": "plain", "bootstrapServers": "a:9092"}, {"name": "tls", "bootstrapServers": "a:9093"}, {"name": "new"},
+            ]}})
+        };
+        assert_eq!(of("tls", kafka()).unwrap(), "a:9093");
+        assert_eq!(of("external", kafka()).unwrap_err().found, "plain, tls, new");
+        assert!(of("new", kafka()).is_err());
+        assert_eq!(of("plain", json!({"metadata": {}, "spec": {}})).unwrap_err().found, "none");
+    }
+}

@@ -3,6 +3,8 @@
 //! What a real cluster has beside these is played by `support::StandIn`: the topic operator of Strimzi, and the controller
 //! that runs Deployments.
 
+#![expect(clippy::needless_pass_by_value, clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
+
 mod support;
 
 mod admission;

@@ -10,7 +10,7 @@ use kube::{
     api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
-use testkit::wait_for_async;
+use testkit::{kafka, unique, wait_for_async};
 
 use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World};
 
@@ -249,17 +249,37 @@ async fn a_listener_that_is_not_there_is_named() {
 async fn strimzi_may_come_later_and_in_an_older_version() {
     let world = World::bare().await;
     let _operator = Operator::start(&world).await;
+    let _deployed = StandIn::start(&world, &[]);
     world.apply(EXAMPLE).unwrap();
     let missing = world.wait_condition("logins", "Ready", False, "StrimziNotInstalled").await;
     assert!(missing.message.contains("install it"), "{}", missing.message);
-    let applied = world.apply(
-        &EXAMPLE
-            .replace("logins", "elsewhere")
-            .replace("strimzi: {cluster: my-cluster}", "external: {bootstrapServers: 127.0.0.1:1}"),
-    );
-    applied.unwrap();
-    world.wait_condition("elsewhere", "Ready", crds::pipeline::ConditionStatus::Unknown, "KafkaUnreachable").await;
+    // The others do not miss it.
+    let kafka = tokio::task::spawn_blocking(kafka::shared).await.unwrap();
+    let elsewhere = json!({
+        "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": "elsewhere"},
+        "spec": {
+            "kafka": {"external": {"bootstrapServers": kafka.bootstrap()}},
+            "source": {"topic": unique("in"), "partitions": 1},
+            "output": {"topic": unique("out")},
+            "deadLetters": {"topic": unique("dead")},
+        },
+    });
+    world.apply(&elsewhere.to_string()).unwrap();
+    world.wait_ready("elsewhere").await;
 
     world.install_strimzi(&["v1beta2"]);
     world.wait_condition("logins", "Ready", False, "KafkaNotFound").await;
+    let kafka = r#"{"apiVersion": "kafka.strimzi.io/v1beta2", "kind": "Kafka", "metadata": {"name": "my-cluster"}, "spec": {}}"#;
+    world.apply(kafka).unwrap();
+    let list = ["get", "kafkatopics", "-n", &world.namespace, "-o", "name"];
+    let made = || async {
+        let names = world.server.kubectl(&list, "").unwrap().stdout;
+        (String::from_utf8_lossy(&names).lines().count() == 3).then_some(())
+    };
+    wait_for_async("the outputs' KafkaTopics", BOUND, made).await;
+
+    // An upgrade of Strimzi changes nothing.
+    world.install_strimzi(&["v1", "v1beta2"]);
+    world.wait_condition("logins", "TopicsReady", False, "TopicsNotReady").await;
+    world.wait_condition("logins", "TopicsReady", False, "ListenerNotFound").await;
 }

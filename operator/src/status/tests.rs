@@ -1,0 +1,214 @@
+use crds::{
+    pipeline::{LoginPipeline, LoginPipelineSpec},
+    topics::Role,
+};
+use kube::core::DynamicObject;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{desired::desired, observe, topics::State, validate::check_pipeline};
+
+const GENERATION: i64 = 4;
+
+fn observed() -> Observed {
+    let mut resource = DynamicObject::new("logins", &observe::resource()).within("streams");
+    resource.metadata.generation = Some(GENERATION);
+    resource.metadata.uid = Some("1".to_owned());
+    Observed {
+        resource,
+        status: LoginPipelineStatus::default(),
+        config_maps: Vec::new(),
+        service_account: None,
+        deployment: None,
+    }
+}
+
+/// A pass over a pipeline of two replicas that is as it should be.
+fn fine() -> Pass {
+    let spec = json!({"kafka": {"strimzi": {"cluster": "a"}}, "processor": {"replicas": 2}});
+    let spec: LoginPipelineSpec = serde_json::from_value(spec).unwrap();
+    let valid = check_pipeline(&LoginPipeline::new("logins", spec)).unwrap();
+    let desired = desired(&valid, "kafka:9092", 3, "processor");
+    let mut deployment = desired.deployment;
+    deployment.metadata.generation = Some(9);
+    let wanted = valid.topics();
+    let mut pass = Pass {
+        seen: wanted.iter().map(ready_topic).collect(),
+        wanted,
+        valid,
+        kafka: Ok(()),
+        workload: Ok(Some((deployment, desired.config))),
+    };
+    deployed(&mut pass, &json!({}));
+    pass
+}
+
+fn ready_topic(topic: &Topic) -> Seen {
+    Seen {
+        role: topic.role,
+        name: topic.name.clone(),
+        state: State::Ready,
+        partitions: Some(topic.partitions),
+        max_message_bytes: None,
+        topic_id: Some("abc".to_owned()),
+        created: true,
+        can_grow: true,
+    }
+}
+
+/// What the Deployment reports: all is well, but for `change`.
+fn deployed(pass: &mut Pass, change: &Value) {
+    let mut status = json!({
+        "observedGeneration": 9, "replicas": 2, "updatedReplicas": 2, "readyReplicas": 2, "availableReplicas": 2,
+    });
+    for (key, value) in change.as_object().unwrap() {
+        status[key] = value.clone();
+    }
+    if let Ok(Some((deployment, _))) = &mut pass.workload {
+        deployment.status = serde_json::from_value(status).unwrap();
+    }
+}
+
+/// `Ready` after a pass: its status and reason.
+fn ready_of(pass: Pass) -> (ConditionStatus, String) {
+    let status = status(&observed(), &Ok(pass), "now");
+    let ready = condition(&status, READY).unwrap();
+    (ready.status, ready.reason.clone())
+}
+
+fn after(change: impl FnOnce(&mut Pass)) -> (ConditionStatus, String) {
+    let mut pass = fine();
+    change(&mut pass);
+    ready_of(pass)
+}
+
+fn is(status: ConditionStatus, reason: Reason) -> (ConditionStatus, String) {
+    (status, format!("{reason:?}"))
+}
+
+#[test]
+fn ready_means_all_of_it() {
+    use ConditionStatus::{False, True, Unknown};
+    assert_eq!(after(|_| {}), is(True, Reason::Running));
+
+    for role in Role::ALL {
+        let missing = |pass: &mut Pass| {
+            let topic = pass.seen.iter_mut().find(|seen| seen.role == role).unwrap();
+            topic.state = State::Pending("not yet".to_owned());
+        };
+        assert_eq!(after(missing), is(False, Reason::TopicsNotReady), "{role}");
+    }
+    let servers = "kafka:9092".to_owned();
+    let unreachable = TopicsError::Unreachable { servers, error: "silence".to_owned() };
+    assert_eq!(after(|pass| pass.kafka = Err(unreachable.into())), is(Unknown, Reason::KafkaUnreachable));
+    let absent = TopicsError::StrimziNotInstalled;
+    assert_eq!(after(|pass| pass.kafka = Err(absent.into())), is(False, Reason::StrimziNotInstalled));
+
+    assert_eq!(after(|pass| pass.workload = Ok(None)), is(False, Reason::WaitingForTopics));
+    for change in [
+        json!({"observedGeneration": 8}),
+        json!({"observedGeneration": null}),
+        json!({"updatedReplicas": 1}),
+        json!({"availableReplicas": 1}),
+        json!({"availableReplicas": null}),
+        json!({"replicas": 3}),
+    ] {
+        assert_eq!(after(|pass| deployed(pass, &change)), is(False, Reason::Progressing), "{change}");
+    }
+    let other_config = |pass: &mut Pass| {
+        if let Ok(Some((_, config))) = &mut pass.workload {
+            config.config_map = "another".to_owned();
+        }
+    };
+    assert_eq!(after(other_config), is(False, Reason::Progressing));
+    let no_status = |pass: &mut Pass| {
+        if let Ok(Some((deployment, _))) = &mut pass.workload {
+            deployment.status = None;
+        }
+    };
+    assert_eq!(after(no_status), is(False, Reason::Progressing));
+
+    let taken = ApplyError::NameTaken { kind: "Deployment".to_owned(), name: "a".to_owned() };
+    assert_eq!(after(|pass| pass.workload = Err(taken)), is(False, Reason::NameTaken));
+}
+
+#[test]
+fn a_deployment_that_is_stuck_says_why() {
+    let conditions = |type_: &str, status: &str| json!({"availableReplicas": 0, "conditions": [{"type": type_, "status": status, "message": "quota"}]});
+    let stuck = after(|pass| deployed(pass, &conditions("ReplicaFailure", "True")));
+    assert_eq!(stuck, is(ConditionStatus::False, Reason::ReplicaFailure));
+    let stuck = after(|pass| deployed(pass, &conditions("Progressing", "False")));
+    assert_eq!(stuck, is(ConditionStatus::False, Reason::ProgressDeadlineExceeded));
+    // What it said of an older generation is old.
+    let mut old = conditions("Progressing", "False");
+    old["observedGeneration"] = 8.into();
+    assert_eq!(after(|pass| deployed(pass, &old)), is(ConditionStatus::False, Reason::Progressing));
+}
+
+#[test]
+fn zero_replicas_are_not_ready_and_say_so() {
+    let scaled = |replicas: i32| {
+        after(|pass| {
+            pass.valid.spec.processor.replicas = 0;
+            let counts = json!({
+                "replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas,
+            });
+            deployed(pass, &counts);
+        })
+    };
+    assert_eq!(scaled(0), is(ConditionStatus::False, Reason::ScaledToZero));
+    assert_eq!(scaled(1), is(ConditionStatus::False, Reason::Progressing));
+}
+
+#[test]
+fn a_transition_time_changes_only_with_the_status() {
+    let mut observed = observed();
+    observed.status = status(&observed, &Ok(fine()), "first");
+    let again = status(&observed, &Ok(fine()), "second");
+    assert_eq!(again, observed.status, "nothing to write");
+
+    let mut pass = fine();
+    deployed(&mut pass, &json!({"availableReplicas": 1}));
+    observed.status = status(&observed, &Ok(pass), "third");
+    let time =
+        |observed: &Observed, type_: &str| condition(&observed.status, type_).unwrap().last_transition_time.clone();
+    assert_eq!(time(&observed, READY), "third");
+    assert_eq!(time(&observed, PROCESSOR_AVAILABLE), "third");
+    assert_eq!(time(&observed, TOPICS_READY), "first");
+
+    // Another reason and message of the same status.
+    observed.status = status(&observed, &Ok(Pass { workload: Ok(None), ..fine() }), "fourth");
+    assert_eq!(condition(&observed.status, READY).unwrap().reason, "WaitingForTopics");
+    assert_eq!(time(&observed, READY), "third");
+}
+
+#[test]
+fn an_invalid_spec_keeps_what_was_known_and_of_which_generation() {
+    let mut observed = observed();
+    observed.status = status(&observed, &Ok(fine()), "first");
+    observed.resource.metadata.generation = Some(GENERATION + 1);
+    let error = ValidateError::Values { problems: vec!["spec.source.partitions is 0: choose 1 to 1024".to_owned()] };
+    let invalid = status(&observed, &Err(error), "second");
+    assert_eq!(invalid.observed_generation, Some(GENERATION + 1));
+    let ready = condition(&invalid, READY).unwrap();
+    assert_eq!((ready.status, ready.reason.as_str()), (ConditionStatus::False, "SpecInvalid"));
+    assert!(ready.message.contains("choose 1 to 1024"));
+    assert_eq!(condition(&invalid, CONFIG_VALID).unwrap().status, ConditionStatus::False);
+    let topics = condition(&invalid, TOPICS_READY).unwrap();
+    assert_eq!((topics.status, topics.observed_generation), (ConditionStatus::True, Some(GENERATION)));
+    assert_eq!((invalid.config, invalid.topics), (observed.status.config, observed.status.topics));
+}
+
+#[test]
+fn what_is_known_of_topics_outlives_an_unreachable_kafka() {
+    let mut observed = observed();
+    observed.status = status(&observed, &Ok(fine()), "first");
+    let unreachable = TopicsError::Unreachable { servers: "a:1".to_owned(), error: "silence".to_owned() };
+    let pass = Pass { seen: Vec::new(), kafka: Err(unreachable.into()), ..fine() };
+    assert_eq!(status(&observed, &Ok(pass), "second").topics, observed.status.topics);
+}
+
+#[test]
+fn the_whole_status() {
+    insta::assert_yaml_snapshot!(status(&observed(), &Ok(fine()), "2026-01-01T00:00:00Z"));
+}

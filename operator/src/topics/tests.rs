@@ -1,0 +1,107 @@
+use crds::pipeline::{LoginPipeline, LoginPipelineSpec};
+use proptest::prelude::*;
+
+use super::*;
+use crate::validate::check_pipeline;
+
+fn valid(partitions: i32) -> Valid {
+    let spec = serde_json::json!({"kafka": {"strimzi": {"cluster": "a"}}, "source": {"partitions": partitions}});
+    let spec: LoginPipelineSpec = serde_json::from_value(spec).unwrap();
+    check_pipeline(&LoginPipeline::new("logins", spec)).unwrap()
+}
+
+fn seen(role: Role, partitions: Option<i32>) -> Seen {
+    let name = valid(1).topics().into_iter().find(|topic| topic.role == role).unwrap().name;
+    Seen {
+        role,
+        name,
+        state: if partitions.is_some() { State::Ready } else { State::Missing },
+        partitions,
+        max_message_bytes: partitions.map(|_| 1_048_588 + if role == Role::Source { 0 } else { 65_536 }),
+        topic_id: None,
+        created: true,
+        can_grow: true,
+    }
+}
+
+/// Output, dead letters, deltas, source.
+fn all(partitions: [Option<i32>; 4]) -> Vec<Seen> {
+    Role::ALL.into_iter().zip(partitions).map(|(role, partitions)| seen(role, partitions)).collect()
+}
+
+fn sizes(spec: i32, there: [Option<i32>; 4]) -> [i32; 4] {
+    let sizes: Vec<_> = wanted(&valid(spec), &all(there)).iter().map(|topic| topic.partitions).collect();
+    sizes.try_into().unwrap()
+}
+
+#[test]
+fn the_outputs_are_as_large_as_the_source_and_nothing_shrinks() {
+    assert_eq!(sizes(8, [None; 4]), [8, 8, 1, 8]);
+    assert_eq!(sizes(8, [Some(8), Some(8), Some(1), Some(8)]), [8, 8, 1, 8]);
+    assert_eq!(sizes(8, [None, None, None, Some(20)]), [20, 20, 1, 20]);
+    assert_eq!(sizes(8, [Some(30), Some(2), None, Some(20)]), [30, 20, 1, 20]);
+    assert_eq!(sizes(12, [Some(8), Some(8), Some(1), Some(8)]), [12, 12, 1, 12]);
+}
+
+#[test]
+fn the_source_waits_for_every_output() {
+    let due = |spec: i32, seen: &[Seen]| -> Vec<Role> {
+        let wanted = wanted(&valid(spec), seen);
+        let due = wanted.iter().filter(|topic| is_due(topic, &wanted, seen));
+        due.map(|topic| topic.role).collect()
+    };
+    let outputs = [Role::Output, Role::DeadLetters, Role::Deltas];
+    assert_eq!(due(8, &all([None; 4])), outputs);
+    assert_eq!(due(8, &all([Some(8), None, Some(1), None])), outputs);
+    assert_eq!(due(8, &all([Some(8), Some(7), Some(1), None])), outputs);
+    assert_eq!(due(8, &all([Some(8), Some(8), Some(1), None])), Role::ALL);
+    assert_eq!(due(9, &all([Some(9), Some(8), Some(1), Some(8)])), outputs);
+    let mut pending = all([Some(8), Some(8), Some(1), None]);
+    pending[0].state = State::Pending("soon".to_owned());
+    assert_eq!(due(8, &pending), outputs);
+}
+
+#[test]
+fn obstacles_name_the_topic_and_the_remedy() {
+    let found = |spec: i32, seen: &[Seen]| obstacles(&wanted(&valid(spec), seen), seen);
+    assert_eq!(found(8, &all([Some(8), Some(8), Some(1), Some(8)])), [""; 0]);
+    insta::assert_debug_snapshot!(found(8, &all([None; 4])));
+    insta::assert_debug_snapshot!(found(12, &all([Some(12), Some(8), Some(3), Some(8)])));
+    let mut small = all([Some(8), Some(8), Some(1), Some(8)]);
+    small[1].max_message_bytes = Some(1000);
+    small[3].can_grow = false;
+    small[0].state = State::Pending("KafkaTopic a is being deleted".to_owned());
+    insta::assert_debug_snapshot!(found(9, &small));
+}
+
+proptest! {
+    /// Whatever is there, carrying out what is due again and again ends with every topic ready, and at no moment has
+    /// the source a partition that an output lacks, if it had none before.
+    #[test]
+    fn growth_ends_and_never_runs_ahead(
+        spec in 1..40_i32,
+        there in prop::array::uniform4(prop::option::of(1..40_i32)),
+        order in prop::collection::vec(any::<bool>(), 0..12),
+    ) {
+        let mut there = there;
+        there[2] = there[2].map(|_| 1);
+        let mut seen = all(there);
+        let lacked = |seen: &[Seen]| seen[3].partitions > seen[0].partitions || seen[3].partitions > seen[1].partitions;
+        let mut may_lack = lacked(&seen);
+        // An element says whether a topic is carried out in this pass; after these, all are.
+        let mut order = order.into_iter().chain(std::iter::repeat(true));
+        for _ in 0..16 {
+            let wanted = wanted(&valid(spec), &seen);
+            for topic in &wanted {
+                if is_due(topic, &wanted, &seen) && order.next() == Some(true) {
+                    let entry = seen.iter_mut().find(|seen| seen.role == topic.role).unwrap();
+                    prop_assert!(entry.partitions <= Some(topic.partitions), "shrunk");
+                    *entry = Seen { partitions: Some(topic.partitions), state: State::Ready, ..entry.clone() };
+                }
+                may_lack = may_lack && lacked(&seen);
+                prop_assert!(may_lack || !lacked(&seen), "the source ran ahead: {seen:?}");
+            }
+        }
+        prop_assert_eq!(obstacles(&wanted(&valid(spec), &seen), &seen), Vec::<String>::new());
+    }
+}

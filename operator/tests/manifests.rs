@@ -1,0 +1,145 @@
+//! `operator crd`, `operator validate`, the examples, and what may be imported where.
+
+#![expect(clippy::unwrap_used, reason = "assertions of tests")]
+
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    process::{Command, Output},
+};
+
+use crds::pipeline::LoginPipeline;
+use kube::CustomResourceExt;
+use serde::Deserialize;
+use serde_json::Value;
+
+const CRD: &str = include_str!("../../crds/login-pipeline.yaml");
+const REFERENCE: &str = include_str!("../../examples/reference.yaml");
+
+fn operator(arguments: &[&str]) -> Output {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    Command::new(env!("CARGO_BIN_EXE_operator")).args(arguments).current_dir(root).output().unwrap()
+}
+
+fn lines(output: &Output) -> Vec<String> {
+    String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_committed_crd_is_the_generated_one() {
+    let printed = operator(&["crd"]);
+    assert!(printed.status.success());
+    assert!(
+        String::from_utf8_lossy(&printed.stdout) == CRD,
+        "crds/login-pipeline.yaml is stale: cargo run -p operator -- crd > crds/login-pipeline.yaml"
+    );
+}
+
+#[test]
+fn the_examples_are_valid() {
+    let output = operator(&["validate", "examples/pipeline.yaml", "examples/reference.yaml"]);
+    assert_eq!(lines(&output), [""; 0]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(include_str!("../../examples/pipeline.yaml").lines().count(), 6, "six lines that work");
+}
+
+#[test]
+fn every_problem_is_named_with_field_value_and_remedy() {
+    let output = operator(&["validate", "operator/tests/fixtures/bad.yaml"]);
+    insta::assert_snapshot!(lines(&output).join("\n"));
+    assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn what_cannot_be_read_is_another_exit_code() {
+    let output = operator(&["validate", "examples/pipeline.yaml", "nowhere.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(lines(&output)[0].starts_with("nowhere.yaml: cannot be read"), "{:?}", lines(&output));
+    let output = operator(&["validate", "operator/tests/fixtures/broken.yaml"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(lines(&output)[0].contains("document 1: is not YAML"), "{:?}", lines(&output));
+}
+
+#[test]
+fn a_manifest_without_pipelines_is_valid_and_says_what_was_skipped() {
+    let output = operator(&["validate", "crds/login-pipeline.yaml"]);
+    assert_eq!(output.status.code(), Some(0));
+    let expected = "crds/login-pipeline.yaml: document 1: skipped: apiVersion is apiextensions.k8s.io/v1, kind is CustomResourceDefinition";
+    assert_eq!(lines(&output), [expected]);
+}
+
+#[test]
+fn the_reference_names_every_field() {
+    let crd = serde_json::to_value(LoginPipeline::crd()).unwrap();
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let mut fields = BTreeSet::new();
+    schema_fields("spec", schema, &mut fields);
+    let mut named = BTreeSet::new();
+    for document in serde_yaml::Deserializer::from_str(REFERENCE) {
+        value_fields("spec", &Value::deserialize(document).unwrap()["spec"], &mut named);
+    }
+    let missing: Vec<_> = fields.difference(&named).collect();
+    assert!(missing.is_empty(), "examples/reference.yaml does not name {missing:?}");
+    assert!(fields.len() > 20, "{fields:?}");
+}
+
+/// Where Kubernetes' own types begin, it is Kubernetes that documents them.
+const FOREIGN: &str = "spec.processor.resources";
+
+fn schema_fields(path: &str, schema: &Value, fields: &mut BTreeSet<String>) {
+    for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        fields.insert(path.clone());
+        if path != FOREIGN {
+            schema_fields(&path, schema, fields);
+        }
+    }
+}
+
+fn value_fields(path: &str, value: &Value, fields: &mut BTreeSet<String>) {
+    for (name, value) in value.as_object().into_iter().flatten() {
+        let path = format!("{path}.{name}");
+        fields.insert(path.clone());
+        value_fields(&path, value, fields);
+    }
+}
+
+/// The reference shows the default of every field that has one.
+#[test]
+fn the_reference_shows_the_defaults() {
+    let document = serde_yaml::Deserializer::from_str(REFERENCE).next().unwrap();
+    let shown = LoginPipeline::deserialize(document).unwrap().spec;
+    let mut spec: crds::pipeline::LoginPipelineSpec =
+        serde_json::from_str(r#"{"kafka": {"strimzi": {"cluster": "my-cluster"}}}"#).unwrap();
+    spec.processor.image.clone_from(&shown.processor.image);
+    spec.processor.resources.clone_from(&shown.processor.resources);
+    assert_eq!(shown, spec);
+}
+
+#[test]
+fn pure_files_import_no_client_and_no_clock() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = vec![source.join("validate.rs"), source.join("desired.rs"), source.join("status.rs")];
+    files.extend(std::fs::read_dir(source.join("build")).unwrap().map(|entry| entry.unwrap().path()));
+    assert!(files.len() >= 8, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        for banned in [
+            "Client",
+            "Api<",
+            "Api,",
+            "rdkafka",
+            "tokio",
+            "async ",
+            "std::fs",
+            "std::env",
+            "std::net",
+            "Timestamp::now",
+            "Instant",
+            "SystemTime",
+            "rand::",
+        ] {
+            assert!(!text.contains(banned), "{} is pure and names {banned}", file.display());
+        }
+    }
+}
