@@ -126,3 +126,52 @@ impl Panes {
 fn coupon(user: &str) -> Coupon {
     Coupon::from_value(raw_bytes::from_str(user))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ingest::{judge::Judge, scan::Scratch};
+
+    fn count(panes: &mut Panes, value: &str, late: bool, unmerged: bool) {
+        let mut rules = Rules::default();
+        rules.validation.required = vec![];
+        let mut scratch = Scratch::default();
+        let event = Judge::new(&rules).judge(Some(value.as_bytes()), 1_720_576_825_000, &mut scratch).unwrap();
+        panes.count(&event, late, unmerged);
+    }
+
+    #[test]
+    fn values_are_counted_unescaped_and_missing_ones_by_a_name_of_their_own() {
+        let mut panes = Panes::new(&Rules::default());
+        count(&mut panes, r#"{"locale":"RI","timestamp":60}"#, false, false);
+        count(&mut panes, r#"{"locale":"\u0052I","timestamp":119}"#, true, false);
+        count(&mut panes, r#"{"locale":"AK","timestamp":120}"#, false, false);
+        assert_eq!(panes.size(), 2 + 3 + 3);
+        let taken = panes.take();
+        let owned =
+            |values: &[(&str, u64)]| values.iter().map(|(value, count)| ((*value).to_owned(), *count)).collect();
+        assert_eq!(taken[0].start, Some(60));
+        assert_eq!(taken[0].total, Total { count: 2, late: 1, sketch: None });
+        let dimensions: Vec<(Dimension, Vec<(String, u64)>)> = vec![
+            (Dimension::DeviceType, owned(&[(MISSING, 2)])),
+            (Dimension::Locale, owned(&[("RI", 2)])),
+            (Dimension::AppVersion, owned(&[(MISSING, 2)])),
+        ];
+        assert_eq!(taken[0].dimensions, dimensions);
+        assert_eq!((taken[1].start, taken[1].total.count), (Some(120), 1));
+        assert_eq!((panes.size(), panes.take()), (0, vec![]));
+    }
+
+    /// The sketch is part of the format: other bytes for the same users would be another format. These are a list of
+    /// coupons, which other implementations of Apache DataSketches compute alike from the UTF-8 bytes.
+    #[test]
+    fn sketches_have_the_same_bytes_everywhere() {
+        let mut panes = Panes::new(&Rules::default());
+        for user in ["a6397988", "a6397988", "b"] {
+            count(&mut panes, &format!(r#"{{"user_id":"{user}","timestamp":60}}"#), false, false);
+        }
+        let sketch = panes.take().remove(0).total.sketch.unwrap();
+        insta::assert_debug_snapshot!(sketch, @"");
+        assert!((HllSketch::deserialize(&sketch).unwrap().composite_estimate() - 2.0).abs() < 0.01);
+    }
+}

@@ -1,4 +1,5 @@
 //! A pipeline on a real Kafka: its topics, its job config, its replicas as processes, and what became of its events.
+#![allow(dead_code, reason = "each test file uses its part")]
 
 use std::{
     collections::BTreeMap,
@@ -8,16 +9,20 @@ use std::{
         atomic::{AtomicBool, Ordering},
     },
     thread::{self, JoinHandle},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crds::{
     job::JobConfig,
-    pipeline::{LoginPipelineSpec, StartFrom},
-    records::{dead_letter, enrichment},
+    pipeline::LoginPipelineSpec,
+    records::{dead_letter, delta::Delta, enrichment},
     topics::{PipelineId, topics},
 };
 use processor::generate::{Event, Events, Options, Shares};
+use rdkafka::{
+    ClientConfig,
+    producer::{BaseProducer, BaseRecord, Producer},
+};
 use testkit::{
     kafka::{Cluster, Isolation, NewRecord, Record},
     process::{Folder, Process, Program},
@@ -28,16 +33,20 @@ use testkit::{
 pub const BOUND: Duration = Duration::from_secs(60);
 
 /// A pipeline and the folder of its files.
-pub struct Pipeline {
-    pub kafka: &'static Cluster,
+pub struct Pipeline<'k> {
+    pub kafka: &'k Cluster,
     pub job: JobConfig,
     pub folder: Folder,
 }
 
-impl Pipeline {
+impl<'k> Pipeline<'k> {
     /// Makes the topics of a pipeline of this name, as the operator would.
     pub fn new(name: &str, partitions: i32, change: impl FnOnce(&mut LoginPipelineSpec)) -> Self {
-        let kafka = testkit::kafka::shared();
+        Self::on(testkit::kafka::shared(), name, partitions, change)
+    }
+
+    /// The same on a Kafka of the test's own.
+    pub fn on(kafka: &'k Cluster, name: &str, partitions: i32, change: impl FnOnce(&mut LoginPipelineSpec)) -> Self {
         let unique = testkit::unique(name);
         let mut spec: LoginPipelineSpec = serde_json::from_value(serde_json::json!({
             "kafka": {"external": {"bootstrapServers": kafka.bootstrap()}},
@@ -81,17 +90,29 @@ impl Pipeline {
     /// Writes events from now on, in the background, until the feeder is stopped or has sent them all.
     pub fn feed(&self, events: u64, per_second: u64, shares: Shares) -> Feeder {
         let stop = Arc::new(AtomicBool::new(false));
-        let (kafka, topic, stopped) = (self.kafka, self.job.topics.source.clone(), Arc::clone(&stop));
+        let (topic, stopped) = (self.job.topics.source.clone(), Arc::clone(&stop));
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", self.kafka.bootstrap())
+            .set("enable.idempotence", "true")
+            .create()
+            .unwrap();
         let thread = thread::spawn(move || {
             let mut model = Events::new(Options { shares, ..Options::default() });
             let mut sent = 0;
             while sent < events && !stopped.load(Ordering::Relaxed) {
                 let chunk = (per_second / 10).clamp(1, events - sent);
-                let records = (0..chunk).map(|_| new_record(&mut model));
-                kafka.produce(&topic, records).unwrap();
+                let mut event = Event::default();
+                for _ in 0..chunk {
+                    model.next_into(&mut event);
+                    let record = BaseRecord::<[u8], [u8]>::to(&topic).key(event.key.as_slice());
+                    let record = BaseRecord { payload: event.payload(), ..record };
+                    producer.send(record).map_err(|(error, _)| error).unwrap();
+                }
                 sent += chunk;
-                thread::sleep(Duration::from_millis(100));
+                producer.poll(Duration::from_millis(100));
             }
+            // Also when brokers were away meanwhile: idempotence keeps each event once.
+            producer.flush(BOUND).unwrap();
             sent
         });
         Feeder { stop, thread }
@@ -110,8 +131,49 @@ impl Pipeline {
         }
         let output = self.kafka.read_to_end(&self.job.topics.output, Isolation::ReadCommitted).unwrap();
         let dead = self.kafka.read_to_end(&self.job.topics.dead_letters, Isolation::ReadCommitted).unwrap();
+        self.check_deltas(&output, &dead);
         Outcome::of(&input, &output, &dead)
     }
+
+    /// The deltas must cover each source partition without gap or overlap, and count each valid event once.
+    fn check_deltas(&self, output: &[Record], dead: &[Record]) {
+        let records = self.kafka.read_to_end(&self.job.topics.deltas, Isolation::ReadCommitted).unwrap();
+        let deltas: Vec<Delta> =
+            records.iter().map(|record| Delta::decode(record.payload.as_ref().unwrap()).unwrap()).collect();
+        let mut next: BTreeMap<i32, i64> = BTreeMap::new();
+        for range in deltas.iter().flat_map(|delta| &delta.ranges) {
+            let expected = next.insert(range.partition, range.to).unwrap_or(range.from);
+            assert_eq!(range.from, expected, "{range:?} must begin where the partition's last range ended");
+        }
+        let counted: u64 = deltas.iter().flat_map(|delta| &delta.panes).map(|pane| pane.total.count).sum();
+        let ended = |records: &[Record], identity: fn(&Record) -> i64| {
+            records.iter().all(|record| identity(record) < next.get(&record.partition).copied().unwrap_or_default())
+        };
+        assert!(ended(output, output_identity) && ended(dead, dead_letter_identity), "an outcome beyond the deltas");
+        assert_eq!(counted, output.len() as u64, "each valid event counts once");
+    }
+
+    /// The records of a topic, committed.
+    pub fn read(&self, topic: &str) -> Vec<Record> {
+        self.kafka.read_to_end(topic, Isolation::ReadCommitted).unwrap()
+    }
+
+    /// Writes records to the source.
+    pub fn write(&self, records: impl IntoIterator<Item = NewRecord>) {
+        self.kafka.produce(&self.job.topics.source, records).unwrap();
+    }
+
+    /// Writes valid events, spread over partitions.
+    pub fn write_logins(&self, partitions: i32, count: i32) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        self.write((0..count).map(|index| login(index % partitions, now)));
+    }
+}
+
+/// A valid event for a partition.
+pub fn login(partition: i32, timestamp: u64) -> NewRecord {
+    let payload = format!(r#"{{"user_id":"u","device_type":"iOS","locale":"RI","timestamp":{timestamp}}}"#);
+    NewRecord { partition: Some(partition), payload: Some(payload.into_bytes()), ..NewRecord::default() }
 }
 
 /// A running replica.
@@ -164,12 +226,6 @@ impl Feeder {
     pub fn finish(self) -> u64 {
         self.thread.join().unwrap()
     }
-}
-
-fn new_record(model: &mut Events) -> NewRecord {
-    let mut event = Event::default();
-    model.next_into(&mut event);
-    NewRecord { key: Some(event.key.clone()), payload: event.payload().map(<[u8]>::to_vec), ..NewRecord::default() }
 }
 
 /// What became of the source's records, by identity alone: whether the content is right is the audit's to say.
@@ -256,9 +312,4 @@ pub fn mixed() -> Shares {
     .into_iter()
     .try_fold(Shares::NONE, |shares, (kind, share)| shares.with(kind, share))
     .unwrap()
-}
-
-/// A job that starts at the end.
-pub fn from_latest(spec: &mut LoginPipelineSpec) {
-    spec.source.start_from = StartFrom::Latest;
 }
