@@ -1,0 +1,27 @@
+# The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
+# (README.md), and get it themselves where they can.
+.DEFAULT_GOAL := help
+.PHONY: help check test demo crd bench
+
+help: ## List these commands
+	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+
+check: ## The fast loop: formatting, clippy, unit tests
+	@scripts/test lint unit
+
+# Everything but the advisories of cargo-deny, which need the network, must run where CI is set.
+test: ## Everything: sets up the services that the tests run, then runs every tier
+	@scripts/test
+
+test-%: ## One tier of the tests: lint, deny, unit, testkit, kafka, api
+	@scripts/test $*
+
+demo: ## A pipeline on this machine, with no service: a million events through examples/pipeline.yaml
+	@cargo run --quiet --release -p processor -- local examples/pipeline.yaml --events 1000000 --exit
+
+crd: ## Write crds/login-pipeline.yaml anew, from the Rust types
+	@cargo run --quiet -p operator -- crd > crds/login-pipeline.yaml.new
+	@mv crds/login-pipeline.yaml.new crds/login-pipeline.yaml
+
+bench: ## Measure the processor beside a plain pass-through, on a real Kafka
+	@cargo run --quiet --release -p bench
