@@ -1,5 +1,7 @@
 //! `processor audit` and `processor generate` on a real Kafka. The outcomes are written here by hand, not by the pipeline.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::{
     process::{Command, Output},
     thread,

@@ -86,8 +86,14 @@ struct Outcome {
 #[derive(Debug)]
 struct Awaited {
     expected: Expected,
-    /// Where a copy was found in the wrong topic, and how many there are.
-    misrouted: Option<(Place, u64)>,
+    /// Where it was found in the wrong topic.
+    misrouted: Vec<Place>,
+}
+
+impl Awaited {
+    fn bytes(&self) -> usize {
+        self.expected.bytes() + self.misrouted.len() * size_of::<Place>()
+    }
 }
 
 /// A record that came before its source record.
@@ -220,7 +226,7 @@ impl PartitionAudit {
         let expected = Expected::new(record, verdict);
         self.held += expected.bytes();
         let outcome = self.outcome_mut(expected.stream());
-        let awaited = Awaited { expected, misrouted: None };
+        let awaited = Awaited { expected, misrouted: Vec::new() };
         if outcome.done {
             self.passed.insert(offset, awaited);
         } else {
@@ -276,8 +282,8 @@ impl PartitionAudit {
         if let Some(awaited) = self.take(stream, origin) {
             self.matched(&awaited, stream, record, finding);
         } else if let Some(awaited) = self.awaited_elsewhere(stream, origin) {
-            let (_, copies) = awaited.misrouted.get_or_insert((place, 0));
-            *copies += 1;
+            awaited.misrouted.push(place);
+            self.held += size_of::<Place>();
         } else if self.gaps.contains(origin) || self.last.is_none_or(|last| origin > last) {
             self.findings.add(Fault::Unexpected, finding);
         } else if self.lost.remove(origin) {
@@ -292,16 +298,15 @@ impl PartitionAudit {
     /// The right record in the right place.
     fn matched(&mut self, awaited: &Awaited, stream: Stream, record: &Record, finding: Finding) {
         let expected = &awaited.expected;
-        self.held -= expected.bytes();
+        self.held -= awaited.bytes();
         let late = expected.late == Late::Yes;
         match expected.reason {
             None => self.counts.processed += 1,
             Some(reason) => *self.counts.dead_letters.entry(reason).or_default() += 1,
         }
         self.counts.late += u64::from(late);
-        if let Some((place, copies)) = awaited.misrouted {
-            let duplicate = Finding { found: Some(place), ..finding };
-            self.findings.add_many(Fault::Duplicated, duplicate, copies);
+        for place in &awaited.misrouted {
+            self.findings.add(Fault::Duplicated, Finding { found: Some(*place), ..finding });
         }
         if let Some(difference) = expected.difference(record, &self.source) {
             self.findings.add(Fault::Altered, Finding { difference: Some(difference), ..finding });
@@ -368,14 +373,13 @@ impl PartitionAudit {
     /// What should have come has not.
     fn give_up(&mut self, awaited: &Awaited) {
         let offset = awaited.expected.offset;
-        self.held -= awaited.expected.bytes();
-        match awaited.misrouted {
-            None => self.lost.insert(offset, offset + 1),
-            Some((place, copies)) => {
-                let finding = self.finding(offset, place);
-                self.findings.add(Fault::Misrouted, finding);
-                self.findings.add_many(Fault::Duplicated, finding, copies - 1);
-            }
+        self.held -= awaited.bytes();
+        if awaited.misrouted.is_empty() {
+            self.lost.insert(offset, offset + 1);
+        }
+        for (index, place) in awaited.misrouted.iter().enumerate() {
+            let fault = if index == 0 { Fault::Misrouted } else { Fault::Duplicated };
+            self.findings.add(fault, self.finding(offset, *place));
         }
     }
 

@@ -82,15 +82,8 @@ pub(super) struct Findings(BTreeMap<Fault, (u64, Vec<Finding>)>);
 
 impl Findings {
     pub fn add(&mut self, fault: Fault, finding: Finding) {
-        self.add_many(fault, finding, 1);
-    }
-
-    pub fn add_many(&mut self, fault: Fault, finding: Finding, count: u64) {
-        if count == 0 {
-            return;
-        }
         let (total, examples) = self.0.entry(fault).or_default();
-        *total += count;
+        *total += 1;
         if examples.len() < EXAMPLES {
             examples.push(finding);
         }

@@ -176,7 +176,7 @@ mod tests {
     use super::*;
     use crate::{
         audit::{Judge, Record, Verdict},
-        generate::population::login,
+        generate::{Events, Kind, Options, Shares, population::login},
     };
 
     const NOW: i64 = 1_720_576_800;
@@ -218,5 +218,22 @@ mod tests {
                 assert!(texts.insert(text), "{which} is like another one");
             }
         }
+    }
+
+    #[test]
+    fn kinds_become_what_they_are_called() {
+        let outcomes = |kind: Kind| {
+            let shares = if kind == Kind::Normal { Shares::NONE } else { Shares::NONE.with(kind, 1.0).unwrap() };
+            let events = Events::new(Options { shares, start: NOW, ..Options::default() }).take(500);
+            events.map(|event| outcome(event.payload())).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
+        };
+        use Reason::{Future, InvalidField, Malformed, MissingField};
+        assert_eq!(outcomes(Kind::Normal), [None]);
+        assert_eq!(outcomes(Kind::Late), [None]);
+        assert_eq!(outcomes(Kind::Future), [Some(Future)]);
+        assert_eq!(outcomes(Kind::Malformed), [Some(Malformed)]);
+        assert_eq!(outcomes(Kind::Incomplete), [Some(MissingField)]);
+        assert_eq!(outcomes(Kind::Odd), [None, Some(MissingField), Some(InvalidField), Some(Future)]);
+        assert_eq!(outcomes(Kind::Repeated), [None]);
     }
 }

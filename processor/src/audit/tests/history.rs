@@ -10,6 +10,7 @@ use crate::{
     generate::{Events, Kind, Options, Shares},
 };
 
+pub const PARTITIONS: usize = 3;
 pub const TOPIC: &str = "logins";
 pub const ROOM: usize = 1_100_000;
 const NOW: i64 = 1_720_576_800;
@@ -180,4 +181,22 @@ pub fn mixed(audit: &mut PartitionAudit, streams: Streams, choices: &[u8]) {
         push(audit, stream, &streams[stream as usize][next[stream as usize]]).unwrap();
         next[stream as usize] += 1;
     }
+}
+
+/// Audits a history in several orders of arrival, which must not matter.
+pub fn check(history: &History) -> Report {
+    let by_wants = history.audit(|audit, streams| {
+        aligned(audit, streams);
+    });
+    use Stream::{DeadLetters, Input, Output};
+    for order in [[Input, Output, DeadLetters], [DeadLetters, Output, Input], [Output, Input, DeadLetters]] {
+        let other = history.audit(|audit, streams| {
+            one_by_one(audit, streams, order);
+            assert_eq!(audit.held_bytes() == 0, audit.pending() == 0, "what waits takes memory, and nothing else");
+        });
+        assert_eq!(other, by_wants, "{order:?}");
+    }
+    let sum = by_wants.processed + by_wants.dead_letters + by_wants.misrouted + by_wants.lost;
+    assert_eq!(by_wants.input, sum, "every source record is counted once");
+    by_wants
 }
