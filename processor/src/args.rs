@@ -2,15 +2,15 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::run::RunArgs;
+use crate::{local::LocalArgs, run::RunArgs};
 
 /// Validates, enriches, dead-letters and counts login events on Kafka, exactly once.
 #[derive(Parser, Debug)]
 #[command(name = "processor", version)]
 pub struct Args {
-    /// What to log, as tracing's filter: error, warn, info, debug, or by module
-    #[arg(long, global = true, default_value = "info", value_name = "FILTER", env = "LOGIN_PIPELINE_LOG")]
-    pub log_level: String,
+    /// What to log, as tracing's filter: error, warn, info, debug, or by module [default: info for run, else warn]
+    #[arg(long, global = true, value_name = "FILTER", env = "LOGIN_PIPELINE_LOG")]
+    pub log_level: Option<String>,
     /// How to log
     #[arg(long, global = true, value_enum, default_value_t, env = "LOGIN_PIPELINE_LOG_FORMAT")]
     pub log_format: LogFormat,
@@ -24,6 +24,17 @@ pub struct Args {
 pub enum Command {
     /// Run one replica of a pipeline until SIGTERM
     Run(RunArgs),
+    /// Run a whole pipeline on this machine, with generated events, and audit it live
+    Local(LocalArgs),
+}
+
+impl Args {
+    /// What to log: what people watch says by itself how it goes.
+    #[must_use]
+    pub fn log_filter(&self) -> &str {
+        let default = if matches!(self.command, Command::Run(_)) { "info" } else { "warn" };
+        self.log_level.as_deref().unwrap_or(default)
+    }
 }
 
 /// How to log.

@@ -19,3 +19,4 @@ pub mod stop;
 
 pub mod audit;
 pub mod generate;
+pub mod local;

@@ -9,7 +9,7 @@ use std::{
 use clap::Parser;
 use processor::{
     args::{Args, Command, LogFormat},
-    run,
+    local, run,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -17,6 +17,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = start_logging(&args).and_then(|()| match &args.command {
         Command::Run(args) => Ok(run::run(args)?),
+        Command::Local(args) => Ok(local::run(args)?),
     });
     done.unwrap_or_else(|error| {
         eprintln!("processor: {error}");
@@ -26,8 +27,9 @@ fn main() -> ExitCode {
 
 /// Logs go to stderr: stdout is for results.
 fn start_logging(args: &Args) -> Result<(), Box<dyn Error>> {
-    let filter = EnvFilter::try_new(&args.log_level)
-        .map_err(|error| format!("--log-level {:?}: {error}; write info, or processor=debug", args.log_level))?;
+    let filter = args.log_filter();
+    let filter = EnvFilter::try_new(filter)
+        .map_err(|error| format!("--log-level {filter:?}: {error}; write info, or processor=debug"))?;
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr);
     match args.log_format {
         LogFormat::Text => logs.with_target(false).init(),

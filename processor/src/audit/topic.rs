@@ -174,7 +174,7 @@ impl TopicReader {
 }
 
 /// Whether the client goes on by itself after an error.
-fn is_transient(error: &KafkaError) -> bool {
+pub fn is_transient(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         AllBrokersDown, BrokerTransportFailure, LeaderNotAvailable, NotLeaderForPartition, OperationTimedOut,
         RequestTimedOut, Resolve,
@@ -192,7 +192,7 @@ fn is_transient(error: &KafkaError) -> bool {
 }
 
 /// The headers of a message, in their order; none when a name is not UTF-8: on that the binding panics.
-fn headers<'m>(message: &'m BorrowedMessage) -> Option<Vec<Header<'m>>> {
+pub fn headers<'m>(message: &'m BorrowedMessage) -> Option<Vec<Header<'m>>> {
     let Some(headers) = message.headers() else { return Some(Vec::new()) };
     let read = || headers.iter().map(|header| (header.key, header.value)).collect();
     panic::catch_unwind(AssertUnwindSafe(read)).ok()

@@ -26,7 +26,7 @@ use super::model::{Event, Events, Kind, Options, Shares, SharesError};
 #[derive(Args, Clone, Debug)]
 pub struct GenerateArgs {
     /// Kafka's bootstrap servers, separated by commas
-    #[arg(long, value_name = "HOST:PORT", env = "KAFKA_BOOTSTRAP")]
+    #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap: String,
     /// Topic to send to
     #[arg(long, default_value = "user-login")]
@@ -198,7 +198,7 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let shares = args.shares.shares()?;
     let kafka = |source| GenerateError::Kafka { bootstrap: args.bootstrap.clone(), source };
     let producer: BaseProducer<Deliveries> =
-        config(&args.bootstrap).create_with_context(Deliveries::default()).map_err(kafka)?;
+        producer_config(&args.bootstrap).create_with_context(Deliveries::default()).map_err(kafka)?;
     find_topic(producer.client(), &args.topic)
         .map_err(kafka)?
         .ok_or_else(|| GenerateError::NoTopic(args.topic.clone()))?;
@@ -219,7 +219,7 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
         }
         events.next_into(&mut event);
         send_one(&producer, &args.topic, &event).map_err(|source| GenerateError::Send { number, source })?;
-        if deliveries.failed.load(Relaxed) > 0 {
+        if deliveries.failed() {
             break;
         }
     }
@@ -232,7 +232,7 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
 }
 
 /// Settings of the producer, with the reason where it is not plain.
-fn config(bootstrap: &str) -> ClientConfig {
+pub fn producer_config(bootstrap: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
         .set("bootstrap.servers", bootstrap)
@@ -275,7 +275,7 @@ fn send_one(producer: &BaseProducer<Deliveries>, topic: &str, event: &Event) -> 
 }
 
 /// Unix seconds.
-fn now() -> i64 {
+pub fn now() -> i64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
@@ -301,7 +301,7 @@ impl Pace {
 
 /// What Kafka has acknowledged.
 #[derive(Debug, Default)]
-struct Deliveries {
+pub struct Deliveries {
     kinds: [AtomicU64; Kind::ALL.len()],
     bytes: AtomicU64,
     failed: AtomicU64,
@@ -330,11 +330,21 @@ impl ProducerContext for Deliveries {
 }
 
 impl Deliveries {
-    fn sent(&self) -> u64 {
+    /// How many events were acknowledged.
+    pub fn sent(&self) -> u64 {
         self.kinds.iter().map(|count| count.load(Relaxed)).sum()
     }
 
-    fn report(&self, total: u64, elapsed: Duration) -> Result<Report, GenerateError> {
+    /// Whether any was not delivered.
+    pub fn failed(&self) -> bool {
+        self.failed.load(Relaxed) > 0
+    }
+
+    /// What was sent.
+    ///
+    /// # Errors
+    /// When any was not delivered.
+    pub fn report(&self, total: u64, elapsed: Duration) -> Result<Report, GenerateError> {
         if let Some(first) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(GenerateError::Undelivered { failed: total - self.sent(), total, first });
         }

@@ -1,0 +1,249 @@
+//! Follows the topics with consumers of its own, on a thread, and feeds the live audit. It decides nothing about events.
+
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crds::job::JobConfig;
+use rdkafka::{
+    Message, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
+};
+
+use super::live::LiveAudit;
+use crate::{
+    audit::{Record, Report, Stream, WindowFull, headers, is_transient},
+    kafka::{
+        cluster::{Limits, client_config},
+        settings,
+    },
+    stop::Stop,
+};
+
+/// Records of one stream that are taken before it is another one's turn.
+const BATCH: usize = 1024;
+
+/// How long the thread waits for something to come.
+const IDLE: Duration = Duration::from_millis(10);
+
+/// How long one question may take.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long the broker may be silent where the end of a topic is awaited.
+const SILENCE: Duration = Duration::from_secs(30);
+
+/// Why the audit could not follow.
+#[derive(Debug, thiserror::Error)]
+pub enum FollowError {
+    /// A topic could not be read.
+    #[error("topic {topic} cannot be followed: {source}")]
+    Kafka {
+        /// Which topic.
+        topic: String,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// Nothing comes any more.
+    #[error("topic {topic} cannot be followed: its end was not reached in {} s", SILENCE.as_secs())]
+    Silent {
+        /// Which topic.
+        topic: String,
+    },
+    /// A record that the client cannot read.
+    #[error("topic {0} cannot be followed: a record has a header whose name is not UTF-8")]
+    HeaderName(String),
+    /// The streams are too far apart.
+    #[error(transparent)]
+    Window(#[from] WindowFull),
+    /// The operating system refuses a thread.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] io::Error),
+    /// The thread came to an end that nobody foresaw.
+    #[error("the thread of the audit panicked")]
+    Panicked,
+}
+
+/// A thread that follows the topics.
+#[derive(Debug)]
+pub struct Follower {
+    thread: JoinHandle<Result<Report, FollowError>>,
+    told: Arc<Told>,
+    finish: Stop,
+}
+
+/// What the thread tells while it runs.
+#[derive(Debug)]
+struct Told {
+    taken: AtomicU64,
+    /// By source partition.
+    audited: Vec<AtomicU64>,
+}
+
+impl Follower {
+    /// Starts to follow, each topic from its present end on. `partitions` are those of the three streams' topics.
+    ///
+    /// # Errors
+    /// When the broker does not answer.
+    pub fn start(job: &JobConfig, limits: Limits, partitions: [usize; 3]) -> Result<Self, FollowError> {
+        let names = [&job.topics.source, &job.topics.output, &job.topics.dead_letters];
+        let mut readers = Vec::new();
+        for ((stream, topic), partitions) in Stream::ALL.into_iter().zip(names).zip(partitions) {
+            readers.push(Reader::new(job, stream, topic, partitions)?);
+        }
+        let starts = readers.first().map_or(&[][..], |input| &input.next);
+        let audit = LiveAudit::new(job, limits, starts, partitions.into_iter().max().unwrap_or_default());
+        let audited = starts.iter().map(|_| AtomicU64::new(0)).collect();
+        let told = Arc::new(Told { taken: AtomicU64::new(0), audited });
+        let finish = Stop::default();
+        let task = { (Arc::clone(&told), finish.clone()) };
+        let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
+            let (told, finish) = task;
+            follow(readers, audit, &told, &finish)
+        })?;
+        Ok(Self { thread, told, finish })
+    }
+
+    /// How many records of all topics were taken.
+    #[must_use]
+    pub fn taken(&self) -> u64 {
+        self.told.taken.load(Relaxed)
+    }
+
+    /// How many events of each source partition have found their outcome.
+    pub fn audited(&self) -> impl Iterator<Item = u64> {
+        self.told.audited.iter().map(|audited| audited.load(Relaxed))
+    }
+
+    /// Whether the thread has ended by itself.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.thread.is_finished()
+    }
+
+    /// Reads what was written so far, and concludes. Nothing is being written any more.
+    ///
+    /// # Errors
+    /// What kept the audit from following.
+    pub fn finish(self) -> Result<Report, FollowError> {
+        self.finish.set();
+        self.thread.join().map_err(|_| FollowError::Panicked)?
+    }
+}
+
+fn follow(mut readers: Vec<Reader>, mut audit: LiveAudit, told: &Told, finish: &Stop) -> Result<Report, FollowError> {
+    while !finish.is_set() {
+        let mut taken = 0;
+        for reader in &mut readers {
+            taken += reader.take(&mut audit, BATCH, Duration::ZERO)?;
+        }
+        told.taken.fetch_add(taken, Relaxed);
+        for (partition, audited) in told.audited.iter().enumerate() {
+            audited.store(audit.audited(partition), Relaxed);
+        }
+        if taken == 0
+            && let Some(input) = readers.first_mut()
+        {
+            told.taken.fetch_add(input.take(&mut audit, 1, IDLE)?, Relaxed);
+        }
+    }
+    for reader in &mut readers {
+        reader.take_rest(&mut audit)?;
+    }
+    Ok(audit.conclude())
+}
+
+/// Follows one topic.
+struct Reader {
+    consumer: BaseConsumer,
+    stream: Stream,
+    topic: String,
+    /// The next offset, by partition.
+    next: Vec<i64>,
+    /// Which partitions were at their end a moment ago.
+    at_end: Vec<bool>,
+}
+
+impl Reader {
+    fn new(job: &JobConfig, stream: Stream, topic: &str, partitions: usize) -> Result<Self, FollowError> {
+        let error = |source| FollowError::Kafka { topic: topic.to_owned(), source };
+        let mut settings = settings::reader(job, "processor-local");
+        // The feed waits for the audit: it has to see at once what is there.
+        settings.push(("fetch.wait.max.ms", "50".to_owned()));
+        settings.push(("fetch.queue.backoff.ms", "10".to_owned()));
+        let consumer: BaseConsumer = client_config(&settings).create().map_err(error)?;
+        let end = |(partition, _)| consumer.fetch_watermarks(topic, partition, PATIENCE).map(|(_, end)| end);
+        let next = (0..).zip(0..partitions).map(end).collect::<Result<_, _>>().map_err(error)?;
+        let mut reader = Self { consumer, stream, topic: topic.to_owned(), next, at_end: vec![false; partitions] };
+        reader.assign()?;
+        Ok(reader)
+    }
+
+    /// Fetches from where the audit is, which also asks anew whether the end is reached.
+    fn assign(&mut self) -> Result<(), FollowError> {
+        self.at_end.fill(false);
+        let mut list = TopicPartitionList::new();
+        let partitions = (0..).zip(&self.next);
+        let listed = partitions
+            .map(|(partition, next)| list.add_partition_offset(&self.topic, partition, Offset::Offset(*next)))
+            .collect::<Result<(), _>>();
+        listed.and_then(|()| self.consumer.assign(&list)).map_err(|source| self.error(source))
+    }
+
+    /// Takes at most so many records that are there, or come in time for the first. Returns how many.
+    fn take(&mut self, audit: &mut LiveAudit, at_most: usize, timeout: Duration) -> Result<u64, FollowError> {
+        let mut taken = 0;
+        for _ in 0..at_most {
+            match self.consumer.poll(timeout) {
+                Some(Ok(message)) => {
+                    let partition = usize::try_from(message.partition()).unwrap_or_default();
+                    let not_text = || FollowError::HeaderName(self.topic.clone());
+                    let record = Record {
+                        offset: message.offset(),
+                        timestamp: message.timestamp().to_millis().unwrap_or(-1),
+                        key: message.key(),
+                        value: message.payload(),
+                        headers: &headers(&message).ok_or_else(not_text)?,
+                    };
+                    audit.take(self.stream, partition, &record)?;
+                    if let Some((next, at_end)) = self.next.get_mut(partition).zip(self.at_end.get_mut(partition)) {
+                        (*next, *at_end) = (message.offset() + 1, false);
+                    }
+                    taken += 1;
+                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    let at_end = usize::try_from(partition).ok().and_then(|partition| self.at_end.get_mut(partition));
+                    at_end.into_iter().for_each(|at_end| *at_end = true);
+                }
+                Some(Err(error)) if !is_transient(&error) => return Err(self.error(error)),
+                Some(Err(_)) => {}
+                None => break,
+            }
+        }
+        Ok(taken)
+    }
+
+    /// Takes all that there is.
+    fn take_rest(&mut self, audit: &mut LiveAudit) -> Result<(), FollowError> {
+        self.assign()?;
+        let mut heard = Instant::now();
+        while self.at_end.contains(&false) {
+            if self.take(audit, BATCH, IDLE)? > 0 {
+                heard = Instant::now();
+            } else if heard.elapsed() > SILENCE {
+                return Err(FollowError::Silent { topic: self.topic.clone() });
+            }
+        }
+        Ok(())
+    }
+
+    fn error(&self, source: KafkaError) -> FollowError {
+        FollowError::Kafka { topic: self.topic.clone(), source }
+    }
+}

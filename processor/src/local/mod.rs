@@ -1,0 +1,31 @@
+//! `processor local FILE`: a pipeline on one machine, with no service but perhaps a Kafka, and an audit while it runs.
+//!
+//! ```text
+//!  manifest ──> broker (embedded, or Kafka): topics ──> replicas, all assigned
+//!                                                          │
+//!  feed ──────> source ───────────────────────────────────>┤
+//!   ↑ window      │          output, dead letters <────────┘
+//!   │             v                    v
+//!   └───────── follow: the live audit of all three ──> summary
+//! ```
+//!
+//! The feed is never further ahead of the audit than the broker keeps records. `manifest`, `window` and `summary` are pure,
+//! and so is what `follow` feeds: the audit of `processor audit`.
+
+mod command;
+
+mod manifest;
+
+mod broker;
+mod feed;
+mod follow;
+
+mod live;
+mod progress;
+mod summary;
+mod window;
+
+pub use broker::BrokerError;
+pub use command::{LocalArgs, LocalError, run};
+pub use follow::FollowError;
+pub use manifest::ManifestError;

@@ -1,0 +1,110 @@
+//! What a run has shown: a table for people, and one JSON object. Pure.
+
+use std::{collections::BTreeMap, fmt, time::Duration};
+
+use crds::records::dead_letter::Reason;
+use serde::Serialize;
+
+use crate::audit::Report;
+
+/// Which broker a run used.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum BrokerKind {
+    /// librdkafka's mock cluster, in this process.
+    Embedded,
+    /// A real Kafka.
+    Kafka,
+}
+
+/// What a run has shown. As JSON it is one object; its field names are stable.
+#[derive(Serialize, Clone, Debug, PartialEq)]
+pub struct Summary {
+    /// Events that the broker has acknowledged.
+    pub produced: u64,
+    /// Events that became a record of the output.
+    pub processed: u64,
+    /// Events that became a dead letter.
+    pub dead_letters: u64,
+    /// Events that became nothing.
+    pub lost: u64,
+    /// Records beside those that events should have become.
+    pub duplicated: u64,
+    /// Records behind one whose event is younger.
+    pub out_of_order: u64,
+    /// Events per second, from the first that was sent to the last that was audited.
+    pub events_per_second: f64,
+    /// Which broker.
+    pub broker: BrokerKind,
+    /// Events that became a record in the wrong topic or partition, and none in the right one.
+    pub misrouted: u64,
+    /// Records in their place that are not what they should be.
+    pub altered: u64,
+    /// Records that come from no event.
+    pub unexpected: u64,
+    /// Dead letters by reason.
+    pub dead_letters_by_reason: BTreeMap<Reason, u64>,
+    /// Processed events that are late.
+    pub late: u64,
+    /// Replicas.
+    pub replicas: usize,
+    /// From the first event that was sent to the last that was audited.
+    pub seconds: f64,
+    #[serde(skip)]
+    table: String,
+}
+
+impl Summary {
+    /// Sums up.
+    #[must_use]
+    pub fn new(mut report: Report, produced: u64, elapsed: Duration, broker: BrokerKind, replicas: usize) -> Self {
+        // What was acknowledged and then cannot be read was lost by the broker.
+        report.lost += produced.saturating_sub(report.input);
+        let seconds = elapsed.as_secs_f64();
+        let audited = report.processed + report.dead_letters;
+        Self {
+            produced,
+            processed: report.processed,
+            dead_letters: report.dead_letters,
+            lost: report.lost,
+            duplicated: report.duplicated,
+            out_of_order: report.out_of_order,
+            events_per_second: (audited as f64 / seconds.max(f64::EPSILON)).round(),
+            broker,
+            misrouted: report.misrouted,
+            altered: report.altered,
+            unexpected: report.unexpected,
+            late: report.late,
+            replicas,
+            seconds,
+            table: report.to_string(),
+            dead_letters_by_reason: report.dead_letters_by_reason,
+        }
+    }
+
+    /// Whether there is no fault at all.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        let faults = self.lost + self.duplicated + self.out_of_order + self.misrouted + self.altered + self.unexpected;
+        faults == 0
+    }
+}
+
+/// The table for people.
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "{:<16}{:>14}", "produced", self.produced)?;
+        writeln!(f, "{:<16}{:>14}", "replicas", self.replicas)?;
+        writeln!(f, "{:<16}{:>14.1}", "seconds", self.seconds)?;
+        writeln!(f, "{:<16}{:>14.0}", "events/s", self.events_per_second)?;
+        writeln!(f, "{}", self.table)?;
+        match self.broker {
+            BrokerKind::Kafka => write!(f, "broker: kafka"),
+            BrokerKind::Embedded => write!(
+                f,
+                "broker: embedded. It shows the data path, but has no real transactions: that delivery is exactly once is \
+                 proven on a real Kafka only (--bootstrap HOST:PORT)"
+            ),
+        }
+    }
+}
