@@ -36,28 +36,24 @@ fn a_replica_that_hangs_neither_blocks_its_partitions_nor_commits_when_it_wakes(
 #[test]
 fn offsets_that_are_gone_are_found_again_in_what_the_pipeline_wrote() {
     let pipeline = Pipeline::new("expired", 3, |_| {});
-    let restart_after = |spoil: &dyn Fn()| {
-        spoil();
+    let topics = &pipeline.job.topics;
+    let run = || {
         pipeline.write_logins(2, 1000);
         let mut replica = pipeline.start("a");
         replica.ready();
-        pipeline.settle().assert_exactly_once();
+        pipeline.settle_records().assert_exactly_once();
         replica.stop();
     };
-    restart_after(&|| {});
     let delete_group = || pipeline.kafka.delete_group(&pipeline.job.pipeline.ingest_group()).unwrap();
-    restart_after(&delete_group);
-    let watermarks = |records: &[testkit::kafka::Record]| records.len();
-    assert!(watermarks(&pipeline.read(&pipeline.job.topics.deltas)) > 0);
-    restart_after(&|| {
-        delete_group();
-        pipeline.kafka.delete_topic(&pipeline.job.topics.deltas).unwrap();
-        let deltas = crds::topics::Role::Deltas;
-        assert_eq!(deltas.slug(), "deltas");
-        wait_for("the deltas topic to go", BOUND, || {
-            pipeline.kafka.create_topic(&pipeline.job.topics.deltas, 1, &[("max.message.bytes", "1200000")]).ok()
-        });
-    });
+    run();
+    delete_group();
+    run();
+    pipeline.settle();
+    delete_group();
+    pipeline.kafka.delete_topic(&topics.deltas).unwrap();
+    let limit = [("max.message.bytes", "1200000")];
+    wait_for("the deltas to go", BOUND, || pipeline.kafka.create_topic(&topics.deltas, 1, &limit).ok());
+    run();
 }
 
 #[test]

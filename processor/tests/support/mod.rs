@@ -118,8 +118,15 @@ impl<'k> Pipeline<'k> {
         Feeder { stop, thread }
     }
 
-    /// Waits until every source record has an outcome, and returns what is wrong with the outcomes.
+    /// Waits until every source record has an outcome, and returns what is wrong with the outcomes. The deltas must agree.
     pub fn settle(&self) -> Outcome {
+        let outcome = self.settle_records();
+        self.check_deltas();
+        outcome
+    }
+
+    /// The same without the deltas.
+    pub fn settle_records(&self) -> Outcome {
         let input = self.kafka.read_to_end(&self.job.topics.source, Isolation::ReadCommitted).unwrap();
         let count = |topic: &str| self.kafka.read_to_end(topic, Isolation::ReadCommitted).unwrap().len();
         let started = Instant::now();
@@ -129,15 +136,14 @@ impl<'k> Pipeline<'k> {
             }
             thread::sleep(Duration::from_millis(200));
         }
-        let output = self.kafka.read_to_end(&self.job.topics.output, Isolation::ReadCommitted).unwrap();
-        let dead = self.kafka.read_to_end(&self.job.topics.dead_letters, Isolation::ReadCommitted).unwrap();
-        self.check_deltas(&output, &dead);
+        let (output, dead) = (self.read(&self.job.topics.output), self.read(&self.job.topics.dead_letters));
         Outcome::of(&input, &output, &dead)
     }
 
     /// The deltas must cover each source partition without gap or overlap, and count each valid event once.
-    fn check_deltas(&self, output: &[Record], dead: &[Record]) {
-        let records = self.kafka.read_to_end(&self.job.topics.deltas, Isolation::ReadCommitted).unwrap();
+    fn check_deltas(&self) {
+        let (output, dead) = (self.read(&self.job.topics.output), self.read(&self.job.topics.dead_letters));
+        let records = self.read(&self.job.topics.deltas);
         let deltas: Vec<Delta> =
             records.iter().map(|record| Delta::decode(record.payload.as_ref().unwrap()).unwrap()).collect();
         let mut next: BTreeMap<i32, i64> = BTreeMap::new();
@@ -149,7 +155,7 @@ impl<'k> Pipeline<'k> {
         let ended = |records: &[Record], identity: fn(&Record) -> i64| {
             records.iter().all(|record| identity(record) < next.get(&record.partition).copied().unwrap_or_default())
         };
-        assert!(ended(output, output_identity) && ended(dead, dead_letter_identity), "an outcome beyond the deltas");
+        assert!(ended(&output, output_identity) && ended(&dead, dead_letter_identity), "an outcome beyond the deltas");
         assert_eq!(counted, output.len() as u64, "each valid event counts once");
     }
 

@@ -75,6 +75,8 @@ impl Cluster {
         let what = || Error::kafka(format!("cannot write to topic {topic}"));
         let mut config = self.client();
         config.set("enable.idempotence", "true").set("linger.ms", "1");
+        // What is too large is the topic's to refuse.
+        config.set("message.max.bytes", "100000000");
         let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries::default()).map_err(what())?;
         // The client would wait 30 s for the topic to appear.
         known_partitions(producer.client(), topic)?;

@@ -1,0 +1,173 @@
+//! Bad input of every kind ends where docs/events.md says, whole, and stops nothing.
+
+mod support;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crds::records::dead_letter::{REASON, SOURCE_TIMESTAMP, TRUNCATED, TRUNCATED_BYTES};
+use support::Pipeline;
+use testkit::{
+    kafka::{NewRecord, Record},
+    process::{Folder, Program},
+};
+
+/// What becomes of an event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Becomes {
+    Output,
+    Dead(&'static str),
+}
+
+fn valid(members: &str) -> Vec<u8> {
+    format!(r#"{{"user_id":"u","device_type":"iOS","locale":"RI","timestamp":1720576825{members}}}"#).into_bytes()
+}
+
+fn with_timestamp(timestamp: &str) -> Vec<u8> {
+    format!(r#"{{"user_id":"u","device_type":"iOS","locale":"RI","timestamp":{timestamp}}}"#).into_bytes()
+}
+
+fn table() -> Vec<(Option<Vec<u8>>, Becomes)> {
+    use Becomes::{Dead, Output};
+    let text = |text: &str| Some(text.as_bytes().to_vec());
+    let (malformed, missing, invalid) = (Dead("malformed"), Dead("missing-field"), Dead("invalid-field"));
+    let nested = |depth: usize| valid(&format!(r#","x":{}{}"#, "[".repeat(depth - 1), "]".repeat(depth - 1)));
+    let tomorrow = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() + 86_400;
+    vec![
+        (Some(valid("")), Output),
+        (None, malformed),
+        (text(""), malformed),
+        (text("null"), malformed),
+        (text("[1,2]"), malformed),
+        (text("not json"), malformed),
+        (text("{\"user_id\":\"u\""), malformed),
+        (Some(b"\xff\xfe{}".to_vec()), malformed),
+        (Some(valid("\u{0}")), malformed),
+        (Some(valid(r#","locale":"AK""#)), malformed),
+        (Some(valid(r#","x":{"a":1,"a":2}"#)), malformed),
+        (Some(valid(",\"x\":\"a\tb\"")), malformed),
+        (Some(nested(64)), Output),
+        (Some(nested(65)), malformed),
+        (Some(valid(&format!(r#","x":{}"#, "[".repeat(100_000)))), malformed),
+        (text("{}"), missing),
+        (Some(with_timestamp("null")), missing),
+        (Some(with_timestamp("\"1720576825\"")), invalid),
+        (Some(with_timestamp("-1")), invalid),
+        (Some(with_timestamp("1720576825.5")), invalid),
+        (Some(with_timestamp("1e999")), invalid),
+        (Some(with_timestamp("99999999999999999999")), invalid),
+        (Some(with_timestamp("1720576825000")), Dead("future")),
+        (Some(with_timestamp(&tomorrow.to_string())), Dead("future")),
+        (Some(valid(r#","app_version":7"#)), invalid),
+        (Some(valid(r#","app_version":"""#)), invalid),
+        (Some(valid(r#","device_id":"\u0000""#)), invalid),
+        (Some(valid(r#","device_id":null,"unknown":[1e400,{"deep":true}],"late":"x","event_id":9"#)), Output),
+        (Some(valid(&format!(r#","x":"{}""#, "a".repeat(1_000_000)))), Output),
+    ]
+}
+
+fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
+    record.headers.iter().rev().find(|(header, _)| header == name)?.1.as_deref()
+}
+
+#[test]
+fn each_event_ends_where_the_rules_say_and_keeps_key_headers_and_order() {
+    let pipeline = Pipeline::new("bad", 1, |_| {});
+    let table = table();
+    let headers = vec![("trace".to_owned(), Some(b"1".to_vec())), ("trace".to_owned(), None)];
+    pipeline.write(table.iter().enumerate().map(|(index, (payload, _))| NewRecord {
+        partition: Some(0),
+        key: (index % 3 > 0).then(|| format!("key {index}").into_bytes()),
+        payload: payload.clone(),
+        headers: if index % 2 == 0 { headers.clone() } else { vec![] },
+        ..NewRecord::default()
+    }));
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    pipeline.settle().assert_exactly_once();
+    let input = pipeline.read(&pipeline.job.topics.source);
+    let (mut output, mut dead) = (
+        pipeline.read(&pipeline.job.topics.output).into_iter(),
+        pipeline.read(&pipeline.job.topics.dead_letters).into_iter(),
+    );
+    for (source, (payload, becomes)) in input.iter().zip(&table) {
+        let shown =
+            String::from_utf8_lossy(payload.as_deref().unwrap_or_default()).chars().take(80).collect::<String>();
+        let record = match becomes {
+            Becomes::Output => output.next().unwrap(),
+            Becomes::Dead(reason) => {
+                let record = dead.next().unwrap();
+                assert_eq!(header(&record, REASON), Some(reason.as_bytes()), "{shown}");
+                assert_eq!(record.payload, source.payload, "{shown}");
+                let timestamp = source.timestamp.unwrap().to_string();
+                assert_eq!(header(&record, SOURCE_TIMESTAMP), Some(timestamp.as_bytes()));
+                record
+            }
+        };
+        assert_eq!(record.key, source.key, "{shown}");
+        assert_eq!(record.headers[..source.headers.len()], source.headers, "{shown}");
+    }
+    replica.stop();
+}
+
+#[test]
+fn what_does_not_fit_is_a_dead_letter_and_what_fits_nowhere_is_cut() {
+    let pipeline = Pipeline::new("large", 1, |_| {});
+    let topics = &pipeline.job.topics;
+    // A source that takes more than the outputs do.
+    pipeline.kafka.delete_topic(&topics.source).unwrap();
+    let large = [("max.message.bytes", "4000000")];
+    testkit::wait_for("a larger source", support::BOUND, || {
+        pipeline.kafka.create_topic(&topics.source, 1, &large).ok()
+    });
+    let event = |bytes: usize| NewRecord {
+        partition: Some(0),
+        key: Some(b"key".to_vec()),
+        payload: Some(valid(&format!(r#","x":"{}""#, "a".repeat(bytes)))),
+        ..NewRecord::default()
+    };
+    let limit = 1_048_588 + 64 * 1024;
+    pipeline.write([event(10), event(limit - 250), event(2_000_000), event(20)]);
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    pipeline.settle().assert_exactly_once();
+    let dead = pipeline.read(&topics.dead_letters);
+    let seen: Vec<_> = dead
+        .iter()
+        .map(|record| {
+            (header(record, REASON).unwrap(), header(record, TRUNCATED), record.payload.as_ref().unwrap().len())
+        })
+        .collect();
+    let too_large = b"too-large".as_slice();
+    assert_eq!(seen[1], (too_large, Some(b"value".as_slice()), TRUNCATED_BYTES));
+    assert_eq!((seen.len(), seen[0].0), (2, too_large));
+    assert!(dead.iter().all(|record| record.key.as_deref() == Some(b"key")));
+    assert_eq!(pipeline.read(&topics.output).len(), 2);
+    replica.stop();
+}
+
+#[test]
+fn a_config_that_cannot_be_run_is_refused_with_field_value_and_remedy() {
+    let folder = Folder::new("config").unwrap();
+    let file = folder.path().join("job.json");
+    let refused = |text: Option<&str>, expected: &str| {
+        if let Some(text) = text {
+            std::fs::write(&file, text).unwrap();
+        }
+        let mut process = Program::new(testkit::unique("refused"), env!("CARGO_BIN_EXE_processor"))
+            .args(["run", "--replica", "a", "--listen", "127.0.0.1:0", "--config"])
+            .arg(&file)
+            .spawn(&folder)
+            .unwrap();
+        assert_eq!(process.wait(support::BOUND).unwrap(), 2);
+        assert!(process.log().contains(expected), "{}", process.log());
+    };
+    refused(None, "name the job config with --config");
+    refused(Some("{"), "not a job config: EOF");
+    refused(Some(r#"{"version":2}"#), "version is 2: this processor reads version 1");
+    refused(Some(r#"{"version":1,"shape":0}"#), "unknown field `shape`");
+    let job = r#"{"version":1,"pipeline":{"namespace":"a","name":"b"},"revision":1,"kafka":{"bootstrapServers":"localhost:1"},
+        "topics":{"source":"s","output":"o","deadLetters":"d","deltas":"x"},"threads":0,"commitInterval":"100ms",
+        "startFrom":"Earliest","rules":{"validation":{},"aggregation":{}}}"#;
+    refused(Some(job), "threads is 0: choose 1 to 64");
+    refused(Some(&job.replace("100ms", "1 s")), "\"1 s\" is not a duration: write hours");
+}
