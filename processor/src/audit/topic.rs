@@ -93,6 +93,10 @@ impl TopicReader {
     pub fn new(job: &JobConfig, topic: &str) -> Result<Self, TopicError> {
         let question = || format!("read {topic}");
         let consumer = client_config(&settings::reader(job, "processor-audit"))
+            // A full queue is read in far less time than the second after which the client looks at it again by itself.
+            .set("fetch.queue.backoff.ms", "10")
+            // At the end of a partition, questions wait behind a fetch that waits for records.
+            .set("fetch.wait.max.ms", "20")
             .create()
             .map_err(|source| ClusterError::Kafka { question: question(), source })?;
         let topic = topic.to_owned();
