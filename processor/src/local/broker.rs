@@ -1,7 +1,7 @@
 //! The broker of a run: librdkafka's mock cluster in this process, or a real Kafka; and the pipeline's topics in it.
 
 use std::{
-    thread,
+    fmt, thread,
     time::{Duration, Instant},
 };
 
@@ -38,16 +38,12 @@ pub enum BrokerError {
     #[error("the embedded broker does not start: {0}")]
     Embedded(KafkaError),
     /// No answer.
-    #[error(
-        "--bootstrap {servers}: {question}: {source}; check that a Kafka listens there, without TLS and authentication"
-    )]
+    #[error("--bootstrap {servers}: {problem}; check that a Kafka listens there, without TLS and authentication")]
     Unreachable {
         /// The bootstrap servers.
         servers: String,
-        /// What was asked.
-        question: String,
-        /// What the client says.
-        source: KafkaError,
+        /// What was asked, and what the client says.
+        problem: String,
     },
     /// Kafka answered, and refused.
     #[error("Kafka refuses to make topic {topic}: {code}; make it by hand, or choose another name in the manifest")]
@@ -81,6 +77,14 @@ pub enum BrokerError {
 pub struct Broker {
     servers: String,
     embedded: Option<MockCluster<'static, DefaultProducerContext>>,
+}
+
+/// What it is, and where.
+impl fmt::Display for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = if self.embedded.is_some() { "an embedded broker" } else { "the Kafka" };
+        write!(f, "{kind} at {}", self.servers)
+    }
 }
 
 impl Broker {
@@ -163,7 +167,7 @@ impl Broker {
         let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
         let options = AdminOptions::new().request_timeout(Some(PATIENCE));
         let deleted = block_on(self.admin()?.delete_topics(&names, &options));
-        deleted.map(drop).map_err(|source| self.unreachable("delete topics", source))
+        deleted.map(drop).map_err(|source| self.unreachable("delete topics", &source))
     }
 
     /// The partitions of each topic; none of one that is not there.
@@ -172,7 +176,7 @@ impl Broker {
         // All topics are asked for: asking for one by its name would make it, where the brokers make topics by themselves.
         let metadata = client
             .fetch_metadata(None, PATIENCE)
-            .map_err(|source| self.unreachable("metadata of all topics", source))?;
+            .map_err(|source| self.unreachable("metadata of all topics", &source))?;
         let partitions = |topic: &Topic| {
             let found = metadata.topics().iter().find(|found| found.name() == topic.name)?;
             let led = found.partitions().iter().filter(|partition| partition.leader() >= 0).count();
@@ -187,7 +191,7 @@ impl Broker {
         let new = topic.config.iter().fold(new, |new, (name, value)| new.set(name, value));
         let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
         let made = block_on(admin.create_topics([&new], &options));
-        let made = made.map_err(|source| self.unreachable(&format!("make topic {}", topic.name), source))?;
+        let made = made.map_err(|source| self.unreachable(&format!("make topic {}", topic.name), &source))?;
         match made.into_iter().next() {
             // Somebody else was faster, or its leader is being elected.
             None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
@@ -204,7 +208,7 @@ impl Broker {
             }
             if Instant::now() >= deadline {
                 let late = KafkaError::MetadataFetch(RDKafkaErrorCode::LeaderNotAvailable);
-                return Err(self.unreachable("leaders of the new topics", late));
+                return Err(self.unreachable("leaders of the new topics", &late));
             }
             thread::sleep(Duration::from_millis(50));
         }
@@ -214,7 +218,7 @@ impl Broker {
         for (partition, _) in (0..).zip(0..partitions) {
             let bounds = reader.fetch_watermarks(topic, partition, PATIENCE);
             let (low, high) =
-                bounds.map_err(|source| self.unreachable(&format!("offsets of topic {topic}"), source))?;
+                bounds.map_err(|source| self.unreachable(&format!("offsets of topic {topic}"), &source))?;
             if low < high {
                 return Err(BrokerError::InUse(topic.to_owned()));
             }
@@ -237,10 +241,10 @@ impl Broker {
         for (name, value) in settings {
             config.set(*name, *value);
         }
-        config.create().map_err(|source| self.unreachable(question, source))
+        config.create().map_err(|source| self.unreachable(question, &source))
     }
 
-    fn unreachable(&self, question: &str, source: KafkaError) -> BrokerError {
-        BrokerError::Unreachable { servers: self.servers.clone(), question: question.to_owned(), source }
+    fn unreachable(&self, question: &str, error: &KafkaError) -> BrokerError {
+        BrokerError::Unreachable { servers: self.servers.clone(), problem: format!("{question}: {error}") }
     }
 }

@@ -47,7 +47,7 @@ pub struct LocalArgs {
     /// The manifest of a LoginPipeline. Its spec.kafka plays no part: see --bootstrap
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// A real Kafka, instead of the embedded broker. Missing topics are made
+    /// A real Kafka, instead of the embedded broker, which has no real transactions. Missing topics are made
     #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap: Option<String>,
     /// Use topics of this run's own, and delete them at the end unless faults were found
@@ -109,6 +109,9 @@ pub enum LocalError {
     /// Stopped before anything was sent.
     #[error("stopped before every partition was taken up")]
     Stopped,
+    /// The broker took no more.
+    #[error("the broker took no more events for {} s", STALL.as_secs())]
+    Stalled,
     /// Events could not be sent.
     #[error(transparent)]
     Feed(#[from] GenerateError),
@@ -170,14 +173,14 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
     let job = Arc::new(JobConfig::new(id, &spec, 1, broker.servers().to_owned()));
     let summary = broker.provide(&topics).map_err(LocalError::from).and_then(|partitions| {
         let setup = Setup { job, topics: topics.clone(), partitions, replicas };
-        perform(&setup, &broker, feed, args.exit, &stop)
+        perform(&setup, &broker, &feed, args.exit, &stop)
     });
     if args.fresh_topics {
         if summary.as_ref().is_ok_and(|summary| !summary.is_clean()) {
             let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
             eprintln!("left for you to look at: topics {}", names.join(", "));
-        } else {
-            broker.delete(&topics)?;
+        } else if let Err(error) = broker.delete(&topics) {
+            eprintln!("the topics of this run are left: {error}");
         }
     }
     summary
@@ -187,7 +190,7 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
 fn perform(
     setup: &Setup,
     broker: &Broker,
-    options: FeedOptions,
+    options: &FeedOptions,
     exit: bool,
     stop: &Stop,
 ) -> Result<Summary, LocalError> {
@@ -197,7 +200,7 @@ fn perform(
         Some(limits) => limits,
         None => Cluster::new(job, "processor-local")?.limits(Duration::from_secs(10))?,
     };
-    eprintln!("starting {replicas} replicas on {}; Ctrl-C ends", broker.servers());
+    eprintln!("starting replicas: {replicas}, on {broker}; Ctrl-C ends");
     let running = (0..*replicas)
         .map(|index| Replica::start(job, &format!("local-{index}"), Some(limits)))
         .collect::<Result<Vec<_>, _>>()?;
@@ -206,8 +209,8 @@ fn perform(
         let follower = Follower::start(job, limits, partitions)?;
         let mut feed =
             Feed::new(broker.servers(), &job.topics.source, source_partitions, broker.window(), options.clone())?;
-        let elapsed = drive(&mut feed, &follower, &running, &Ending { total: options.total, exit, stop })?;
-        Ok((follower, feed.acknowledged(), elapsed))
+        let driven = drive(&mut feed, &follower, &running, &Ending { total: options.total, exit, stop })?;
+        Ok((follower, feed.acknowledged(), driven))
     });
     running.iter().for_each(Replica::stop);
     for replica in running {
@@ -215,8 +218,10 @@ fn perform(
             eprintln!("a replica did not drain in time");
         }
     }
-    let (follower, produced, elapsed) = outcome?;
-    Ok(Summary::new(follower.finish()?, produced, elapsed, broker.kind(), *replicas))
+    let (follower, produced, Driven { elapsed, stalled }) = outcome?;
+    let summary = Summary::new(follower.finish()?, produced, elapsed, broker.kind(), *replicas);
+    // Where nothing is wrong with what is there, the broker did not take the rest.
+    if stalled && summary.is_clean() { Err(LocalError::Stalled) } else { Ok(summary) }
 }
 
 /// Waits until every partition is taken up.
@@ -250,18 +255,27 @@ struct Ending<'a> {
     stop: &'a Stop,
 }
 
-/// Sends events and waits for the audit of them. Returns how long it took, from the first sent to the last audited.
+/// What came of sending events.
+struct Driven {
+    /// From the first that was sent to the last that was audited.
+    elapsed: Duration,
+    /// Whether it ended because nothing came any more.
+    stalled: bool,
+}
+
+/// Sends events and waits for the audit of them.
 fn drive(
     feed: &mut Feed,
     follower: &Follower,
     replicas: &[Replica],
     ending: &Ending<'_>,
-) -> Result<Duration, LocalError> {
+) -> Result<Driven, LocalError> {
     let mut progress = Progress::new();
     let started = Instant::now();
     let (mut taken, mut taken_at) = (0, started);
     let (mut audited, mut audited_at) = (0, started);
-    loop {
+    let mut stalled = false;
+    while !stalled && !follower.has_ended() {
         if ending.stop.is_set() {
             feed.end();
         }
@@ -275,20 +289,19 @@ fn drive(
         }
         progress.show(feed.acknowledged(), audited, ending.total);
         let is_last = ending.exit || ending.stop.is_set();
-        if feed.is_done() && is_last && audited >= feed.sent() || follower.has_ended() {
+        if feed.is_done() && is_last && audited >= feed.sent() {
             break;
         }
-        if taken_at.elapsed() > STALL {
-            progress.clear();
-            eprintln!("nothing came for {} s: ending with what is there", STALL.as_secs());
-            break;
-        }
+        stalled = taken_at.elapsed() > STALL;
         if replicas.iter().any(Replica::any_ended) {
             return Err(LocalError::ReplicaEnded);
         }
     }
     progress.clear();
-    Ok(audited_at.duration_since(started))
+    if stalled {
+        eprintln!("nothing came for {} s: ending with what is there", STALL.as_secs());
+    }
+    Ok(Driven { elapsed: audited_at.duration_since(started), stalled })
 }
 
 /// Is set by SIGINT or SIGTERM; a second one ends the process at once.

@@ -189,10 +189,9 @@ impl Reader {
     fn assign(&mut self) -> Result<(), FollowError> {
         self.at_end.fill(false);
         let mut list = TopicPartitionList::new();
-        let partitions = (0..).zip(&self.next);
-        let listed = partitions
-            .map(|(partition, next)| list.add_partition_offset(&self.topic, partition, Offset::Offset(*next)))
-            .collect::<Result<(), _>>();
+        let listed = (0..)
+            .zip(&self.next)
+            .try_for_each(|(partition, next)| list.add_partition_offset(&self.topic, partition, Offset::Offset(*next)));
         listed.and_then(|()| self.consumer.assign(&list)).map_err(|source| self.error(source))
     }
 

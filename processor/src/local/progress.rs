@@ -18,8 +18,8 @@ impl Progress {
     /// A line that has not been shown yet.
     #[must_use]
     pub fn new() -> Self {
-        let now = Instant::now();
-        Self { in_place: stderr().is_terminal(), next: now, last: (0, now) }
+        let (in_place, now) = (stderr().is_terminal(), Instant::now());
+        Self { in_place, next: now + interval(in_place), last: (0, now) }
     }
 
     /// Shows the line, if it is time to. `total` is how many events there will be, if that is known.
@@ -38,13 +38,17 @@ impl Progress {
         } else {
             eprintln!("{line}");
         }
-        self.next = now + if self.in_place { Duration::from_millis(250) } else { Duration::from_secs(3) };
+        self.next = now + interval(self.in_place);
     }
 
-    /// Takes the line away, or says how it is now.
+    /// Takes the line away.
     pub fn clear(&self) {
         if self.in_place {
             eprint!("\r\x1b[K");
         }
     }
+}
+
+const fn interval(in_place: bool) -> Duration {
+    if in_place { Duration::from_millis(250) } else { Duration::from_secs(3) }
 }

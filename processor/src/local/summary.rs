@@ -33,7 +33,7 @@ pub struct Summary {
     /// Records behind one whose event is younger.
     pub out_of_order: u64,
     /// Events per second, from the first that was sent to the last that was audited.
-    pub events_per_second: f64,
+    pub events_per_second: u64,
     /// Which broker.
     pub broker: BrokerKind,
     /// Events that became a record in the wrong topic or partition, and none in the right one.
@@ -69,7 +69,7 @@ impl Summary {
             lost: report.lost,
             duplicated: report.duplicated,
             out_of_order: report.out_of_order,
-            events_per_second: (audited as f64 / seconds.max(f64::EPSILON)).round(),
+            events_per_second: (audited as f64 / seconds.max(f64::EPSILON)).round() as u64,
             broker,
             misrouted: report.misrouted,
             altered: report.altered,
@@ -96,7 +96,7 @@ impl fmt::Display for Summary {
         writeln!(f, "{:<16}{:>14}", "produced", self.produced)?;
         writeln!(f, "{:<16}{:>14}", "replicas", self.replicas)?;
         writeln!(f, "{:<16}{:>14.1}", "seconds", self.seconds)?;
-        writeln!(f, "{:<16}{:>14.0}", "events/s", self.events_per_second)?;
+        writeln!(f, "{:<16}{:>14}", "events/s", self.events_per_second)?;
         writeln!(f, "{}", self.table)?;
         match self.broker {
             BrokerKind::Kafka => write!(f, "broker: kafka"),
