@@ -1,0 +1,187 @@
+//! The streaming code and the audit decide apart from each other. Here they meet, over events that neither was written for.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
+
+use crds::{
+    job::{JobConfig, Rules},
+    pipeline::{Duration, Field, IpRule, LoginPipelineSpec},
+    topics::PipelineId,
+};
+use processor::{
+    audit::{self, Late, Verdict},
+    generate::{Events, Kind, Options, Shares},
+    ingest::machine::{Fate, Ingest, Record, Start},
+};
+use proptest::{prelude::*, sample::Index};
+use serde_json::json;
+
+const PARTITION: i32 = 3;
+const NOW: i64 = 1_720_576_800;
+
+/// Texts that bring an event near to a rule.
+const SNIPPETS: [&str; 35] = [
+    "{",
+    "}",
+    "[",
+    "]",
+    "\"",
+    ",",
+    ":",
+    "\\",
+    "\\u",
+    "\\ud83d\\ude00",
+    "\\ud83d",
+    "\\udc00",
+    "\\u0000",
+    "\u{7f}",
+    "é",
+    "\u{feff}",
+    " ",
+    "\n",
+    "null",
+    "true",
+    "-0",
+    "0",
+    "1e5",
+    ".5",
+    "9223372036854775807",
+    "253402300800",
+    "\"late\":1,",
+    ",\"event_id\":null",
+    "\"login_time\" : [ ] ,",
+    "\"x\":{\"a\":1,\"\\u0061\":2},",
+    "\"ip\":\"::1\",",
+    "\"locale\":null,",
+    "\"timestamp\":5,",
+    "[[[[[[[[",
+    "]]]]]]]]",
+];
+
+/// A change to an event's bytes.
+#[derive(Clone, Debug)]
+enum Change {
+    Insert(Index, usize),
+    Replace(Index, u8),
+    Cut(Index, Index),
+    Copy(Index, Index, Index),
+    Wrap(Index, usize),
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let at = |index: &Index| index.index(bytes.len() + 1);
+        let ordered = |a: &Index, b: &Index| (at(a).min(at(b)), at(a).max(at(b)));
+        match self {
+            Self::Insert(place, which) => {
+                let place = at(place);
+                bytes.splice(place..place, SNIPPETS[*which].bytes());
+            }
+            Self::Replace(place, byte) => {
+                let place = at(place);
+                if let Some(old) = bytes.get_mut(place) {
+                    *old = *byte;
+                }
+            }
+            Self::Cut(from, to) => {
+                let (from, to) = ordered(from, to);
+                bytes.drain(from..to.min(from + 12));
+            }
+            Self::Copy(from, to, place) => {
+                let ((from, to), place) = (ordered(from, to), at(place));
+                let copy = bytes[from..to].to_vec();
+                bytes.splice(place..place, copy);
+            }
+            Self::Wrap(place, depth) => {
+                let place = at(place);
+                let nested = format!("\"n\":{}{},", "[".repeat(*depth), "]".repeat(*depth));
+                bytes.splice(place..place, nested.bytes());
+            }
+        }
+    }
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        4 => (any::<Index>(), 0..SNIPPETS.len()).prop_map(|(place, which)| Change::Insert(place, which)),
+        3 => (any::<Index>(), any::<u8>()).prop_map(|(place, byte)| Change::Replace(place, byte)),
+        2 => (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Change::Cut(from, to)),
+        1 => (any::<Index>(), any::<Index>(), any::<Index>()).prop_map(|(from, to, place)| Change::Copy(from, to, place)),
+        1 => (any::<Index>(), 60_usize..66).prop_map(|(place, depth)| Change::Wrap(place, depth)),
+    ]
+}
+
+fn rules() -> impl Strategy<Value = Rules> {
+    let required = prop::sample::subsequence(Field::ALL.to_vec(), 0..=4);
+    (required, any::<bool>(), prop_oneof![0_u64..4000, 0_u64..120_000], 0_u64..5_000_000).prop_map(
+        |(required, address, lateness, skew)| {
+            let mut rules = Rules::default();
+            rules.validation.required = required;
+            rules.validation.ip = if address { IpRule::Valid } else { IpRule::Any };
+            rules.validation.max_future_skew = Duration::from_millis(skew);
+            rules.aggregation.allowed_lateness = Duration::from_millis(lateness);
+            rules
+        },
+    )
+}
+
+fn job(rules: &Rules) -> JobConfig {
+    let spec: LoginPipelineSpec =
+        serde_json::from_value(json!({"kafka": {"external": {"bootstrapServers": "localhost:9092"}}})).unwrap();
+    let id = PipelineId { namespace: "tests".to_owned(), name: "agreement".to_owned() };
+    JobConfig { rules: rules.clone(), ..JobConfig::new(id, &spec, 1, String::new()) }
+}
+
+/// Feeds both with the same records and compares what they make of each.
+fn compare(rules: &Rules, limit: usize, values: &[Option<Vec<u8>>], timestamps: &[i64]) {
+    let mut ingest = Ingest::new(&job(rules), "test".to_owned(), 1, limit);
+    ingest.own(PARTITION, Start::default());
+    let mut judge = audit::Judge::new(rules.clone(), PARTITION, limit, true);
+    let key = b"key";
+    for (offset, (value, timestamp)) in (0..).zip(values.iter().zip(timestamps)) {
+        let (value, timestamp) = (value.as_deref(), *timestamp);
+        let mut arena = Vec::new();
+        let record = Record { partition: PARTITION, offset, timestamp_ms: timestamp, fixed_bytes: key.len(), value };
+        let fate = ingest.record(&record, &mut arena);
+        let verdict = judge.judge(&audit::Record { offset, timestamp, key: Some(key), value, headers: &[] });
+        let shown = || String::from_utf8_lossy(value.unwrap_or(b"a tombstone")).into_owned();
+        match (fate, verdict) {
+            (Fate::Output(range), Verdict::Output { value, late }) => {
+                assert_ne!(late, Late::Unknown);
+                assert_eq!(String::from_utf8_lossy(&arena[range]), String::from_utf8_lossy(&value), "{}", shown());
+            }
+            (Fate::DeadLetter(rejection), Verdict::DeadLetter(reason)) => {
+                assert_eq!(rejection.reason, reason, "{}", shown());
+            }
+            (fate, verdict) => panic!("{fate:?} and {verdict:?}: {}", shown()),
+        }
+    }
+}
+
+fn timestamp() -> impl Strategy<Value = i64> {
+    prop_oneof![6 => (NOW - 60..NOW + 60).prop_map(|time| time * 1000 + 17), 1 => Just(-1), 1 => 0..5000_i64, 1 => Just(i64::MAX)]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
+    #[test]
+    fn they_agree_about_any_event(
+        rules in rules(),
+        seed: u64,
+        limit in prop_oneof![1 => 300_usize..600, 3 => Just(1_000_000)],
+        changes in prop::collection::vec(prop::collection::vec(change(), 0..4), 40),
+        timestamps in prop::collection::vec(timestamp(), 40),
+    ) {
+        let shares = [(Kind::Late, 0.1), (Kind::Odd, 0.4), (Kind::Malformed, 0.1), (Kind::Incomplete, 0.1)];
+        let shares = shares.into_iter().try_fold(Shares::NONE, |shares, (kind, share)| shares.with(kind, share)).unwrap();
+        let events = Events::new(Options { seed, shares, start: NOW, per_second: 1, ..Options::default() });
+        let values: Vec<Option<Vec<u8>>> = events
+            .zip(&changes)
+            .map(|(event, changes)| {
+                let mut bytes = event.payload()?.to_vec();
+                changes.iter().for_each(|change| change.apply(&mut bytes));
+                Some(bytes)
+            })
+            .collect();
+        compare(&rules, limit, &values, &timestamps);
+    }
+}
