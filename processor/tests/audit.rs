@@ -3,8 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::{
-    process::{Command, Output},
-    thread,
+    io::{BufRead, BufReader},
+    process::{Command, Output, Stdio},
     time::Duration,
 };
 
@@ -61,8 +61,13 @@ impl Rig {
         }
         let job = JobConfig::new(id, &spec, 1, kafka.bootstrap().to_owned());
         let folder = Folder::new("audit").unwrap();
-        std::fs::write(folder.path().join("job.json"), serde_json::to_string(&job).unwrap()).unwrap();
-        Self { kafka, job, folder }
+        let rig = Self { kafka, job, folder };
+        std::fs::write(rig.config(), serde_json::to_string(&rig.job).unwrap()).unwrap();
+        rig
+    }
+
+    fn config(&self) -> String {
+        self.folder.path().join("job.json").to_str().unwrap().to_owned()
     }
 
     /// Writes events to every partition: in a transaction, then others that are aborted, then the rest.
@@ -144,8 +149,7 @@ impl Rig {
     }
 
     fn audit(&self, options: &[&str]) -> (Option<i32>, Value) {
-        let config = self.folder.path().join("job.json");
-        let output = processor(&["audit", "--output", "json", "--config", config.to_str().unwrap()], options);
+        let output = processor(&["audit", "--output", "json", "--config", &self.config()], options);
         let report = String::from_utf8(output.stdout).unwrap();
         let problems = String::from_utf8(output.stderr).unwrap();
         (output.status.code(), serde_json::from_str(&report).unwrap_or_else(|_| json!(problems)))
@@ -289,15 +293,22 @@ fn the_audit_waits_for_a_pipeline_that_is_at_work() {
     rig.write_input();
     let (code, report) = rig.audit(&[]);
     assert_eq!((code, &report["lost"], &report["lost_at_end"]), (Some(1), &json!(80), &json!(80)), "{report:#}");
-    thread::scope(|scope| {
-        let waiting = scope.spawn(|| rig.audit(&["--wait", "60s"]));
-        thread::sleep(Duration::from_secs(1));
-        rig.write(&rig.right_outcomes());
-        // What comes in meanwhile is younger than the audit.
-        let (code, report) = waiting.join().unwrap();
-        assert_eq!(code, Some(0), "{report:#}");
-        assert_eq!(report["input"], 80);
-    });
+    let config = rig.config();
+    let mut waiting = Command::new(env!("CARGO_BIN_EXE_processor"))
+        .args(["audit", "--output", "json", "--wait", "60s", "--log-level", "info", "--config", &config])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut log = BufReader::new(waiting.stderr.take().unwrap()).lines();
+    assert!(log.any(|line| line.unwrap().contains("the end of the source is fixed")));
+    let outcomes = rig.right_outcomes();
+    // Younger than the audit.
+    rig.kafka.produce(&rig.job.topics.source, [event(0, 0)]).unwrap();
+    rig.write(&outcomes);
+    let output = waiting.wait_with_output().unwrap();
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((output.status.code(), &report["input"]), (Some(0), &json!(80)), "{report:#}");
 }
 
 #[test]
@@ -320,10 +331,9 @@ fn a_pipeline_that_began_with_the_latest_is_audited_from_there() {
     rig.kafka.produce(&rig.job.topics.deltas, [NewRecord { payload, ..NewRecord::default() }]).unwrap();
     let (code, report) = rig.audit(&[]);
     assert_eq!((code, &report["input"], &report["lost"]), (Some(1), &json!(20), &json!(20)), "{report:#}");
-    // In these, the first late events stand before the start: without them they are the first of their partitions.
     rig.write(&right);
-    let (_, report) = rig.audit(&[]);
-    assert_eq!((&report["lost"], &report["unchecked"]), (&json!(0), &json!(60)), "{report:#}");
+    let (code, report) = rig.audit(&[]);
+    assert_eq!((code, &report["input"], &report["unchecked"]), (Some(0), &json!(20), &json!(60)), "{report:#}");
 }
 
 #[test]

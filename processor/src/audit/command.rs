@@ -109,6 +109,7 @@ pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     }
     let deadline = Instant::now() + args.wait.get();
     let plan = Plan::new(&job)?;
+    tracing::info!(partitions = plan.partitions(), offsets = plan.offsets(), "the end of the source is fixed");
     let progress = Progress::new(plan.offsets());
     let reports = all_partitions(&plan, deadline, &progress);
     progress.clear();
