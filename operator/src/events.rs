@@ -31,10 +31,7 @@ const EXPECTED: [&str; 4] = ["TopicsNotReady", "WaitingForTopics", "Progressing"
 
 fn event(is_fault: bool, reason: &str, mut note: String, action: &str) -> Event {
     // The API server takes notes of up to 1 kB.
-    if let Some((end, _)) = note.char_indices().take_while(|(start, _)| *start < 1000).last() {
-        let end = end + note[end..].chars().next().map_or(0, char::len_utf8);
-        note.truncate(end);
-    }
+    note.truncate(note.floor_char_boundary(1000));
     Event {
         type_: if is_fault { EventType::Warning } else { EventType::Normal },
         reason: reason.to_owned(),
@@ -50,5 +47,57 @@ pub async fn publish(recorder: &Recorder, events: &[Event], regarding: &ObjectRe
         if let Err(error) = recorder.publish(event, regarding).await {
             tracing::warn!(%error, reason = event.reason, "an Event was lost");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::pipeline::{Condition, ConfigStatus};
+
+    use super::*;
+
+    fn status(ready: ConditionStatus, reason: &str, revision: u64) -> LoginPipelineStatus {
+        let condition = Condition {
+            type_: READY.to_owned(),
+            status: ready,
+            reason: reason.to_owned(),
+            message: "é".repeat(2000),
+            last_transition_time: "now".to_owned(),
+            observed_generation: None,
+        };
+        LoginPipelineStatus {
+            conditions: vec![condition],
+            config: Some(ConfigStatus { revision, config_map: format!("config-{revision}") }),
+            ..LoginPipelineStatus::default()
+        }
+    }
+
+    fn published(before: &LoginPipelineStatus, after: &LoginPipelineStatus) -> Vec<(EventType, String)> {
+        transitions(before, after).into_iter().map(|event| (event.type_, event.reason)).collect()
+    }
+
+    #[test]
+    fn transitions_are_published_and_states_are_not() {
+        use ConditionStatus::{False, True, Unknown};
+        let none = LoginPipelineStatus::default();
+        let running = status(True, "Running", 1);
+        let normal = |reason: &str| (EventType::Normal, reason.to_owned());
+        let warning = |reason: &str| (EventType::Warning, reason.to_owned());
+        assert_eq!(published(&none, &running), [normal("Running"), normal("ConfigChanged")]);
+        assert_eq!(published(&running, &LoginPipelineStatus { ready_replicas: 3, ..running.clone() }), []);
+        assert_eq!(published(&running, &status(True, "Running", 2)), [normal("ConfigChanged")]);
+        assert_eq!(published(&running, &status(False, "Progressing", 1)), [normal("Progressing")]);
+        assert_eq!(published(&running, &status(Unknown, "KafkaUnreachable", 1)), [warning("KafkaUnreachable")]);
+        // On the way up a topic is awaited, later it is missed.
+        let waiting = status(False, "WaitingForTopics", 1);
+        assert_eq!(published(&waiting, &status(False, "TopicsNotReady", 1)), [normal("TopicsNotReady")]);
+        assert_eq!(published(&running, &status(False, "TopicsNotReady", 1)), [warning("TopicsNotReady")]);
+    }
+
+    #[test]
+    fn a_note_is_cut_to_what_the_api_server_takes() {
+        let events = transitions(&LoginPipelineStatus::default(), &status(ConditionStatus::True, "Running", 1));
+        let note = events[0].note.as_ref().unwrap();
+        assert!(note.len() <= 1024 && note.len() > 900, "{}", note.len());
     }
 }

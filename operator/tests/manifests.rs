@@ -1,6 +1,8 @@
 //! `operator crd`, `operator validate`, the examples, and what may be imported where.
 
-#![expect(clippy::unwrap_used, reason = "assertions of tests")]
+#![expect(clippy::needless_pass_by_value, clippy::unwrap_used, reason = "assertions of tests")]
+
+mod cases;
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +10,7 @@ use std::{
     process::{Command, Output},
 };
 
-use crds::pipeline::LoginPipeline;
+use crds::pipeline::{LoginPipeline, LoginPipelineSpec, check};
 use kube::CustomResourceExt;
 use serde::Deserialize;
 use serde_json::Value;
@@ -104,12 +106,21 @@ fn value_fields(path: &str, value: &Value, fields: &mut BTreeSet<String>) {
     }
 }
 
+#[test]
+fn the_check_judges_every_case_as_the_api_server_does() {
+    for (name, spec, verdict) in cases::cases() {
+        let spec: LoginPipelineSpec = serde_json::from_value(spec).unwrap();
+        let problems = check(name, &spec);
+        assert_eq!(problems.is_empty(), verdict.is_none(), "{name}: {problems:?}");
+    }
+}
+
 /// The reference shows the default of every field that has one.
 #[test]
 fn the_reference_shows_the_defaults() {
     let document = serde_yaml::Deserializer::from_str(REFERENCE).next().unwrap();
     let shown = LoginPipeline::deserialize(document).unwrap().spec;
-    let mut spec: crds::pipeline::LoginPipelineSpec =
+    let mut spec: LoginPipelineSpec =
         serde_json::from_str(r#"{"kafka": {"strimzi": {"cluster": "my-cluster"}}}"#).unwrap();
     spec.processor.image.clone_from(&shown.processor.image);
     spec.processor.resources.clone_from(&shown.processor.resources);

@@ -5,6 +5,8 @@
 
 #![expect(clippy::needless_pass_by_value, clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
 
+#[path = "../cases/mod.rs"]
+mod cases;
 mod support;
 
 mod admission;

@@ -109,11 +109,12 @@ async fn check_objects(world: &World) {
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_it() {
     let world = World::new().await;
-    let _operator = Operator::start(&world).await;
+    let operator = Operator::start(&world).await;
     let cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
     world.wait_ready("logins").await;
+    operator.quiet().await;
     let since = world.condition("logins", "ConfigValid").await.unwrap().last_transition_time;
 
     cluster.answer("-output", Answer::Badly);
@@ -124,11 +125,13 @@ async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_i
     assert_eq!(world.condition("logins", "ProcessorAvailable").await.unwrap().status, True);
     cluster.answer("-output", Answer::Well);
     world.wait_ready("logins").await;
+    operator.quiet().await;
 
     cluster.answer("-processor", Answer::Badly);
     world.wait_condition("logins", "Ready", False, "Progressing").await;
     cluster.answer("-processor", Answer::Well);
     world.wait_ready("logins").await;
+    operator.quiet().await;
 
     // A KafkaTopic that is deleted is made again, and until then the pipeline is not ready.
     cluster.answer("-output", Answer::Never);
@@ -137,6 +140,7 @@ async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_i
     world.wait_condition("logins", "Ready", False, "TopicsNotReady").await;
     cluster.answer("-output", Answer::Well);
     world.wait_ready("logins").await;
+    operator.quiet().await;
     assert_ne!(world.topic("output").await.unwrap().uid(), output.uid());
     assert_eq!(world.condition("logins", "ConfigValid").await.unwrap().last_transition_time, since);
 }

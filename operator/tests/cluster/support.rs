@@ -6,7 +6,7 @@ use std::{
     net::TcpStream,
     path::Path,
     sync::{Arc, Mutex, OnceLock},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use crds::{
@@ -297,6 +297,21 @@ impl Operator {
 
     fn passes(&self) -> f64 {
         self.metric("login_pipeline_operator_reconciliations_total")
+    }
+
+    /// Waits until the operator has nothing to do: what it notices then, it notices by itself.
+    pub async fn quiet(&self) {
+        const QUIET: Duration = Duration::from_millis(500);
+        let mut last = (self.passes(), Instant::now());
+        let still = || {
+            let passes = self.passes();
+            if passes > last.0 {
+                last = (passes, Instant::now());
+            }
+            let is_quiet = last.1.elapsed() > QUIET;
+            async move { is_quiet.then_some(()) }
+        };
+        wait_for_async("a quiet operator", BOUND, still).await;
     }
 
     /// Makes the operator look at a pipeline this many times, one after the other.
