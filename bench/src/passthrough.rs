@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use rdkafka::{
     ClientConfig, Message,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer},
     error::RDKafkaErrorCode,
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
 use crate::{BenchError, usage::Usage};
+
+const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 
 #[derive(Args)]
 pub(crate) struct PassthroughArgs {
@@ -33,11 +35,12 @@ pub(crate) fn run(args: &PassthroughArgs) -> Result<(), BenchError> {
         .set("group.id", &args.target)
         .set("auto.offset.reset", "earliest")
         .set("enable.auto.offset.store", "false")
+        .set("enable.auto.commit", "false")
         .create()?;
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", &args.bootstrap).set("linger.ms", "5").create()?;
     consumer.subscribe(&[&args.source])?;
-    let mut done = 0;
+    let (mut done, mut committed) = (0, Instant::now());
     while done < args.events {
         let Some(message) = consumer.poll(Duration::from_millis(100)) else { continue };
         let message = message?;
@@ -52,13 +55,20 @@ pub(crate) fn run(args: &PassthroughArgs) -> Result<(), BenchError> {
             record = refused;
             producer.poll(Duration::from_millis(5));
         }
-        consumer.store_offset_from_message(&message)?;
         done += 1;
+        // At least once: an offset is committed when everything before it is delivered, as often as the processor commits.
+        if committed.elapsed() >= COMMIT_INTERVAL || done == args.events {
+            producer.flush(Duration::from_secs(60))?;
+            consumer.store_offset_from_message(&message)?;
+            consumer.commit_consumer_state(CommitMode::Async)?;
+            committed = Instant::now();
+        } else {
+            consumer.store_offset_from_message(&message)?;
+        }
         if done % 1000 == 0 {
             producer.poll(Duration::ZERO);
         }
     }
-    producer.flush(Duration::from_secs(60))?;
     let usage = Usage::of(std::process::id(), started.elapsed())?;
     let json = serde_json::json!({
         "cpu_seconds": usage.cpu_seconds, "peak_kb": usage.peak_kb, "wall_seconds": usage.wall_seconds

@@ -99,9 +99,9 @@ fn write_without_reserved(value: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>
             out.push(b',');
         }
         any = true;
-        out.extend_from_slice(member.key.as_bytes());
+        out.extend_from_slice(member.key);
         out.push(b':');
-        out.extend_from_slice(member.value.as_bytes());
+        out.extend_from_slice(member.value);
     });
     debug_assert!(walked.is_ok());
     any

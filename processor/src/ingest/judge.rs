@@ -32,9 +32,9 @@ pub struct Event<'a> {
 }
 
 impl<'a> Event<'a> {
-    /// A text field, unescaped. None when it is absent or null.
+    /// A text field, unescaped, UTF-8. None when it is absent or null.
     #[must_use]
-    pub fn text(&self, field: Field) -> Option<Cow<'a, str>> {
+    pub fn text(&self, field: Field) -> Option<Cow<'a, [u8]>> {
         match self.scanned.fields[field as usize] {
             Some(Value::Text(raw, escaped)) => Some(unescaped(raw, escaped)),
             _ => None,
@@ -84,7 +84,7 @@ impl Judge {
             let problem = match scanned.fields[field as usize] {
                 None | Some(Value::Null) => None,
                 Some(value) if field == Field::Timestamp => timestamp_problem(value),
-                Some(value) => self.text_problem(field, value),
+                Some(value) => self.text_problem(field, value, scanned.delete_character),
             };
             if let Some(problem) = problem {
                 return Err(reject(Reason::InvalidField, format!("{} {problem}", field.name())));
@@ -98,7 +98,7 @@ impl Judge {
         Ok(Event { time, scanned })
     }
 
-    fn text_problem(&self, field: Field, value: Value<'_>) -> Option<&'static str> {
+    fn text_problem(&self, field: Field, value: Value<'_>, delete_character: bool) -> Option<&'static str> {
         let Value::Text(raw, escaped) = value else { return Some("is not a string") };
         if raw.is_empty() {
             return Some("is empty");
@@ -106,14 +106,14 @@ impl Judge {
         if raw.len() > MAX_FIELD_BYTES {
             return Some("is longer than 256 bytes");
         }
-        if !escaped && !raw.bytes().any(|byte| byte == 0x7f) && (field != Field::Ip || self.ip == IpRule::Any) {
+        if !escaped && !delete_character && (field != Field::Ip || self.ip == IpRule::Any) {
             return None;
         }
         let text = unescaped(raw, escaped);
-        if text.bytes().any(|byte| byte.is_ascii_control()) {
+        if text.iter().any(u8::is_ascii_control) {
             return Some("has control characters");
         }
-        if field == Field::Ip && self.ip == IpRule::Valid && text.parse::<IpAddr>().is_err() {
+        if field == Field::Ip && self.ip == IpRule::Valid && parse_ip(&text).is_none() {
             return Some("is not an IPv4 or IPv6 address");
         }
         None
@@ -138,11 +138,15 @@ fn timestamp_problem(value: Value<'_>) -> Option<&'static str> {
     }
 }
 
-fn unescaped(raw: &str, escaped: bool) -> Cow<'_, str> {
+fn parse_ip(text: &[u8]) -> Option<IpAddr> {
+    std::str::from_utf8(text).ok()?.parse().ok()
+}
+
+fn unescaped(raw: &[u8], escaped: bool) -> Cow<'_, [u8]> {
     if !escaped {
         return Cow::Borrowed(raw);
     }
-    let mut text = String::with_capacity(raw.len());
+    let mut text = Vec::with_capacity(raw.len());
     unescape(raw, &mut text);
     Cow::Owned(text)
 }

@@ -1,6 +1,10 @@
 //! Where a partition is taken up: from what the group has committed, or, where that is gone, from what the pipeline wrote.
 
-use std::time::{Duration, Instant};
+use std::{
+    cell::{Cell, RefCell},
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use crds::{
     job::JobConfig,
@@ -86,62 +90,110 @@ pub struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// Asks once, within bounds of time. The partition was asked for the first time at `since`.
+    /// Asks for each waiting partition once; it was asked for the first time at the instant beside it. Ends within a few
+    /// slices of time, with answers for as many as that allowed.
     ///
     /// # Errors
     /// When Kafka does not answer; ask again.
-    pub fn resolve(&self, consumer: &Consumer, partition: i32, since: Instant) -> Result<Resolution, ResolveError> {
-        for topic in [&self.job.topics.output, &self.job.topics.dead_letters] {
+    pub fn resolve(
+        &self,
+        consumer: &Consumer,
+        waiting: &BTreeMap<i32, Instant>,
+    ) -> Result<Vec<(i32, Resolution)>, ResolveError> {
+        let topics = &self.job.topics;
+        let mut answers = Vec::new();
+        let mut ready = Vec::new();
+        for topic in [&topics.output, &topics.dead_letters] {
             let partitions = self.cluster.partitions(topic, SLICE)?;
-            if partition >= partitions {
+            for partition in waiting.keys().filter(|partition| **partition >= partitions) {
                 let why = format!("partition {partition}: topic {topic} has only {partitions} partitions: add more");
-                return Ok(Resolution::Waiting(why));
+                answers.push((*partition, Resolution::Waiting(why)));
             }
         }
-        let (low, high) = consumer.bounds(partition, SLICE)?;
-        let committed = match consumer.committed(&[partition], SLICE) {
-            Ok(committed) => committed.into_iter().next().and_then(|Committed { offset, .. }| offset),
-            Err(error) => {
-                if since.elapsed() >= UNSTABLE_BOUND {
-                    self.fence_dead_writer(partition)?;
+        ready.extend(waiting.keys().filter(|partition| answers.iter().all(|(waits, _)| waits != *partition)));
+        let committed = self.committed(consumer, &ready, waiting, &mut answers)?;
+        let gone: Vec<i32> =
+            committed.iter().filter(|known| known.offset.is_none()).map(|known| known.partition).collect();
+        let from_deltas = self.from_deltas(&gone)?;
+        for Committed { partition, offset } in committed {
+            let (low, high) = consumer.bounds(partition, SLICE)?;
+            let resolution = match (offset, from_deltas.get(&partition)) {
+                (Some((position, metadata)), _) => from_commit(partition, position, &metadata, (low, high)),
+                (None, Some(start)) => {
+                    tracing::warn!(partition, position = start.position, "no commit: resuming after the last delta");
+                    Resolution::Ready(Start { log_start: low, ..*start })
                 }
-                return Ok(Resolution::Waiting(format!("partition {partition}: {error}")));
-            }
-        };
-        let Some((position, metadata)) = committed else {
-            return self.without_commit(partition, low, high).map(Resolution::Ready);
-        };
-        if position > high {
-            let stopped = Stopped::SourceTruncated { partition, committed: position, end: high };
-            return Ok(Resolution::Stopped(stopped));
+                (None, None) => Resolution::Ready(self.from_outputs(partition, low, high)?),
+            };
+            answers.push((partition, resolution));
         }
-        let watermark = match watermark(&metadata) {
-            Ok(watermark) => watermark,
-            Err(source) => return Ok(Resolution::Stopped(Stopped::ForeignMetadata { partition, source })),
-        };
-        Ok(Resolution::Ready(Start { position, watermark, log_start: low }))
+        Ok(answers)
     }
 
-    /// A missing offset never restarts from the beginning what was processed before.
-    fn without_commit(&self, partition: i32, low: i64, high: i64) -> Result<Start, ResolveError> {
-        let topics = &self.job.topics;
-        let from_delta = self.cluster.last(&topics.deltas, 0, |message| {
-            let delta = Delta::decode(message.payload()?).ok()?;
-            let range = delta.ranges.into_iter().find(|range| range.partition == partition)?;
-            Some(Start { position: range.to, watermark: range.watermark, log_start: low })
-        })?;
-        if let Some(start) = from_delta {
-            tracing::warn!(partition, position = start.position, "no committed offset: resuming after the last delta");
-            return Ok(start);
+    /// What the group has committed. All are asked for at once; where one is unstable, which holds all of them up, one by
+    /// one.
+    fn committed(
+        &self,
+        consumer: &Consumer,
+        partitions: &[i32],
+        waiting: &BTreeMap<i32, Instant>,
+        answers: &mut Vec<(i32, Resolution)>,
+    ) -> Result<Vec<Committed>, ResolveError> {
+        if let Ok(committed) = consumer.committed(partitions, SLICE) {
+            return Ok(committed);
         }
-        let output = self.cluster.last(&topics.output, partition, output_offset)?;
-        let dead_letter = self.cluster.last(&topics.dead_letters, partition, dead_letter_offset)?;
-        if let Some(last) = output.max(dead_letter) {
-            tracing::warn!(
-                partition,
-                last,
-                "no committed offset and no delta: resuming after the last output; lateness is unknown"
-            );
+        let started = Instant::now();
+        let mut known = Vec::new();
+        for partition in partitions.iter().take_while(|_| started.elapsed() < 4 * SLICE) {
+            match consumer.committed(&[*partition], SLICE) {
+                Ok(committed) => known.extend(committed),
+                Err(error) => {
+                    let unstable = waiting.get(partition).map(Instant::elapsed).unwrap_or_default();
+                    if unstable >= UNSTABLE_BOUND {
+                        self.fence_dead_writer(*partition)?;
+                    }
+                    answers.push((*partition, Resolution::Waiting(format!("partition {partition}: {error}"))));
+                }
+            }
+        }
+        Ok(known)
+    }
+
+    /// Where the last delta of each of these partitions ended. A missing offset never restarts from the beginning what was
+    /// processed before.
+    fn from_deltas(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Start>, ResolveError> {
+        let found = RefCell::new(BTreeMap::new());
+        if partitions.is_empty() {
+            return Ok(found.into_inner());
+        }
+        let each = |message: &BorrowedMessage<'_>| {
+            let Some(delta) = message.payload().and_then(|payload| Delta::decode(payload).ok()) else { return };
+            for range in delta.ranges.iter().filter(|range| partitions.contains(&range.partition)) {
+                let start = Start { position: range.to, watermark: range.watermark, log_start: 0 };
+                // Steps are read from the last to the first, and forwards in themselves: the furthest range is the last.
+                let known = found.borrow().get(&range.partition).map_or(-1, |known: &Start| known.position);
+                if start.position >= known {
+                    found.borrow_mut().insert(range.partition, start);
+                }
+            }
+        };
+        let seen = || found.borrow().len() == partitions.len();
+        self.cluster.backwards(&self.job.topics.deltas, 0, each, seen)?;
+        Ok(found.into_inner())
+    }
+
+    /// Where a partition is taken up of which neither a commit nor a delta tells: behind the last of its outputs, or at the
+    /// start.
+    fn from_outputs(&self, partition: i32, low: i64, high: i64) -> Result<Start, ResolveError> {
+        let topics = &self.job.topics;
+        let last = Cell::new(None);
+        let each = |offset: Option<i64>| last.set(last.get().max(offset));
+        let seen = || last.get().is_some();
+        self.cluster.backwards(&topics.output, partition, |message| each(output_offset(message)), seen)?;
+        let of_output = last.take();
+        self.cluster.backwards(&topics.dead_letters, partition, |message| each(dead_letter_offset(message)), seen)?;
+        if let Some(last) = of_output.max(last.get()) {
+            tracing::warn!(partition, last, "no commit, no delta: resuming after the last output; lateness is unknown");
             return Ok(Start { position: last + 1, watermark: None, log_start: low });
         }
         let position = match self.job.start_from {
@@ -171,6 +223,16 @@ impl Resolver<'_> {
         let mut fencer = Producer::new(&settings::fencer(self.job, &transactional_id))?;
         fencer.init_transactions(FENCE_BOUND)?;
         Ok(())
+    }
+}
+
+fn from_commit(partition: i32, position: i64, metadata: &str, (low, high): (i64, i64)) -> Resolution {
+    if position > high {
+        return Resolution::Stopped(Stopped::SourceTruncated { partition, committed: position, end: high });
+    }
+    match watermark(metadata) {
+        Ok(watermark) => Resolution::Ready(Start { position, watermark, log_start: low }),
+        Err(source) => Resolution::Stopped(Stopped::ForeignMetadata { partition, source }),
     }
 }
 

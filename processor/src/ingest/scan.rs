@@ -10,8 +10,8 @@ use crds::{pipeline::Field, records::dead_letter::MAX_DEPTH, records::enrichment
 pub enum Value<'a> {
     /// `null`.
     Null,
-    /// A string: what stands between the quotes, and whether that contains escapes.
-    Text(&'a str, bool),
+    /// A string: what stands between the quotes, UTF-8, and whether that contains escapes.
+    Text(&'a [u8], bool),
     /// A number of digits alone that fits into an `i64`.
     Integer(i64),
     /// Anything else.
@@ -29,6 +29,8 @@ pub struct Scanned<'a> {
     pub members: bool,
     /// Whether a member has a name that enrichment uses.
     pub reserved: bool,
+    /// Whether the byte 0x7F stands anywhere: the one control character that JSON allows in a string.
+    pub delete_character: bool,
 }
 
 /// Why a value is not an event, and at which byte.
@@ -44,9 +46,9 @@ pub struct Malformed {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
     /// The key, quotes included.
-    pub key: &'a str,
+    pub key: &'a [u8],
     /// The value, without white space around it.
-    pub value: &'a str,
+    pub value: &'a [u8],
     /// Whether enrichment uses this name.
     pub reserved: bool,
 }
@@ -55,7 +57,7 @@ pub struct Member<'a> {
 #[derive(Debug, Default)]
 pub struct Scratch {
     keys: Vec<Key>,
-    decoded: String,
+    decoded: Vec<u8>,
 }
 
 /// Where a key's text is: in the event, or, when it had escapes, in `Scratch::decoded`.
@@ -83,15 +85,14 @@ pub fn walk<'a>(
     scratch: &mut Scratch,
     mut each: impl FnMut(Member<'a>),
 ) -> Result<Scanned<'a>, Malformed> {
-    let text = std::str::from_utf8(bytes).map_err(|error| Malformed { what: "not UTF-8", at: error.valid_up_to() })?;
+    std::str::from_utf8(bytes).map_err(|error| Malformed { what: "not UTF-8", at: error.valid_up_to() })?;
     scratch.keys.clear();
     scratch.decoded.clear();
-    let mut scanner = Scanner { text, bytes, at: 0, depth: 1, scratch };
+    let mut scanner = Scanner { bytes, at: 0, depth: 1, scratch };
     scanner.event(&mut each)
 }
 
 struct Scanner<'a, 's> {
-    text: &'a str,
     bytes: &'a [u8],
     at: usize,
     depth: usize,
@@ -105,7 +106,13 @@ impl<'a> Scanner<'a, '_> {
             return Err(self.malformed(if self.peek().is_none() { "no value" } else { "not an object" }));
         }
         self.at += 1;
-        let mut scanned = Scanned { fields: [None; Field::ALL.len()], close: 0, members: false, reserved: false };
+        let mut scanned = Scanned {
+            fields: [None; Field::ALL.len()],
+            close: 0,
+            members: false,
+            reserved: false,
+            delete_character: memchr::memchr(0x7f, self.bytes).is_some(),
+        };
         self.white_space();
         if self.peek() == Some(b'}') {
             scanned.close = self.at;
@@ -131,17 +138,15 @@ impl<'a> Scanner<'a, '_> {
         Ok(scanned)
     }
 
+    #[inline]
     fn member(&mut self, scanned: &mut Scanned<'a>, each: &mut impl FnMut(Member<'a>)) -> Result<(), Malformed> {
         let key_start = self.at;
         let key = self.key()?;
         let key_end = self.at;
-        let name = key_text(self.text, &self.scratch.decoded, key);
-        let field = known(name);
-        let reserved = is_reserved(name);
-        scanned.reserved |= reserved;
+        let name = Name::of(key_text(self.bytes, &self.scratch.decoded, key));
         self.colon()?;
         let value_start = self.at;
-        if let Some(field) = field {
+        if let Name::Known(field) = name {
             let value = self.known_value()?;
             let slot = &mut scanned.fields[field as usize];
             if slot.is_some() {
@@ -153,24 +158,27 @@ impl<'a> Scanner<'a, '_> {
             self.scratch.keys.push(key);
             self.value()?;
         }
-        each(Member { key: &self.text[key_start..key_end], value: &self.text[value_start..self.at], reserved });
+        let reserved = name == Name::Reserved;
+        scanned.reserved |= reserved;
+        each(Member { key: &self.bytes[key_start..key_end], value: &self.bytes[value_start..self.at], reserved });
         self.white_space();
         Ok(())
     }
 
+    #[inline]
     fn known_value(&mut self) -> Result<Value<'a>, Malformed> {
         match self.peek() {
             Some(b'"') => {
                 let start = self.at + 1;
                 let escaped = self.string()?;
-                Ok(Value::Text(&self.text[start..self.at - 1], escaped))
+                Ok(Value::Text(&self.bytes[start..self.at - 1], escaped))
             }
             Some(b'0'..=b'9') => {
                 let start = self.at;
                 self.number()?;
-                Ok(self.text[start..self.at].parse().map_or(Value::Other, Value::Integer))
+                Ok(integer(&self.bytes[start..self.at]).map_or(Value::Other, Value::Integer))
             }
-            Some(b'n') => self.literal("null").map(|()| Value::Null),
+            Some(b'n') => self.literal(b"null").map(|()| Value::Null),
             _ => self.value().map(|()| Value::Other),
         }
     }
@@ -181,9 +189,9 @@ impl<'a> Scanner<'a, '_> {
             Some(b'{') => self.object(),
             Some(b'[') => self.array(),
             Some(b'-' | b'0'..=b'9') => self.number(),
-            Some(b't') => self.literal("true"),
-            Some(b'f') => self.literal("false"),
-            Some(b'n') => self.literal("null"),
+            Some(b't') => self.literal(b"true"),
+            Some(b'f') => self.literal(b"false"),
+            Some(b'n') => self.literal(b"null"),
             _ => Err(self.malformed("expected a value")),
         }
     }
@@ -244,6 +252,7 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
+    #[inline]
     fn key(&mut self) -> Result<Key, Malformed> {
         if self.peek() != Some(b'"') {
             return Err(self.malformed("expected a key"));
@@ -255,10 +264,11 @@ impl<'a> Scanner<'a, '_> {
             return Ok(Key { start, end, escaped });
         }
         let decoded = self.scratch.decoded.len();
-        unescape(&self.text[start..end], &mut self.scratch.decoded);
+        unescape(&self.bytes[start..end], &mut self.scratch.decoded);
         Ok(Key { start: decoded, end: self.scratch.decoded.len(), escaped })
     }
 
+    #[inline]
     fn colon(&mut self) -> Result<(), Malformed> {
         self.white_space();
         if self.peek() != Some(b':') {
@@ -270,6 +280,7 @@ impl<'a> Scanner<'a, '_> {
     }
 
     /// Walks over a string, and tells whether it has escapes.
+    #[inline]
     fn string(&mut self) -> Result<bool, Malformed> {
         self.at += 1;
         let mut escaped = false;
@@ -309,7 +320,7 @@ impl<'a> Scanner<'a, '_> {
     }
 
     fn hex4(&mut self) -> Result<u32, Malformed> {
-        let digits = self.text.as_bytes().get(self.at..self.at + 4).unwrap_or_default();
+        let digits = self.bytes.get(self.at..self.at + 4).unwrap_or_default();
         if digits.len() < 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
             return Err(self.malformed("expected four hexadecimal digits"));
         }
@@ -317,6 +328,7 @@ impl<'a> Scanner<'a, '_> {
         Ok(digits.iter().fold(0, |code, digit| code * 16 + (*digit as char).to_digit(16).unwrap_or(0)))
     }
 
+    #[inline]
     fn number(&mut self) -> Result<(), Malformed> {
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -340,6 +352,7 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
+    #[inline]
     fn digits(&mut self) -> Result<(), Malformed> {
         let count = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
         if count == 0 {
@@ -349,8 +362,8 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
-    fn literal(&mut self, literal: &str) -> Result<(), Malformed> {
-        if !self.text[self.at..].starts_with(literal) {
+    fn literal(&mut self, literal: &[u8]) -> Result<(), Malformed> {
+        if !self.bytes[self.at..].starts_with(literal) {
             return Err(self.malformed("expected a value"));
         }
         self.at += literal.len();
@@ -361,9 +374,9 @@ impl<'a> Scanner<'a, '_> {
     /// have a hundred thousand.
     fn refuse_duplicates(&mut self, own_keys: usize) -> Result<(), Malformed> {
         const FEW: usize = 16;
-        let (text, decoded) = (self.text, &self.scratch.decoded);
+        let (bytes, decoded) = (self.bytes, &self.scratch.decoded);
         let keys = &mut self.scratch.keys[own_keys..];
-        let name = |key: &Key| key_text(text, decoded, *key);
+        let name = |key: &Key| key_text(bytes, decoded, *key);
         let twice = if keys.len() <= FEW {
             keys.iter().enumerate().any(|(index, key)| keys[..index].iter().any(|other| name(other) == name(key)))
         } else {
@@ -373,16 +386,19 @@ impl<'a> Scanner<'a, '_> {
         if twice { Err(self.malformed_before("a key that stands twice")) } else { Ok(()) }
     }
 
+    #[inline]
     fn white_space(&mut self) {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
             self.at += 1;
         }
     }
 
+    #[inline]
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
     }
 
+    #[inline]
     fn next_in(&mut self, what: &'static str) -> Result<u8, Malformed> {
         let byte = self.peek().ok_or(Malformed { what, at: self.at })?;
         self.at += 1;
@@ -398,40 +414,59 @@ impl<'a> Scanner<'a, '_> {
     }
 }
 
-fn key_text<'t>(text: &'t str, decoded: &'t str, key: Key) -> &'t str {
-    if key.escaped { &decoded[key.start..key.end] } else { &text[key.start..key.end] }
+#[inline]
+fn key_text<'t>(bytes: &'t [u8], decoded: &'t [u8], key: Key) -> &'t [u8] {
+    if key.escaped { &decoded[key.start..key.end] } else { &bytes[key.start..key.end] }
 }
 
-fn known(name: &str) -> Option<Field> {
-    Some(match name {
-        "user_id" => Field::UserId,
-        "app_version" => Field::AppVersion,
-        "ip" => Field::Ip,
-        "locale" => Field::Locale,
-        "device_id" => Field::DeviceId,
-        "timestamp" => Field::Timestamp,
-        "device_type" => Field::DeviceType,
-        _ => return None,
+/// What a top level name means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Known(Field),
+    Reserved,
+    Other,
+}
+
+impl Name {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        const EVENT_ID: &[u8] = enrichment::EVENT_ID.as_bytes();
+        const LOGIN_TIME: &[u8] = enrichment::LOGIN_TIME.as_bytes();
+        const LATE: &[u8] = enrichment::LATE.as_bytes();
+        match name {
+            b"user_id" => Self::Known(Field::UserId),
+            b"app_version" => Self::Known(Field::AppVersion),
+            b"ip" => Self::Known(Field::Ip),
+            b"locale" => Self::Known(Field::Locale),
+            b"device_id" => Self::Known(Field::DeviceId),
+            b"timestamp" => Self::Known(Field::Timestamp),
+            b"device_type" => Self::Known(Field::DeviceType),
+            EVENT_ID | LOGIN_TIME | LATE => Self::Reserved,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The value of a scanned number that is digits alone and fits.
+fn integer(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0_i64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
     })
-}
-
-fn is_reserved(name: &str) -> bool {
-    matches!(name, enrichment::EVENT_ID | enrichment::LOGIN_TIME | enrichment::LATE)
 }
 
 /// How many bytes from the start are neither a quote, a backslash nor a control character: eight at a time, as most
 /// strings of an event are longer than that.
+#[inline]
 fn plain_bytes(bytes: &[u8]) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let zero_bytes = |word: u64| word.wrapping_sub(ONES) & !word & HIGH;
-    let mut chunks = bytes.chunks_exact(8);
     let mut at = 0;
-    for chunk in &mut chunks {
-        let Ok(chunk) = <[u8; 8]>::try_from(chunk) else { break };
-        let word = u64::from_le_bytes(chunk);
-        let quotes = zero_bytes(word ^ (ONES * u64::from(b'"')));
-        let backslashes = zero_bytes(word ^ (ONES * u64::from(b'\\')));
+    while let Some(chunk) = bytes.get(at..).and_then(<[u8]>::first_chunk::<8>) {
+        let word = u64::from_le_bytes(*chunk);
+        let quotes = zero_bytes(word ^ (ONES * b'"' as u64));
+        let backslashes = zero_bytes(word ^ (ONES * b'\\' as u64));
         let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
         // A borrow can only mark bytes behind the first hit, so the first one is exact.
         let hits = quotes | backslashes | controls;
@@ -441,40 +476,43 @@ fn plain_bytes(bytes: &[u8]) -> usize {
         at += 8;
     }
     let special = |byte: &u8| matches!(byte, b'"' | b'\\' | 0..0x20);
-    at + chunks.remainder().iter().position(special).unwrap_or(chunks.remainder().len())
+    let rest = bytes.get(at..).unwrap_or_default();
+    at + rest.iter().position(special).unwrap_or(rest.len())
 }
 
-/// Appends the text that a scanned string stands for.
-pub fn unescape(raw: &str, out: &mut String) {
+/// Appends the text that a scanned string stands for: UTF-8, as the string is.
+pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;
-    while let Some(at) = rest.find('\\') {
-        out.push_str(&rest[..at]);
-        let mut chars = rest[at + 1..].chars();
-        let plain = match chars.next() {
-            Some('b') => '\u{8}',
-            Some('f') => '\u{c}',
-            Some('n') => '\n',
-            Some('r') => '\r',
-            Some('t') => '\t',
-            Some('u') => {
+    while let Some(at) = memchr::memchr(b'\\', rest) {
+        out.extend_from_slice(&rest[..at]);
+        let plain = match rest.get(at + 1) {
+            Some(b'b') => 0x08,
+            Some(b'f') => 0x0c,
+            Some(b'n') => b'\n',
+            Some(b'r') => b'\r',
+            Some(b't') => b'\t',
+            Some(b'u') => {
                 let unit = |from: usize| {
-                    rest.get(from..from + 4).and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default()
+                    let hex = rest.get(from..from + 4).and_then(|hex| std::str::from_utf8(hex).ok());
+                    hex.and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default()
                 };
-                let first = unit(at + 2);
+                let units = [unit(at + 2), unit(at + 8)];
                 // The scanner has seen that the other half of a pair follows.
-                let units = [first, unit(at + 8)];
-                let units = if (0xD800..0xDC00).contains(&first) { &units[..] } else { &units[..1] };
-                out.extend(char::decode_utf16(units.iter().copied()).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)));
+                let units = if (0xD800..0xDC00).contains(&units[0]) { &units[..] } else { &units[..1] };
+                for c in char::decode_utf16(units.iter().copied()) {
+                    let c = c.unwrap_or(char::REPLACEMENT_CHARACTER);
+                    out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+                }
                 rest = rest.get(at + 6 * units.len()..).unwrap_or_default();
                 continue;
             }
-            Some(other) => other,
+            Some(other) => *other,
             None => return,
         };
         out.push(plain);
-        rest = chars.as_str();
+        rest = &rest[at + 2..];
     }
-    out.push_str(rest);
+    out.extend_from_slice(rest);
 }
 
 #[cfg(test)]
@@ -494,11 +532,11 @@ mod tests {
         let mut scratch = Scratch::default();
         let scanned = scan(text.as_bytes(), &mut scratch).unwrap();
         let field = |field: Field| scanned.fields[field as usize];
-        assert_eq!(field(Field::UserId), Some(Value::Text("a", false)));
+        assert_eq!(field(Field::UserId), Some(Value::Text(b"a", false)));
         assert_eq!(field(Field::Timestamp), Some(Value::Integer(1_720_576_825)));
         assert_eq!(field(Field::Ip), Some(Value::Null));
         assert_eq!(field(Field::Locale), Some(Value::Integer(7)));
-        assert_eq!(field(Field::AppVersion), Some(Value::Text("2\\n", true)));
+        assert_eq!(field(Field::AppVersion), Some(Value::Text(b"2\\n", true)));
         assert_eq!(field(Field::DeviceType), None);
         assert_eq!(&text[scanned.close..], "} ");
         assert!(scanned.members && !scanned.reserved);
@@ -609,9 +647,9 @@ mod tests {
         #[test]
         fn unescaping_agrees_with_serde_json(text in "\\PC{0,20}|[\u{0}-\u{ff}]{0,20}") {
             let written = serde_json::to_string(&text).unwrap();
-            let mut out = String::new();
-            unescape(&written[1..written.len() - 1], &mut out);
-            prop_assert_eq!(out, text);
+            let mut out = Vec::new();
+            unescape(&written.as_bytes()[1..written.len() - 1], &mut out);
+            prop_assert_eq!(String::from_utf8(out).unwrap(), text);
         }
 
         #[test]

@@ -241,22 +241,21 @@ impl Worker<'_> {
                 return Vec::new();
             }
         }
-        let started = Instant::now();
         let mut starts = Vec::new();
-        let mut problem = String::new();
-        for (partition, since) in &self.waiting {
-            match resolver.resolve(&self.consumer, *partition, *since) {
-                Ok(Resolution::Ready(start)) => starts.push((*partition, start)),
-                Ok(Resolution::Waiting(why)) => problem = why,
-                Ok(Resolution::Stopped(stopped)) => problem = stopped.to_string(),
-                Err(error) => problem = error.to_string(),
+        let mut problems = Vec::new();
+        match resolver.resolve(&self.consumer, &self.waiting) {
+            Ok(answers) => {
+                for (partition, resolution) in answers {
+                    match resolution {
+                        Resolution::Ready(start) => starts.push((partition, start)),
+                        Resolution::Waiting(why) => problems.push(why),
+                        Resolution::Stopped(stopped) => problems.push(stopped.to_string()),
+                    }
+                }
             }
-            // The active partitions of this thread wait meanwhile.
-            if started.elapsed() > 4 * RETRY {
-                break;
-            }
+            Err(error) => problems.push(error.to_string()),
         }
-        self.report(&problem);
+        self.report(&problems.join("; "));
         starts
     }
 
@@ -324,7 +323,6 @@ impl Worker<'_> {
             Ok(()) => {
                 self.context.metrics.committed(started.elapsed(), self.stage.machine.watermarks());
                 self.context.status.kafka_is(true);
-                self.reported.clear();
             }
             Err(error) => self.give_up(&error),
         }
@@ -359,7 +357,10 @@ impl Worker<'_> {
         self.consumer.close();
     }
 
-    fn show_assignment(&self) {
+    fn show_assignment(&mut self) {
+        if self.waiting.is_empty() {
+            self.reported.clear();
+        }
         let waiting: Vec<i32> = self.waiting.keys().copied().collect();
         self.context.status.assignment(self.active.len(), &waiting);
     }

@@ -1,6 +1,9 @@
 //! The seldom questions to Kafka, asked through the safe binding.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use crds::{
     job::JobConfig,
@@ -61,6 +64,8 @@ pub struct Limits {
 pub struct Cluster {
     job: JobConfig,
     observer: BaseConsumer,
+    /// One question at a time: it reads what it is assigned.
+    reader: Mutex<BaseConsumer>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -76,7 +81,8 @@ impl Cluster {
     /// When librdkafka refuses a setting.
     pub fn new(job: &JobConfig, client_id: &str) -> Result<Self, ClusterError> {
         let observer = client_config(&settings::observer(job, client_id)).create().map_err(asked("connect"))?;
-        Ok(Self { job: job.clone(), observer })
+        let reader = client_config(&settings::reader(job, client_id)).create().map_err(asked("connect"))?;
+        Ok(Self { job: job.clone(), observer, reader: Mutex::new(reader) })
     }
 
     /// How many partitions a topic has.
@@ -150,39 +156,37 @@ impl Cluster {
     pub fn is_member(&self, client_id: &str, timeout: Duration) -> Result<bool, ClusterError> {
         let group = self.job.pipeline.ingest_group();
         let list = self.observer.fetch_group_list(Some(&group), timeout).map_err(asked("members of the group"))?;
-        let members = list.groups().iter().flat_map(|group| group.members());
+        let members = list.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
         Ok(members.into_iter().any(|member| member.client_id() == client_id))
     }
 
-    /// The last record of a partition of which `pick` makes something. Reads backwards in growing steps, committed records
-    /// only.
+    /// Reads a partition backwards in growing steps, and each step forwards, until `seen` says after a step that it has seen
+    /// enough, or the partition's start is reached. Committed records only.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
-    pub fn last<T>(
+    pub fn backwards(
         &self,
         topic: &str,
         partition: i32,
-        pick: impl Fn(&BorrowedMessage<'_>) -> Option<T>,
-    ) -> Result<Option<T>, ClusterError> {
-        let reader = self.reader()?;
+        mut each: impl FnMut(&BorrowedMessage<'_>),
+        seen: impl Fn() -> bool,
+    ) -> Result<(), ClusterError> {
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let (low, high) = bounds(&reader, topic, partition)?;
-        let mut step = 1000;
-        loop {
-            let from = (high - step).max(low);
-            let mut last = None;
-            self.read(&reader, topic, partition, from, high, |message| {
-                last = pick(message).or(last.take());
+        let (mut step, mut to) = (1000, high);
+        while to > low && !seen() {
+            let from = (to - step).max(low);
+            Self::read(&reader, topic, partition, from, to, |message| {
+                each(message);
                 true
             })?;
-            if last.is_some() || from == low {
-                return Ok(last);
-            }
-            step *= 8;
+            (step, to) = (step * 8, from);
         }
+        Ok(())
     }
 
-    /// The first record of a partition, committed.
+    /// The first record of a partition of which `pick` makes something, committed.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
@@ -192,32 +196,25 @@ impl Cluster {
         partition: i32,
         pick: impl Fn(&BorrowedMessage<'_>) -> Option<T>,
     ) -> Result<Option<T>, ClusterError> {
-        let reader = self.reader()?;
+        let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let (low, high) = bounds(&reader, topic, partition)?;
         let mut first = None;
-        self.read(&reader, topic, partition, low, high, |message| {
+        Self::read(&reader, topic, partition, low, high, |message| {
             first = pick(message);
             first.is_none()
         })?;
         Ok(first)
     }
 
-    fn reader(&self) -> Result<BaseConsumer, ClusterError> {
-        client_config(&settings::reader(&self.job, "reader")).create().map_err(asked("connect"))
-    }
-
     /// Reads [from, to) of a partition while `each` says so.
     fn read(
-        &self,
         reader: &BaseConsumer,
         topic: &str,
         partition: i32,
         from: i64,
         to: i64,
-        mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+        each: impl FnMut(&BorrowedMessage<'_>) -> bool,
     ) -> Result<(), ClusterError> {
-        /// Longer than a broker takes to answer, shorter than the group waits for a member.
-        const SILENCE: Duration = Duration::from_secs(5);
         if from >= to {
             return Ok(());
         }
@@ -225,6 +222,19 @@ impl Cluster {
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(asked(question()))?;
         reader.assign(&list).map_err(asked(question()))?;
+        let result = Self::read_assigned(reader, to, question, each);
+        reader.unassign().map_err(asked(question()))?;
+        result
+    }
+
+    fn read_assigned(
+        reader: &BaseConsumer,
+        to: i64,
+        question: impl Fn() -> String,
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+    ) -> Result<(), ClusterError> {
+        /// Longer than a broker takes to answer, shorter than the group waits for a member.
+        const SILENCE: Duration = Duration::from_secs(5);
         let mut heard = Instant::now();
         while heard.elapsed() < SILENCE {
             match reader.poll(Duration::from_millis(100)) {

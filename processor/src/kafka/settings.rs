@@ -89,6 +89,8 @@ pub fn reader(job: &JobConfig, client_id: &str) -> Settings {
         ("enable.auto.commit", "false"),
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "true"),
+        // The end of a partition is told after this time.
+        ("fetch.wait.max.ms", "10"),
         ("queued.max.messages.kbytes", "8192"),
         ("allow.auto.create.topics", "false"),
     ]));
