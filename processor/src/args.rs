@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{local::LocalArgs, run::RunArgs};
+use crate::{audit::AuditArgs, generate::GenerateArgs, local::LocalArgs, run::RunArgs};
 
 /// Validates, enriches, dead-letters and counts login events on Kafka, exactly once.
 #[derive(Parser, Debug)]
@@ -26,6 +26,10 @@ pub enum Command {
     Run(RunArgs),
     /// Run a whole pipeline on this machine, with generated events, and audit it live
     Local(LocalArgs),
+    /// Send realistic login events to a topic
+    Generate(GenerateArgs),
+    /// Check that each event of the source ended exactly once, in its place, as it should
+    Audit(AuditArgs),
 }
 
 impl Args {

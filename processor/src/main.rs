@@ -9,7 +9,7 @@ use std::{
 use clap::Parser;
 use processor::{
     args::{Args, Command, LogFormat},
-    local, run,
+    audit, generate, local, run,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -18,6 +18,8 @@ fn main() -> ExitCode {
     let done = start_logging(&args).and_then(|()| match &args.command {
         Command::Run(args) => Ok(run::run(args)?),
         Command::Local(args) => Ok(local::run(args)?),
+        Command::Generate(args) => Ok(generate::run(args)?),
+        Command::Audit(args) => Ok(audit::run(args)?),
     });
     done.unwrap_or_else(|error| {
         eprintln!("processor: {error}");

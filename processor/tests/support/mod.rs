@@ -14,7 +14,7 @@ use std::{
 
 use crds::{
     job::JobConfig,
-    pipeline::LoginPipelineSpec,
+    pipeline::{LoginPipeline, LoginPipelineSpec},
     records::{dead_letter, delta::Delta, enrichment},
     topics::{PipelineId, topics},
 };
@@ -61,15 +61,15 @@ impl<'k> Pipeline<'k> {
             let config: Vec<(&str, &str)> = topic.config.iter().map(|(name, value)| (*name, value.as_str())).collect();
             kafka.create_topic(&topic.name, topic.partitions, &config).unwrap();
         }
-        let job = JobConfig::new(id, &spec, 1, kafka.bootstrap().to_owned());
+        // Exactly what the operator would mount into the pods.
+        let mut resource = LoginPipeline::new(&id.name, spec);
+        resource.metadata.uid = Some("0".to_owned());
+        let desired = operator::desired::render(&id.namespace, &resource, kafka.bootstrap(), 1).unwrap();
+        let rendered = desired.config_map.data.unwrap().remove("job.json").unwrap();
         let folder = Folder::new(name).unwrap();
-        let pipeline = Self { kafka, job, folder };
-        pipeline.write_job();
+        let pipeline = Self { kafka, job: JobConfig::parse(&rendered).unwrap(), folder };
+        std::fs::write(pipeline.job_file(), rendered).unwrap();
         pipeline
-    }
-
-    pub fn write_job(&self) {
-        std::fs::write(self.job_file(), serde_json::to_string_pretty(&self.job).unwrap()).unwrap();
     }
 
     pub fn job_file(&self) -> PathBuf {
@@ -122,7 +122,18 @@ impl<'k> Pipeline<'k> {
     pub fn settle(&self) -> Outcome {
         let outcome = self.settle_records();
         self.check_deltas();
+        self.audit();
         outcome
+    }
+
+    /// The audit, as its user runs it, must find nothing: it judges the content too.
+    fn audit(&self) {
+        let mut audit = Program::new(testkit::unique("audit"), env!("CARGO_BIN_EXE_processor"))
+            .args(["audit", "--output", "json", "--wait", "10s", "--config"])
+            .arg(self.job_file())
+            .spawn(&self.folder)
+            .unwrap();
+        assert_eq!(audit.wait(BOUND).unwrap(), 0, "{}", audit.log());
     }
 
     /// The same without the deltas.
