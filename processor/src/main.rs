@@ -13,6 +13,10 @@ use processor::{
 };
 use tracing_subscriber::EnvFilter;
 
+/// librdkafka allocates each message on one thread and frees it on another, in both directions; its calls come here too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     let done = start_logging(&args).and_then(|()| match &args.command {
