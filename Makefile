@@ -24,4 +24,5 @@ crd: ## Write crds/login-pipeline.yaml anew, from the Rust types
 	@mv crds/login-pipeline.yaml.new crds/login-pipeline.yaml
 
 bench: ## Measure the processor beside a plain pass-through, on a real Kafka
+	@cargo build --quiet --release -p processor
 	@cargo run --quiet --release -p bench
