@@ -1,5 +1,7 @@
 //! Bad input of every kind ends where docs/events.md says, whole, and stops nothing.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::time::{SystemTime, UNIX_EPOCH};

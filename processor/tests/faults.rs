@@ -1,5 +1,7 @@
 //! What goes wrong around a replica, on a real Kafka: nothing is lost or doubled, and it is said what is wrong.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::time::Duration;

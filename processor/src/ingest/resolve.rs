@@ -114,16 +114,16 @@ impl Resolver<'_> {
         let committed = self.committed(consumer, &ready, waiting, &mut answers)?;
         let gone: Vec<i32> =
             committed.iter().filter(|known| known.offset.is_none()).map(|known| known.partition).collect();
-        let from_deltas = self.from_deltas(&gone)?;
+        let last_deltas = self.after_last_delta(&gone)?;
         for Committed { partition, offset } in committed {
             let (low, high) = consumer.bounds(partition, SLICE)?;
-            let resolution = match (offset, from_deltas.get(&partition)) {
-                (Some((position, metadata)), _) => from_commit(partition, position, &metadata, (low, high)),
+            let resolution = match (offset, last_deltas.get(&partition)) {
+                (Some((position, metadata)), _) => at_commit(partition, position, &metadata, (low, high)),
                 (None, Some(start)) => {
                     tracing::warn!(partition, position = start.position, "no commit: resuming after the last delta");
                     Resolution::Ready(Start { log_start: low, ..*start })
                 }
-                (None, None) => Resolution::Ready(self.from_outputs(partition, low, high)?),
+                (None, None) => Resolution::Ready(self.after_last_output(partition, low, high)?),
             };
             answers.push((partition, resolution));
         }
@@ -161,7 +161,7 @@ impl Resolver<'_> {
 
     /// Where the last delta of each of these partitions ended. A missing offset never restarts from the beginning what was
     /// processed before.
-    fn from_deltas(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Start>, ResolveError> {
+    fn after_last_delta(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Start>, ResolveError> {
         let found = RefCell::new(BTreeMap::new());
         if partitions.is_empty() {
             return Ok(found.into_inner());
@@ -184,7 +184,7 @@ impl Resolver<'_> {
 
     /// Where a partition is taken up of which neither a commit nor a delta tells: behind the last of its outputs, or at the
     /// start.
-    fn from_outputs(&self, partition: i32, low: i64, high: i64) -> Result<Start, ResolveError> {
+    fn after_last_output(&self, partition: i32, low: i64, high: i64) -> Result<Start, ResolveError> {
         let topics = &self.job.topics;
         let last = Cell::new(None);
         let each = |offset: Option<i64>| last.set(last.get().max(offset));
@@ -226,7 +226,7 @@ impl Resolver<'_> {
     }
 }
 
-fn from_commit(partition: i32, position: i64, metadata: &str, (low, high): (i64, i64)) -> Resolution {
+fn at_commit(partition: i32, position: i64, metadata: &str, (low, high): (i64, i64)) -> Resolution {
     if position > high {
         return Resolution::Stopped(Stopped::SourceTruncated { partition, committed: position, end: high });
     }

@@ -1,5 +1,10 @@
 //! A pipeline on a real Kafka: its topics, its job config, its replicas as processes, and what became of its events.
-#![allow(dead_code, reason = "each test file uses its part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "each test file uses its part, and a test may panic"
+)]
 
 use std::{
     collections::BTreeMap,
