@@ -78,6 +78,11 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
         "choose at least 1s",
     );
 
+    check_processor(spec, &mut refuse);
+    problems
+}
+
+fn check_processor(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
     let processor = &spec.processor;
     let replicas = processor.replicas;
     refuse(!(0..=1024).contains(&replicas), "spec.processor.replicas", replicas.to_string(), "choose 0 to 1024");
@@ -94,10 +99,9 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
     refuse(
         image.is_empty() || image.len() > 1024,
         "spec.processor.image",
-        quoted(image),
+        format!("{image:?}"),
         "name an image in 1 to 1024 characters, or leave it out for the operator's own default",
     );
-    problems
 }
 
 /// Lists in which nothing may stand twice.

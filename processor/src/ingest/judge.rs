@@ -8,7 +8,10 @@ use crds::{
     records::dead_letter::{MAX_FIELD_BYTES, Reason},
 };
 
-use super::scan::{Malformed, Scanned, Scratch, Value, scan, unescape};
+use super::{
+    scan::{Malformed, Scanned, Scratch, Value, scan},
+    text::unescape,
+};
 
 /// The last second that RFC 3339 can write: the end of the year 9999.
 pub const LAST_SECOND: i64 = 253_402_300_799;

@@ -7,7 +7,7 @@
 //!             panes (counts) ────> delta
 //! ```
 //!
-//! `machine` is the state machine of a thread; it and everything it uses (`judge`, `scan`, `enrich`, `panes`) is pure.
+//! `machine` is the state machine of a thread; it and everything it uses (`judge`, `scan`, `text`, `enrich`, `panes`) is pure.
 //! `stage` performs on the producer what the machine says, `resolve` finds out where a partition is taken up, and `worker`
 //! is the loop that follows the group.
 
@@ -24,3 +24,4 @@ mod enrich;
 mod judge;
 mod panes;
 mod scan;
+mod text;
