@@ -38,8 +38,8 @@ impl PipelineId {
     }
 }
 
-/// `<namespace>.<name>`, the prefix of groups and internal topics. Neither part can contain a dot: a namespace is a DNS
-/// label, and so is a name that Kubernetes accepts for the pipeline's Deployment's pods.
+/// `<namespace>.<name>`, the prefix of groups and internal topics. Neither part contains a dot: a namespace is a DNS label,
+/// and a rule of the resource refuses a name with one.
 impl fmt::Display for PipelineId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.namespace, self.name)

@@ -8,6 +8,8 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
+use crate::build::OWNER_UID_LABEL;
+
 /// Names the operator in `managedFields`.
 pub const FIELD_MANAGER: &str = "login-pipeline-operator";
 
@@ -68,11 +70,12 @@ impl ApplyError {
     }
 }
 
-/// Whether an object's controller is the one with this UID.
+/// Whether an object belongs to the pipeline with this UID: its controller says so or, where it has none, its label.
 #[must_use]
 pub fn is_owned(object: &impl Resource, owner_uid: &str) -> bool {
-    let references = object.meta().owner_references.iter().flatten();
-    references.into_iter().any(|reference| reference.controller == Some(true) && reference.uid == owner_uid)
+    let mut references = object.meta().owner_references.iter().flatten();
+    let controller = references.find(|reference| reference.controller == Some(true)).map(|reference| &reference.uid);
+    controller.or_else(|| object.labels().get(OWNER_UID_LABEL)).is_some_and(|uid| uid == owner_uid)
 }
 
 /// Makes an object, or brings one that this pipeline owns to its desired state. Where nothing differs nothing is written.

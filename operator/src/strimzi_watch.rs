@@ -19,10 +19,7 @@ use kube::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{
-    build::{PIPELINE_LABEL, kafka_topic_name},
-    controller::Guarded,
-};
+use crate::{build::kafka_topic_name, controller::Guarded};
 
 /// How often it is asked which versions the API server serves.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
@@ -119,17 +116,16 @@ fn concerned_by_kafka(kafka: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<
     concerned(pipelines, |_, cluster, _| cluster == name, kafka)
 }
 
-/// The pipeline that the `KafkaTopic` belongs to, one whose object should have its name, and those that use a topic of
-/// its name in its cluster.
+/// The pipeline whose object has, or should have, the name of the `KafkaTopic`, and those that use a topic of its name in
+/// its cluster.
 fn concerned_by_topic(object: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
     let object_name = object.name_any();
     let topic = object.data.pointer("/spec/topicName").and_then(Value::as_str).unwrap_or(&object_name);
     let cluster = object.labels().get(CLUSTER_LABEL);
-    let owner = object.labels().get(PIPELINE_LABEL);
     let is_concerned = |id: &PipelineId, used: &str, topics: &[Topic]| {
         let is_used = cluster.is_some_and(|cluster| cluster == used) && topics.iter().any(|used| used.name == topic);
         let is_named = topics.iter().any(|topic| kafka_topic_name(id, topic.role) == object_name);
-        owner == Some(&id.name) || is_used || is_named
+        is_used || is_named
     };
     concerned(pipelines, is_concerned, object)
 }

@@ -12,7 +12,7 @@ use kube::{Resource, core::DynamicObject};
 pub struct Valid {
     /// Which pipeline.
     pub id: PipelineId,
-    /// What every object that is made for it refers to.
+    /// What the objects that go when it goes refer to.
     pub owner: OwnerReference,
     /// The spec, checked.
     pub spec: LoginPipelineSpec,

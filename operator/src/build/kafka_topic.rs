@@ -1,11 +1,14 @@
 //! A topic as Strimzi's `KafkaTopic`.
+//!
+//! It has no owner reference: Kubernetes would delete it with its pipeline, and Strimzi then the topic with all its data.
 
 use crds::{
     strimzi::{CLUSTER_LABEL, KafkaTopic, KafkaTopicSpec, api_resource},
     topics::{PipelineId, Role, Topic},
 };
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::metadata;
+use super::{OWNER_UID_LABEL, metadata};
 use crate::validate::Valid;
 
 /// Name of the object, which is apart from the topic's: that may hold what a Kubernetes name cannot.
@@ -26,7 +29,9 @@ pub fn kafka_topic(valid: &Valid, cluster: &str, version: &str, topic: &Topic) -
     };
     let name = kafka_topic_name(&valid.id, topic.role);
     let mut object = KafkaTopic::new(&name, &api_resource(version, "KafkaTopic"), spec);
-    object.metadata = metadata(valid, name);
-    object.metadata.labels.get_or_insert_default().insert(CLUSTER_LABEL.to_owned(), cluster.to_owned());
+    object.metadata = ObjectMeta { owner_references: None, ..metadata(valid, name) };
+    let labels = [(CLUSTER_LABEL, cluster), (OWNER_UID_LABEL, &valid.owner.uid)];
+    let labels = labels.map(|(key, value)| (key.to_owned(), value.to_owned()));
+    object.metadata.labels.get_or_insert_default().extend(labels);
     object
 }

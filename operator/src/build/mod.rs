@@ -20,6 +20,9 @@ use crate::validate::Valid;
 /// The label that names an object's pipeline.
 pub const PIPELINE_LABEL: &str = "loginpipeline.dev/pipeline";
 
+/// The label that names the UID of an object's pipeline, on objects that outlive it.
+pub const OWNER_UID_LABEL: &str = "loginpipeline.dev/owner-uid";
+
 const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 const COMPONENT: &str = "processor";
 

@@ -122,7 +122,8 @@ fn see(topic: &Topic, valid: &Valid, cluster: &str, objects: &[KafkaTopic]) -> S
     let Some(object) = own.or_else(|| objects.iter().find(|object| describes(object))) else {
         if objects.iter().any(|object| object.name_any() == name) {
             seen.state = State::Pending(format!(
-                "KafkaTopic {name} exists, is not this pipeline's and describes another topic: delete or rename it"
+                "KafkaTopic {name} exists, is not this pipeline's and describes another topic: rename the pipeline, or \
+                 delete the KafkaTopic, and with it Strimzi deletes that topic"
             ));
             seen.can_grow = false;
         }
@@ -182,11 +183,7 @@ mod tests {
             "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic",
             "metadata": {
                 "name": "streams-logins-output", "namespace": "streams", "generation": 2,
-                "labels": {"strimzi.io/cluster": "my-cluster"},
-                "ownerReferences": [{
-                    "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "name": "logins", "uid": "1",
-                    "controller": true,
-                }],
+                "labels": {"strimzi.io/cluster": "my-cluster", "loginpipeline.dev/owner-uid": "1"},
             },
             "spec": {"topicName": "processed-user-login", "partitions": 8, "config": {"max.message.bytes": "5000"}},
             "status": {
@@ -232,19 +229,20 @@ mod tests {
 
     #[test]
     fn what_belongs_to_others_is_referenced_and_not_taken() {
-        let other_owner = seen(|object| object["metadata"]["ownerReferences"][0]["uid"] = "2".into());
-        assert_eq!(other_owner.state, State::Ready);
-        assert!(!other_owner.created && !other_owner.can_grow);
-
-        let mere_owner = seen(|object| object["metadata"]["ownerReferences"][0]["controller"] = false.into());
-        assert!(!mere_owner.created);
-
-        let other_name = seen(|object| {
-            object["metadata"]["name"] = "theirs".into();
-            object["metadata"]["ownerReferences"] = json!([]);
+        let theirs = |change: &dyn Fn(&mut Value)| {
+            let seen = seen(change);
+            assert_eq!(seen.state, State::Ready);
+            assert!(!seen.created && !seen.can_grow);
+        };
+        // A predecessor's of the same name.
+        theirs(&|object| object["metadata"]["labels"]["loginpipeline.dev/owner-uid"] = "2".into());
+        theirs(&|object| object["metadata"]["labels"] = json!({"strimzi.io/cluster": "my-cluster"}));
+        theirs(&|object| object["metadata"]["name"] = "theirs".into());
+        // Whoever copied the label, a controller says more.
+        theirs(&|object| {
+            object["metadata"]["ownerReferences"] =
+                json!([{"apiVersion": "v1", "kind": "Other", "name": "other", "uid": "2", "controller": true}]);
         });
-        assert_eq!(other_name.state, State::Ready);
-        assert!(!other_name.created);
 
         // Without topicName the object's own name is the topic's.
         let named_so = seen(|object| {
@@ -260,7 +258,7 @@ mod tests {
         assert_eq!(other_cluster.state, State::Missing);
 
         let taken_name = seen(|object| {
-            object["metadata"]["ownerReferences"] = json!([]);
+            object["metadata"]["labels"]["loginpipeline.dev/owner-uid"] = "2".into();
             object["spec"]["topicName"] = "something-else".into();
         });
         assert!(matches!(taken_name.state, State::Pending(_)) && !taken_name.can_grow);

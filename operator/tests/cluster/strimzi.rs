@@ -94,16 +94,72 @@ async fn check_objects(world: &World) {
 
     // They go when the pipeline goes: Kubernetes' garbage collector follows these.
     let uid = pipeline.uid().unwrap();
-    let mut owners = vec![deployment.owner_references().to_vec(), config_map.owner_references().to_vec()];
-    for topic in world.topics().list(&ListParams::default()).await.unwrap() {
-        assert_eq!(topic.labels()["strimzi.io/cluster"], "my-cluster");
-        owners.push(topic.owner_references().to_vec());
-    }
-    assert_eq!(owners.len(), 6);
-    for owner in owners {
+    let service_account = world.service_accounts().get("logins-processor").await.unwrap();
+    for owner in [deployment.owner_references(), config_map.owner_references(), service_account.owner_references()] {
         assert_eq!(owner.len(), 1);
         assert_eq!((owner[0].uid.as_str(), owner[0].controller), (uid.as_str(), Some(true)));
     }
+    // And these stay.
+    let topics = world.topics().list(&ListParams::default()).await.unwrap().items;
+    assert_eq!(topics.len(), 4);
+    for topic in topics {
+        assert_eq!(topic.labels()["strimzi.io/cluster"], "my-cluster");
+        assert_eq!(topic.labels()["loginpipeline.dev/owner-uid"], uid);
+        assert_eq!(topic.metadata.owner_references, None);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_that_is_deleted_leaves_its_topics() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+    operator.quiet().await;
+    // With the resource version, that of the whole object.
+    let metadata = async || {
+        let topics = world.topics().list(&ListParams::default()).await.unwrap();
+        topics.into_iter().map(|topic| topic.metadata).collect::<Vec<_>>()
+    };
+    let before = metadata().await;
+    let first = world.pipelines().get("logins").await.unwrap().uid().unwrap();
+
+    world.delete("loginpipeline", "logins").unwrap();
+    operator.quiet().await;
+    assert_eq!(before.len(), 4);
+    assert_eq!(metadata().await, before);
+    assert!(before.iter().all(|topic| topic.owner_references.is_none()));
+    // What a garbage collector takes, which the API server has not.
+    for (kind, name) in [("deployment", "logins-processor"), ("serviceaccount", "logins-processor")] {
+        world.delete(kind, name).unwrap();
+    }
+    for config_map in world.config_maps().list(&ListParams::default()).await.unwrap() {
+        world.delete("configmap", &config_map.name_any()).unwrap();
+    }
+
+    // A successor of the same name uses them, and takes none.
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+    operator.quiet().await;
+    let successor = world.pipelines().get("logins").await.unwrap();
+    assert_ne!(successor.uid().unwrap(), first);
+    let topics = successor.status.unwrap().topics;
+    assert_eq!(topics.len(), 4);
+    assert!(topics.iter().all(|topic| !topic.created && topic.topic_id.is_some()));
+
+    world.change("logins", json!({"source": {"partitions": 12}})).await;
+    let small = world.wait_condition("logins", "Ready", False, "TopicsNotReady").await;
+    assert!(small.message.contains("needs 12: set partitions in its KafkaTopic"), "{}", small.message);
+    operator.quiet().await;
+    assert_eq!(metadata().await, before);
+    for role in ["output", "dead-letters", "source"] {
+        let patch = Patch::Merge(json!({"spec": {"partitions": 12}}));
+        let name = world.topic(role).await.unwrap().name_any();
+        world.topics().patch(&name, &PatchParams::default(), &patch).await.unwrap();
+    }
+    world.wait_ready("logins").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -78,7 +78,16 @@ impl World {
 
     /// `kubectl apply`, in the namespace. Gives what it says.
     pub fn apply(&self, manifest: &str) -> Result<String, String> {
-        let output = self.server.kubectl(&["apply", "-n", &self.namespace, "-f", "-"], manifest).unwrap();
+        self.kubectl(&["apply", "-n", &self.namespace, "-f", "-"], manifest)
+    }
+
+    /// `kubectl delete`, in the namespace. Gives what it says.
+    pub fn delete(&self, kind: &str, name: &str) -> Result<String, String> {
+        self.kubectl(&["delete", "-n", &self.namespace, kind, name], "")
+    }
+
+    fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String, String> {
+        let output = self.server.kubectl(arguments, input).unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
@@ -119,6 +128,10 @@ impl World {
     }
 
     pub fn config_maps(&self) -> Api<ConfigMap> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn service_accounts(&self) -> Api<ServiceAccount> {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
@@ -187,8 +200,7 @@ impl World {
         for object in self.config_maps().list(&all).await.unwrap() {
             see("ConfigMap", object.name_any(), object.resource_version());
         }
-        let service_accounts = Api::<ServiceAccount>::namespaced(self.client.clone(), &self.namespace);
-        for object in service_accounts.list(&all).await.unwrap() {
+        for object in self.service_accounts().list(&all).await.unwrap() {
             see("ServiceAccount", object.name_any(), object.resource_version());
         }
         versions
