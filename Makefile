@@ -1,7 +1,7 @@
 # The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
 # (README.md), and get it themselves where they can.
 .DEFAULT_GOAL := help
-.PHONY: help check test demo crd bench
+.PHONY: help check test mutants demo crd bench
 
 help: ## List these commands
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -15,6 +15,9 @@ test: ## Everything: sets up the services that the tests run, then runs every ti
 
 test-%: ## One tier of the tests: lint, deny, unit, testkit, kafka, api
 	@scripts/test $*
+
+mutants: ## Plant bugs in a copy of the sources: each must turn a test red
+	@scripts/mutants
 
 demo: ## A pipeline on this machine, with no service: a million events through examples/pipeline.yaml
 	@cargo run --quiet --release -p processor -- local examples/pipeline.yaml --events 1000000 --exit
