@@ -173,6 +173,12 @@ impl<'k> Pipeline<'k> {
         };
         assert!(ended(&output, output_identity) && ended(&dead, dead_letter_identity), "an outcome beyond the deltas");
         assert_eq!(counted, output.len() as u64, "each valid event counts once");
+        // The offsets stand where the deltas end: they are part of the same transactions.
+        let group = self.job.pipeline.ingest_group();
+        let committed = self.kafka.committed(&group, &self.job.topics.source, Isolation::ReadCommitted).unwrap();
+        let committed: BTreeMap<i32, i64> =
+            committed.into_iter().map(|(partition, at)| (partition, at.offset)).collect();
+        assert_eq!(committed, next);
     }
 
     /// The records of a topic, committed.
