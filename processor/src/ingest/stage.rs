@@ -50,6 +50,16 @@ impl StageError {
             Self::NotAMember | Self::Delta(_) => Class::Abortable,
         }
     }
+
+    /// Whether the group changed while the transaction was open, which happens in every rebalance under load.
+    #[must_use]
+    pub fn is_rebalance(&self) -> bool {
+        match self {
+            Self::NotAMember => true,
+            Self::Kafka(error) => error.is_rebalance(),
+            Self::Delta(_) => false,
+        }
+    }
 }
 
 /// The producer and its topics.

@@ -329,7 +329,11 @@ impl Worker<'_> {
     }
 
     fn give_up(&mut self, error: &StageError) {
-        tracing::warn!("transaction given up: {error}");
+        if error.is_rebalance() {
+            tracing::info!("the group changed during a transaction, whose events are taken up again: {error}");
+        } else {
+            tracing::warn!("transaction given up, its events are taken up again: {error}");
+        }
         self.context.metrics.aborts.inc();
         self.stage.give_up(error.class());
         let active: Vec<i32> = std::mem::take(&mut self.active).into_iter().collect();

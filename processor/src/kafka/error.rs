@@ -1,5 +1,7 @@
 //! One classifier for everything that librdkafka says went wrong.
 
+use rdkafka::error::RDKafkaErrorCode;
+
 /// What can be done about an error of a transactional call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -41,6 +43,16 @@ pub struct KafkaError {
     pub message: String,
 }
 
+impl KafkaError {
+    /// Whether the group refused an offset because it has changed: the member's generation is over.
+    #[must_use]
+    pub fn is_rebalance(&self) -> bool {
+        [RDKafkaErrorCode::IllegalGeneration, RDKafkaErrorCode::UnknownMemberId, RDKafkaErrorCode::RebalanceInProgress]
+            .into_iter()
+            .any(|code| self.code == code as i32)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,5 +63,13 @@ mod tests {
         assert_eq!(Class::of(false, true, false), Class::Retriable);
         assert_eq!(Class::of(false, true, true), Class::Abortable);
         assert_eq!(Class::of(true, true, true), Class::Fatal);
+    }
+
+    #[test]
+    fn the_group_refuses_an_old_generation() {
+        let error = |code| KafkaError { call: "send", code, class: Class::Abortable, message: String::new() };
+        // `ILLEGAL_GENERATION` and `TRANSACTION_COORDINATOR_FENCED` in Kafka's protocol.
+        assert!(error(22).is_rebalance());
+        assert!(!error(52).is_rebalance());
     }
 }
