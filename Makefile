@@ -20,7 +20,7 @@ mutants: ## Plant bugs in a copy of the sources: each must turn a test red
 	@scripts/mutants
 
 demo: ## A pipeline on this machine, with no service: a million events through examples/pipeline.yaml
-	@cargo run --quiet --release -p processor -- local examples/pipeline.yaml --events 1000000 --exit
+	@cargo run --release -p processor -- local examples/pipeline.yaml --events 1000000 --exit
 
 crd: ## Write crds/login-pipeline.yaml anew, from the Rust types
 	@cargo run --quiet -p operator -- crd > crds/login-pipeline.yaml.new
