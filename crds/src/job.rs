@@ -6,12 +6,15 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    pipeline::{Aggregation, Duration, LoginPipelineSpec, StartFrom, Validation},
+    pipeline::{Aggregation, Alert, Duration, LoginPipelineSpec, StartFrom, Validation},
     topics::PipelineId,
 };
 
-/// The version that this release writes, and reads.
-pub const VERSION: u32 = 1;
+/// The version that this release writes.
+pub const VERSION: u32 = 2;
+
+/// The oldest version that this release reads: it has no topics of results, and so no aggregation.
+pub const OLDEST_VERSION: u32 = 1;
 
 /// All that a processor replica is told about its pipeline.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -57,6 +60,23 @@ pub struct TopicNames {
     pub dead_letters: String,
     /// What each transaction adds to the aggregates.
     pub deltas: String,
+    /// What the aggregation writes; none in a config of version 1, whose replicas do not aggregate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub results: Option<ResultTopics>,
+}
+
+/// Names of the topics that the aggregation writes.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ResultTopics {
+    /// Counts by window, dimension and value.
+    pub aggregates: String,
+    /// What is worth knowing of each closed window.
+    pub insights: String,
+    /// Anomalies.
+    pub alerts: String,
+    /// Snapshots of the aggregation.
+    pub state: String,
 }
 
 /// The part of the spec that decides what becomes of an event. The first delta of each config revision holds it, so that
@@ -68,6 +88,9 @@ pub struct Rules {
     pub validation: Validation,
     /// What is counted.
     pub aggregation: Aggregation,
+    /// Anomalies to report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alert>,
 }
 
 /// Why a text is not a job config that this release can run.
@@ -77,7 +100,9 @@ pub enum JobError {
     #[error("not a job config: {0}")]
     Shape(#[from] serde_json::Error),
     /// Of a version that this release does not read.
-    #[error("version is {found}: this processor reads version {VERSION}; run a processor of the operator's release")]
+    #[error(
+        "version is {found}: this processor reads versions {OLDEST_VERSION} to {VERSION}; run a processor of the operator's release"
+    )]
     Version {
         /// The version that is there.
         found: u32,
@@ -103,6 +128,12 @@ impl JobConfig {
             output: spec.output.topic.clone(),
             dead_letters: spec.dead_letters.topic.clone(),
             deltas: pipeline.deltas_topic(),
+            results: Some(ResultTopics {
+                aggregates: spec.results.aggregates.topic.clone(),
+                insights: spec.results.insights.topic.clone(),
+                alerts: spec.results.alerts.topic.clone(),
+                state: pipeline.state_topic(),
+            }),
         };
         Self {
             version: VERSION,
@@ -113,7 +144,11 @@ impl JobConfig {
             threads: usize::try_from(spec.processor.threads).unwrap_or(1),
             commit_interval: spec.processor.commit_interval,
             start_from: spec.source.start_from,
-            rules: Rules { validation: spec.validation.clone(), aggregation: spec.aggregation.clone() },
+            rules: Rules {
+                validation: spec.validation.clone(),
+                aggregation: spec.aggregation.clone(),
+                alerts: spec.alerts.clone(),
+            },
         }
     }
 
@@ -128,7 +163,7 @@ impl JobConfig {
         }
         // The version first: a later format may have another shape.
         let Versioned { version: found } = serde_json::from_str(text)?;
-        if found != VERSION {
+        if !(OLDEST_VERSION..=VERSION).contains(&found) {
             return Err(JobError::Version { found });
         }
         let job: Self = serde_json::from_str(text)?;

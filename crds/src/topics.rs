@@ -36,6 +36,24 @@ impl PipelineId {
     pub fn deltas_topic(&self) -> String {
         format!("{self}.deltas")
     }
+
+    /// The consumer group of stage 2.
+    #[must_use]
+    pub fn aggregate_group(&self) -> String {
+        format!("{self}.aggregate")
+    }
+
+    /// The transactional id, and `client.id`, of a replica's stage 2.
+    #[must_use]
+    pub fn aggregate_transactional_id(&self, pod: &str) -> String {
+        format!("{self}.aggregate.{pod}")
+    }
+
+    /// The topic of stage 2's snapshots.
+    #[must_use]
+    pub fn state_topic(&self) -> String {
+        format!("{self}.state")
+    }
 }
 
 /// `<namespace>.<name>`, the prefix of groups and internal topics. Neither part contains a dot: a namespace is a DNS label,
@@ -57,11 +75,28 @@ pub enum Role {
     DeadLetters,
     /// What each transaction of stage 1 adds to the aggregates.
     Deltas,
+    /// Counts by window, dimension and value.
+    Aggregates,
+    /// What is worth knowing of each closed window.
+    Insights,
+    /// Anomalies.
+    Alerts,
+    /// Snapshots of the aggregation.
+    State,
 }
 
 impl Role {
     /// Every role, outputs before the source: the order in which topics are made and grown.
-    pub const ALL: [Self; 4] = [Self::Output, Self::DeadLetters, Self::Deltas, Self::Source];
+    pub const ALL: [Self; 8] = [
+        Self::Output,
+        Self::DeadLetters,
+        Self::Deltas,
+        Self::Aggregates,
+        Self::Insights,
+        Self::Alerts,
+        Self::State,
+        Self::Source,
+    ];
 
     /// The role's part of a Kubernetes object's name.
     #[must_use]
@@ -71,6 +106,10 @@ impl Role {
             Self::Output => "output",
             Self::DeadLetters => "dead-letters",
             Self::Deltas => "deltas",
+            Self::Aggregates => "aggregates",
+            Self::Insights => "insights",
+            Self::Alerts => "alerts",
+            Self::State => "state",
         }
     }
 }
@@ -99,6 +138,10 @@ pub const SOURCE_MAX_MESSAGE_BYTES: i32 = 1_048_588;
 
 /// How much larger than the source's the `max.message.bytes` of the outputs is: what enrichment and headers add at most.
 pub const MAX_GROWTH_BYTES: i32 = 64 * 1024;
+
+fn compacted() -> Vec<(&'static str, String)> {
+    vec![("cleanup.policy", "compact".to_owned())]
+}
 
 /// The topics of a pipeline, in the order in which they are made and grown.
 #[must_use]
@@ -130,6 +173,21 @@ pub fn topics(pipeline: &PipelineId, spec: &LoginPipelineSpec) -> Vec<Topic> {
                         ("retention.ms", "-1".to_owned()),
                     ];
                     (pipeline.deltas_topic(), 1, config)
+                }
+                // One partition each: few records, and their order is that of the deltas. Compacted, so that the last revision
+                // of each stays.
+                Role::Aggregates => (spec.results.aggregates.topic.clone(), 1, compacted()),
+                Role::Insights => (spec.results.insights.topic.clone(), 1, compacted()),
+                Role::Alerts => (spec.results.alerts.topic.clone(), 1, compacted()),
+                Role::State => {
+                    // A cold start reads all of it: small segments, compacted often.
+                    let mut config = compacted();
+                    config.extend([
+                        ("max.message.bytes", larger.clone()),
+                        ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+                        ("segment.bytes", (64 << 20).to_string()),
+                    ]);
+                    (pipeline.state_topic(), 1, config)
                 }
             };
             Topic { role, name, partitions, config }

@@ -70,6 +70,14 @@ pub struct LoginPipelineSpec {
     /// What is counted, by window and dimension.
     #[serde(default)]
     pub aggregation: Aggregation,
+    /// Anomalies to report.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
+    pub alerts: Vec<Alert>,
+    /// Where counts, insights and alerts go.
+    #[serde(default)]
+    pub results: Results,
     /// The processor's Deployment.
     #[serde(default)]
     pub processor: Processor,
@@ -332,6 +340,11 @@ pub struct Aggregation {
     #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub dimensions: Vec<Dimension>,
+    /// How many values of a dimension a window counts. Of more it keeps those that alerts name, then those with the smallest
+    /// hash, and sums the rest up as `_other`.
+    #[serde(default = "ten_thousand")]
+    #[schemars(range(min = 1, max = 10_000))]
+    pub max_values: i32,
     /// Whether unique users are estimated.
     #[serde(default = "yes")]
     pub unique_users: bool,
@@ -352,6 +365,7 @@ impl Default for Aggregation {
         Self {
             windows: windows(),
             dimensions: dimensions(),
+            max_values: ten_thousand(),
             unique_users: yes(),
             allowed_lateness: thirty_seconds(),
             idle_timeout: ten_seconds(),
@@ -390,6 +404,10 @@ fn dimensions() -> Vec<Dimension> {
     vec![Dimension::DeviceType, Dimension::Locale, Dimension::AppVersion]
 }
 
+const fn ten_thousand() -> i32 {
+    10_000
+}
+
 const fn yes() -> bool {
     true
 }
@@ -421,6 +439,15 @@ pub enum Dimension {
 }
 
 impl Dimension {
+    /// Every dimension, in the order of the declaration.
+    pub const ALL: [Self; 3] = [Self::DeviceType, Self::Locale, Self::AppVersion];
+
+    /// The dimension's name in records: that of the event's field.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.field().name()
+    }
+
     /// The event's field.
     #[must_use]
     pub const fn field(self) -> Field {
@@ -430,6 +457,79 @@ impl Dimension {
             Self::AppVersion => Field::AppVersion,
         }
     }
+}
+
+/// An anomaly to report: a count above a threshold, or far from what it was in the windows before.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Alert {
+    /// Its name, by which its records are known.
+    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    pub name: String,
+    /// By which dimension to count, one of `aggregation.dimensions`; without it all events of the window are counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dimension: Option<Dimension>,
+    /// Which value of the dimension; without it each value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 1, max = 256))]
+    pub value: Option<String>,
+    /// In which window, one of `aggregation.windows`.
+    pub window: Window,
+    /// Fires once in each window, as soon as a count is larger than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
+    pub above: Option<i64>,
+    /// Fires when a window closes whose count is further than so many standard deviations from the mean of the 12 windows
+    /// before it. At least 6 must have been since the pipeline began; the standard deviation counts as at least 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deviation: Option<f64>,
+}
+
+/// Where counts, insights and alerts go.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct Results {
+    /// Counts by window, dimension and value.
+    #[serde(default = "aggregates_topic")]
+    pub aggregates: ResultTopic,
+    /// What is worth knowing of each closed window.
+    #[serde(default = "insights_topic")]
+    pub insights: ResultTopic,
+    /// Anomalies.
+    #[serde(default = "alerts_topic")]
+    pub alerts: ResultTopic,
+}
+
+impl Default for Results {
+    fn default() -> Self {
+        Self { aggregates: aggregates_topic(), insights: insights_topic(), alerts: alerts_topic() }
+    }
+}
+
+/// A topic of results: compacted, with one partition.
+#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
+#[serde(rename_all = "camelCase")]
+pub struct ResultTopic {
+    /// Topic name. It cannot change.
+    #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
+    #[x_kube(
+        validation = Rule::new("self == oldSelf")
+            .message("a results topic cannot change: create another LoginPipeline for another topic"),
+        validation = Rule::new("self != '.' && self != '..'").message("a results topic has a name that Kafka does not take: choose another")
+    )]
+    pub topic: String,
+}
+
+fn aggregates_topic() -> ResultTopic {
+    ResultTopic { topic: "login-aggregates".to_owned() }
+}
+
+fn insights_topic() -> ResultTopic {
+    ResultTopic { topic: "login-insights".to_owned() }
+}
+
+fn alerts_topic() -> ResultTopic {
+    ResultTopic { topic: "login-alerts".to_owned() }
 }
 
 /// The processor's Deployment.

@@ -63,8 +63,11 @@ pub struct Range {
 /// Counts of one smallest window.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pane {
-    /// Start of the window, Unix seconds; none for unmerged events, which only `all` contains.
-    pub start: Option<i64>,
+    /// Start of the window, Unix seconds.
+    pub start: i64,
+    /// Whether these events were too old for finite windows when they came: only `all` contains them. They have a pane of
+    /// their own beside the window's other events.
+    pub unmerged: bool,
     /// All events of the window.
     pub total: Total,
     /// By dimension, in the order of the rules.
@@ -170,8 +173,8 @@ impl Pane {
     fn pieces(self, limit: usize) -> Vec<(Self, usize)> {
         const FIXED: usize = 64;
         let sketch = self.total.sketch.as_ref().map_or(0, Vec::len);
-        let start = self.start;
-        let mut piece = Self { start, total: self.total, dimensions: Vec::new() };
+        let (start, unmerged) = (self.start, self.unmerged);
+        let mut piece = Self { start, unmerged, total: self.total, dimensions: Vec::new() };
         let mut bytes = FIXED + sketch;
         let mut pieces = Vec::new();
         for (dimension, values) in self.dimensions {
@@ -183,7 +186,7 @@ impl Pane {
                 if bytes + needs > limit {
                     let full = std::mem::replace(
                         &mut piece,
-                        Self { start, total: Total::default(), dimensions: vec![(dimension, Vec::new())] },
+                        Self { start, unmerged, total: Total::default(), dimensions: vec![(dimension, Vec::new())] },
                     );
                     pieces.push((full, bytes));
                     bytes = 2 * FIXED;
@@ -230,14 +233,20 @@ mod tests {
             ],
             panes: vec![
                 Pane {
-                    start: Some(1_720_576_800),
+                    start: 1_720_576_800,
+                    unmerged: false,
                     total: Total { count: 148, late: 1, sketch: Some(vec![2, 1, 7, 12, 3, 8, 0, 0]) },
                     dimensions: vec![
                         (Dimension::DeviceType, vec![("android".to_owned(), 100), (MISSING.to_owned(), 48)]),
                         (Dimension::Locale, vec![("RI".to_owned(), 148)]),
                     ],
                 },
-                Pane { start: None, total: Total { count: 2, late: 2, sketch: None }, dimensions: vec![] },
+                Pane {
+                    start: 1_720_490_400,
+                    unmerged: true,
+                    total: Total { count: 2, late: 2, sketch: None },
+                    dimensions: vec![],
+                },
             ],
         }
     }
@@ -266,15 +275,17 @@ mod tests {
 
     fn pane() -> impl Strategy<Value = Pane> {
         let values = || prop::collection::vec((value(), 1..u64::MAX / 1_000_000), 0..20);
-        (any::<Option<i32>>(), any::<u32>(), values(), values()).prop_map(|(start, count, devices, locales)| Pane {
-            start: start.map(i64::from),
+        let start = (any::<i32>(), any::<bool>());
+        (start, any::<u32>(), values(), values()).prop_map(|((start, unmerged), count, devices, locales)| Pane {
+            start: start.into(),
+            unmerged,
             total: Total { count: count.into(), late: 0, sketch: Some(vec![0; 4096]) },
             dimensions: vec![(Dimension::DeviceType, devices), (Dimension::Locale, locales)],
         })
     }
 
     /// Everything that the panes say, however they are cut.
-    fn sums(deltas: &[Delta]) -> BTreeMap<(Option<i64>, Option<Dimension>, String), u64> {
+    fn sums(deltas: &[Delta]) -> BTreeMap<(i64, Option<Dimension>, String), u64> {
         let mut sums = BTreeMap::new();
         for pane in deltas.iter().flat_map(|delta| &delta.panes) {
             *sums.entry((pane.start, None, String::new())).or_default() += pane.total.count;

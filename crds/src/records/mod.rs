@@ -1,8 +1,10 @@
 //! What replicas write to Kafka and read back. Each format carries its version; golden files hold its bytes.
 
+pub mod aggregate;
 pub mod dead_letter;
 pub mod delta;
 pub mod offset;
+pub mod state;
 
 /// Fields that enrichment adds to a valid event, replacing any of the same name.
 pub mod enrichment {

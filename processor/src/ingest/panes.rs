@@ -23,7 +23,8 @@ pub struct Panes {
     window: i64,
     unique_users: bool,
     dimensions: Vec<Dimension>,
-    panes: HashMap<Option<i64>, Pane, FixedState>,
+    /// By start, and whether its events are unmerged.
+    panes: HashMap<(i64, bool), Pane, FixedState>,
     values: usize,
 }
 
@@ -54,10 +55,10 @@ impl Panes {
         self.values + self.panes.len()
     }
 
-    /// Counts a valid event; an unmerged one only for `all`.
+    /// Counts a valid event; an unmerged one apart from the others of its window.
     pub fn count(&mut self, event: &Event<'_>, late: bool, unmerged: bool) {
-        let start = (!unmerged).then(|| event.time - event.time.rem_euclid(self.window));
-        let pane = self.panes.entry(start).or_insert_with(|| Pane {
+        let start = event.time - event.time.rem_euclid(self.window);
+        let pane = self.panes.entry((start, unmerged)).or_insert_with(|| Pane {
             count: 0,
             late: 0,
             users: None,
@@ -94,8 +95,9 @@ impl Panes {
         let mut panes: Vec<delta::Pane> = self
             .panes
             .drain()
-            .map(|(start, pane)| delta::Pane {
+            .map(|((start, unmerged), pane)| delta::Pane {
                 start,
+                unmerged,
                 total: Total { count: pane.count, late: pane.late, sketch: pane.users.map(|users| users.serialize()) },
                 dimensions: self
                     .dimensions
@@ -111,7 +113,7 @@ impl Panes {
                     .collect(),
             })
             .collect();
-        panes.sort_unstable_by_key(|pane| pane.start);
+        panes.sort_unstable_by_key(|pane| (pane.start, pane.unmerged));
         panes
     }
 
@@ -151,7 +153,7 @@ mod tests {
         let taken = panes.take();
         let owned =
             |values: &[(&str, u64)]| values.iter().map(|(value, count)| ((*value).to_owned(), *count)).collect();
-        assert_eq!(taken[0].start, Some(60));
+        assert_eq!(taken[0].start, 60);
         assert_eq!(taken[0].total, Total { count: 2, late: 1, sketch: None });
         let dimensions: Vec<(Dimension, Vec<(String, u64)>)> = vec![
             (Dimension::DeviceType, owned(&[(MISSING, 2)])),
@@ -159,7 +161,7 @@ mod tests {
             (Dimension::AppVersion, owned(&[(MISSING, 2)])),
         ];
         assert_eq!(taken[0].dimensions, dimensions);
-        assert_eq!((taken[1].start, taken[1].total.count), (Some(120), 1));
+        assert_eq!((taken[1].start, taken[1].total.count), (120, 1));
         assert_eq!((panes.size(), panes.take()), (0, vec![]));
     }
 

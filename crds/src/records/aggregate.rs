@@ -1,0 +1,332 @@
+//! What the aggregation writes for others to read: aggregates, insights and alerts, as JSON. A record's key names what it is
+//! about, so that the last record of a key is its last revision.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::pipeline::{Dimension, Window};
+
+/// The version that this release writes, and reads.
+pub const VERSION: u32 = 1;
+
+/// Stands for all events of a window where a dimension is expected.
+pub const ALL: &str = "_all";
+
+/// Stands for the values of a dimension that a window does not keep, together.
+pub const OTHER: &str = "_other";
+
+/// A window of event time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Span {
+    /// Its size.
+    pub window: Window,
+    /// Its start, Unix seconds; 0 for [`Window::All`], which has none.
+    pub start: i64,
+}
+
+impl Span {
+    /// The window of this size that holds an instant.
+    #[must_use]
+    pub fn of(window: Window, time: i64) -> Self {
+        let start = match window {
+            Window::Finite(size) => time - time.rem_euclid(size.as_secs().max(1)),
+            Window::All => 0,
+        };
+        Self { window, start }
+    }
+
+    /// The first second that is not in it; none for [`Window::All`].
+    #[must_use]
+    pub fn end(self) -> Option<i64> {
+        match self.window {
+            Window::Finite(size) => Some(self.start.saturating_add(size.as_secs())),
+            Window::All => None,
+        }
+    }
+
+    /// The window before, of the same size; none for [`Window::All`].
+    #[must_use]
+    pub fn previous(self) -> Option<Self> {
+        match self.window {
+            Window::Finite(size) => Some(Self { start: self.start.saturating_sub(size.as_secs()), ..self }),
+            Window::All => None,
+        }
+    }
+
+    /// The window behind, of the same size; none for [`Window::All`].
+    #[must_use]
+    pub fn next(self) -> Option<Self> {
+        self.end().map(|start| Self { start, ..self })
+    }
+
+    /// `1m/2024-07-10T02:00:00Z`, or `all`.
+    #[must_use]
+    pub fn key(self) -> String {
+        match self.window {
+            Window::Finite(size) => format!("{size}/{}", timestamp(self.start)),
+            Window::All => "all".to_owned(),
+        }
+    }
+}
+
+fn timestamp(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap_or(if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX })
+}
+
+/// On the wire `window`, and for a finite one `start` and `end`, RFC 3339 in UTC.
+#[derive(Serialize, Deserialize)]
+struct SpanWire {
+    window: Window,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    start: Option<Timestamp>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    end: Option<Timestamp>,
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let end = self.end();
+        SpanWire { window: self.window, start: end.map(|_| timestamp(self.start)), end: end.map(timestamp) }
+            .serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let SpanWire { window, start, end } = SpanWire::deserialize(deserializer)?;
+        let span = Self { window, start: start.map_or(0, Timestamp::as_second) };
+        if start.is_some() != span.end().is_some() || end.map(Timestamp::as_second) != span.end() {
+            return Err(de::Error::custom("start and end do not fit the window"));
+        }
+        Ok(span)
+    }
+}
+
+/// One count of a window: of all its events, or of those with one value of a dimension.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+pub struct Aggregate {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The window.
+    #[serde(flatten)]
+    pub span: Span,
+    /// Which count.
+    #[serde(flatten)]
+    pub of: Counted,
+    /// Events.
+    pub count: u64,
+    /// Of these, late ones; for all events only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub late: Option<u64>,
+    /// Events of the window that were too old to be merged when they came, and are not in `count`; for all events of a
+    /// finite window only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmerged: Option<u64>,
+    /// Estimated number of different users, a standard error of 1.6 %; for all events only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_users: Option<u64>,
+    /// Whether the window is closed. Later arrivals raise the revision.
+    #[serde(rename = "final")]
+    pub is_final: bool,
+    /// How often the window was changed after it had been closed.
+    pub revision: u64,
+    /// Whether the count began or ended within the window, by a change of the config.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub partial: bool,
+    /// The offset of the delta that brought these events after the state of their window had been evicted: they are in no
+    /// other record of a finite window. Its `count`, `late` and `unmerged` add to those of the window's other records.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evicted_at: Option<i64>,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_false(value: &bool) -> bool {
+    !*value
+}
+
+/// What an aggregate counts.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Counted {
+    /// All events of the window.
+    All,
+    /// Those with this value of the dimension; [`super::delta::MISSING`] for those without, [`OTHER`] for the values that
+    /// are not kept.
+    Value(Dimension, String),
+}
+
+/// On the wire `dimension` and, where it is not `_all`, `value`.
+#[derive(Serialize, Deserialize)]
+struct CountedWire {
+    dimension: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+}
+
+impl Serialize for Counted {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wire = match self {
+            Self::All => CountedWire { dimension: ALL.to_owned(), value: None },
+            Self::Value(dimension, value) => {
+                CountedWire { dimension: dimension.name().to_owned(), value: Some(value.clone()) }
+            }
+        };
+        wire.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Counted {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let CountedWire { dimension, value } = CountedWire::deserialize(deserializer)?;
+        match value {
+            None if dimension == ALL => Ok(Self::All),
+            None => Err(de::Error::missing_field("value")),
+            Some(value) => {
+                let dimension = Dimension::deserialize(de::value::StrDeserializer::<D::Error>::new(&dimension))?;
+                Ok(Self::Value(dimension, value))
+            }
+        }
+    }
+}
+
+impl Aggregate {
+    /// The record's key: `1m/2024-07-10T02:00:00Z/locale/RI`, `all/_all`; of evicted windows with `evicted/<offset>/` before.
+    #[must_use]
+    pub fn key(&self) -> String {
+        aggregate_key(self.span, &self.of, self.evicted_at)
+    }
+}
+
+/// The key of an aggregate, or of the tombstone for one that is not kept any more.
+#[must_use]
+pub fn aggregate_key(span: Span, of: &Counted, evicted_at: Option<i64>) -> String {
+    let prefix = evicted_at.map(|offset| format!("evicted/{offset}/")).unwrap_or_default();
+    match of {
+        Counted::All => format!("{prefix}{}/{ALL}", span.key()),
+        Counted::Value(dimension, value) => format!("{prefix}{}/{}/{value}", span.key(), dimension.name()),
+    }
+}
+
+/// What is worth knowing of a closed window.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Insight {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The window.
+    #[serde(flatten)]
+    pub span: Span,
+    /// Events.
+    pub count: u64,
+    /// Of these, late ones.
+    pub late: u64,
+    /// Events of the window that were too old to be merged.
+    pub unmerged: u64,
+    /// Estimated number of different users; absent where they are not estimated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unique_users: Option<u64>,
+    /// Events of the window before; absent where that was evicted before this one began.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub previous: Option<u64>,
+    /// (count − previous) / previous, rounded to four places; absent where there is nothing to compare with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<f64>,
+    /// By dimension.
+    pub dimensions: BTreeMap<Dimension, DimensionInsight>,
+    /// How often the window was changed after it had been closed.
+    pub revision: u64,
+    /// Whether the count began or ended within the window, by a change of the config.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub partial: bool,
+}
+
+impl Insight {
+    /// The record's key: `1m/2024-07-10T02:00:00Z`.
+    #[must_use]
+    pub fn key(&self) -> String {
+        self.span.key()
+    }
+}
+
+/// The values of a dimension in a window. `_missing` is one of them; `_other` is none. Ties are resolved by value: the
+/// lexicographically first counts as most frequent, and as least frequent.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct DimensionInsight {
+    /// The most frequent value.
+    pub most: Frequency,
+    /// The least frequent value that occurred.
+    pub least: Frequency,
+    /// How many values are kept.
+    pub values: u64,
+    /// Whether there are more values than are kept.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub truncated: bool,
+    /// Whether the count began or ended within the window, by a change of the config.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub partial: bool,
+}
+
+/// How frequent a value is.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Frequency {
+    /// The value.
+    pub value: String,
+    /// Events with it.
+    pub count: u64,
+    /// Its share of the dimension's events, rounded to four places.
+    pub share: f64,
+}
+
+/// Rounds to four places: shares and changes.
+#[must_use]
+pub fn rounded(ratio: f64) -> f64 {
+    (ratio * 10_000.0).round() / 10_000.0
+}
+
+/// An anomaly.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Alert {
+    /// [`VERSION`].
+    pub v: u32,
+    /// The alert's name in the pipeline's spec.
+    pub name: String,
+    /// The window.
+    #[serde(flatten)]
+    pub span: Span,
+    /// Which count.
+    #[serde(flatten)]
+    pub of: Counted,
+    /// The count when it fired.
+    pub count: u64,
+    /// Why.
+    #[serde(flatten)]
+    pub cause: Cause,
+}
+
+/// Why an alert fired.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub enum Cause {
+    /// The count became larger than the threshold.
+    Above {
+        /// The threshold.
+        threshold: u64,
+    },
+    /// The count is far from the mean of the windows before.
+    Deviation {
+        /// Their mean, rounded to four places.
+        mean: f64,
+        /// Their standard deviation, at least 1, rounded to four places.
+        sigma: f64,
+        /// How many standard deviations are allowed.
+        allowed: f64,
+    },
+}
+
+impl Alert {
+    /// The record's key: `<name>/` and the key of the aggregate.
+    #[must_use]
+    pub fn key(&self) -> String {
+        format!("{}/{}", self.name, aggregate_key(self.span, &self.of, None))
+    }
+}
