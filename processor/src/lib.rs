@@ -15,6 +15,7 @@ pub mod ingest;
 
 pub mod kafka;
 pub mod metrics;
+pub mod output;
 pub mod stop;
 
 pub mod audit;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, IsTerminal, Write, stderr, stdout},
+    io::{self, IsTerminal, stderr, stdout},
     path::PathBuf,
     process::ExitCode,
     sync::{
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use crds::{
     job::{JobConfig, JobError},
     pipeline,
@@ -24,6 +24,7 @@ use super::{
     read::{ReadError, Reader},
     report::{PartitionReport, Report, conclude},
 };
+use crate::output::Format;
 
 /// Which pipeline to audit.
 #[derive(Args, Clone, Debug)]
@@ -40,16 +41,6 @@ pub struct AuditArgs {
     /// How to report
     #[arg(long, value_enum, default_value_t)]
     pub output: Format,
-}
-
-/// How to report.
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Table,
-    /// One JSON object on one line.
-    Json,
 }
 
 /// Why there is no report.
@@ -88,11 +79,7 @@ pub enum AuditError {
 /// When the pipeline could not be audited.
 pub fn run(args: &AuditArgs) -> Result<ExitCode, AuditError> {
     let report = audit(args)?;
-    let mut out = stdout().lock();
-    match args.output {
-        Format::Table => writeln!(out, "{report}")?,
-        Format::Json => writeln!(out, "{}", serde_json::to_string(&report).map_err(io::Error::from)?)?,
-    }
+    args.output.write(&mut stdout().lock(), &report)?;
     Ok(ExitCode::from(u8::from(!report.is_clean())))
 }
 

@@ -24,7 +24,7 @@ mod record;
 mod report;
 mod verdict;
 
-pub use command::{AuditArgs, AuditError, Format, audit, run};
+pub use command::{AuditArgs, AuditError, audit, run};
 pub use expected::{Difference, Source};
 pub use merge::{Bounds, PartitionAudit, WindowFull};
 pub use plan::PlanError;

@@ -17,4 +17,4 @@ mod trouble;
 
 pub use model::{Event, Events, Kind, Options, Shares, SharesError};
 pub(crate) use send::{Deliveries, now, producer_config};
-pub use send::{Format, GenerateArgs, GenerateError, Report, ShareArgs, run, send};
+pub use send::{GenerateArgs, GenerateError, Report, ShareArgs, run, send};

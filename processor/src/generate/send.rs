@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    io::{IsTerminal, Write, stderr, stdout},
+    io::{IsTerminal, stderr, stdout},
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use rdkafka::{
     ClientConfig, ClientContext,
     client::Client,
@@ -21,6 +21,7 @@ use rdkafka::{
 use serde::{Serialize, ser::SerializeMap};
 
 use super::model::{Event, Events, Kind, Options, Shares, SharesError};
+use crate::output::Format;
 
 /// What to send, and where to.
 #[derive(Args, Clone, Debug)]
@@ -88,16 +89,6 @@ impl ShareArgs {
             .with(Kind::Odd, self.odd)?
             .with(Kind::Repeated, self.repeated)
     }
-}
-
-/// How to report.
-#[derive(ValueEnum, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Table,
-    /// One JSON object on one line.
-    Json,
 }
 
 /// Why events could not be sent.
@@ -182,11 +173,7 @@ impl fmt::Display for Report {
 /// When options make no sense, or Kafka does not take everything.
 pub fn run(args: &GenerateArgs) -> Result<ExitCode, GenerateError> {
     let report = send(args)?;
-    let mut out = stdout().lock();
-    match args.output {
-        Format::Table => writeln!(out, "{report}")?,
-        Format::Json => writeln!(out, "{}", serde_json::to_string(&report).map_err(std::io::Error::from)?)?,
-    }
+    args.output.write(&mut stdout().lock(), &report)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -150,8 +150,9 @@ impl Broker {
         let source = source.and_then(|index| found.get(index)).copied().unwrap_or_default();
         let reader: BaseConsumer = self.client("groups and offsets", &[("group.id", "processor-local")])?;
         for (topic, partitions) in topics.iter().zip(&found) {
-            let needed = if topic.role == Role::Deltas { 1 } else { source };
-            if *partitions < needed || topic.role == Role::Deltas && *partitions != needed {
+            let is_single = !matches!(topic.role, Role::Source | Role::Output | Role::DeadLetters);
+            let needed = if is_single { 1 } else { source };
+            if *partitions < needed || is_single && *partitions != needed {
                 return Err(BrokerError::Partitions { topic: topic.name.clone(), partitions: *partitions, needed });
             }
             self.check_unused(&reader, &topic.name, *partitions)?;

@@ -12,6 +12,7 @@ use std::{
 use clap::Args;
 use crds::{
     job::JobConfig,
+    pipeline::Results,
     topics::{PipelineId, Role, Topic, topics},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -161,7 +162,10 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
     let feed = FeedOptions { events, total, rate: args.rate };
     if args.fresh_topics {
         let suffix = format!("-{:08x}", rand::random::<u32>());
-        for name in [&mut name, &mut spec.source.topic, &mut spec.output.topic, &mut spec.dead_letters.topic] {
+        let Results { aggregates, insights, alerts } = &mut spec.results;
+        let results = [&mut aggregates.topic, &mut insights.topic, &mut alerts.topic];
+        let events = [&mut spec.source.topic, &mut spec.output.topic, &mut spec.dead_letters.topic];
+        for name in [&mut name].into_iter().chain(events).chain(results) {
             name.push_str(&suffix);
         }
     }
