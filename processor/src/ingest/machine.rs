@@ -476,9 +476,13 @@ mod tests {
         put(&mut machine, 12, &login(NOW - 631)).unwrap();
         let (delta, _) = sealed(&mut machine);
         assert_eq!(delta.ranges[0].unmerged, 1);
-        let counts: Vec<_> = delta.panes.iter().map(|pane| (pane.start, pane.total.count, pane.total.late)).collect();
-        let minute = |time: i64| Some(time - time.rem_euclid(60));
-        assert_eq!(counts, [(None, 1, 1), (minute(NOW - 630), 1, 1), (minute(NOW), 1, 0)]);
+        let counts: Vec<_> =
+            delta.panes.iter().map(|pane| (pane.start, pane.unmerged, pane.total.count, pane.total.late)).collect();
+        let minute = |time: i64| time - time.rem_euclid(60);
+        assert_eq!(
+            counts,
+            [(minute(NOW - 631), true, 1, 1), (minute(NOW - 630), false, 1, 1), (minute(NOW), false, 1, 0),]
+        );
     }
 
     #[test]
@@ -566,14 +570,15 @@ mod tests {
     }
 
     /// The sums of the panes of some deltas, whatever transactions they came in.
-    fn sums(deltas: &[Delta]) -> BTreeMap<(Option<i64>, String, String), u64> {
+    fn sums(deltas: &[Delta]) -> BTreeMap<((i64, bool), String, String), u64> {
         let mut sums = BTreeMap::new();
         for pane in deltas.iter().flat_map(|delta| &delta.panes) {
-            *sums.entry((pane.start, "_all".to_owned(), "late".to_owned())).or_default() += pane.total.late;
-            *sums.entry((pane.start, "_all".to_owned(), String::new())).or_default() += pane.total.count;
+            let key = (pane.start, pane.unmerged);
+            *sums.entry((key, "_all".to_owned(), "late".to_owned())).or_default() += pane.total.late;
+            *sums.entry((key, "_all".to_owned(), String::new())).or_default() += pane.total.count;
             for (dimension, values) in &pane.dimensions {
                 for (value, count) in values {
-                    *sums.entry((pane.start, format!("{dimension:?}"), value.clone())).or_default() += count;
+                    *sums.entry((key, format!("{dimension:?}"), value.clone())).or_default() += count;
                 }
             }
         }
