@@ -167,6 +167,11 @@ fn measure_processor(args: &Args, kafka: &Cluster, folder: &Folder, pair: usize)
         "source": {"topic": SOURCE, "partitions": args.partitions},
         "output": {"topic": format!("bench-out-{pair}")},
         "deadLetters": {"topic": format!("bench-dead-{pair}")},
+        "results": {
+            "aggregates": {"topic": format!("bench-aggregates-{pair}")},
+            "insights": {"topic": format!("bench-insights-{pair}")},
+            "alerts": {"topic": format!("bench-alerts-{pair}")},
+        },
     }))?;
     for topic in topics(&id, &spec).iter().filter(|topic| topic.name != SOURCE) {
         let config: Vec<(&str, &str)> = topic.config.iter().map(|(name, value)| (*name, value.as_str())).collect();

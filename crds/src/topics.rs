@@ -98,6 +98,12 @@ impl Role {
         Self::Source,
     ];
 
+    /// Whether the topic has one partition, whatever the source has: the order of its records must be total.
+    #[must_use]
+    pub const fn is_single(self) -> bool {
+        !matches!(self, Self::Source | Self::Output | Self::DeadLetters)
+    }
+
     /// The role's part of a Kubernetes object's name.
     #[must_use]
     pub const fn slug(self) -> &'static str {

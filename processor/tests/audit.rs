@@ -52,6 +52,11 @@ impl Rig {
             "source": {"topic": format!("{name}-in"), "partitions": PARTITIONS, "startFrom": start_from},
             "output": {"topic": format!("{name}-out")},
             "deadLetters": {"topic": format!("{name}-dead")},
+            "results": {
+                "aggregates": {"topic": format!("{name}-aggregates")},
+                "insights": {"topic": format!("{name}-insights")},
+                "alerts": {"topic": format!("{name}-alerts")},
+            },
         }))
         .unwrap();
         let id = PipelineId { namespace: "tests".to_owned(), name };

@@ -243,7 +243,7 @@ fn obstacle(topic: &Topic, seen: &Seen, source_bytes: Option<i64>) -> Option<Str
             partitions.map_or_else(|| "an unknown number of".to_owned(), |partitions| partitions.to_string()),
             if seen.can_grow { "it grows in its turn, the source last" } else { "set partitions in its KafkaTopic" },
         )),
-        (State::Ready, Some(partitions)) if *role == Role::Deltas && partitions != 1 => Some(format!(
+        (State::Ready, Some(partitions)) if role.is_single() && partitions != 1 => Some(format!(
             "{role} topic {name} has {partitions} partitions, but its order must be total: if nothing needs it, delete it, and it is made with one"
         )),
         (State::Ready, _) if is_output && bytes < source_bytes => Some(format!(

@@ -24,14 +24,27 @@ fn seen(role: Role, partitions: Option<i32>) -> Seen {
     }
 }
 
-/// Output, dead letters, deltas, source.
-fn all(partitions: [Option<i32>; 4]) -> Vec<Seen> {
-    Role::ALL.into_iter().zip(partitions).map(|(role, partitions)| seen(role, partitions)).collect()
+/// Output, dead letters, each of those with one partition, source.
+fn all([output, dead_letters, single, source]: [Option<i32>; 4]) -> Vec<Seen> {
+    let partitions = |role| match role {
+        Role::Output => output,
+        Role::DeadLetters => dead_letters,
+        Role::Source => source,
+        _ => single,
+    };
+    Role::ALL.into_iter().map(|role| seen(role, partitions(role))).collect()
+}
+
+/// The place of a role in what `all` gives.
+fn place(role: Role) -> usize {
+    Role::ALL.into_iter().position(|other| other == role).unwrap()
 }
 
 fn sizes(spec: i32, there: [Option<i32>; 4]) -> [i32; 4] {
-    let sizes: Vec<_> = wanted(&valid(spec), &all(there)).iter().map(|topic| topic.partitions).collect();
-    sizes.try_into().unwrap()
+    let topics = wanted(&valid(spec), &all(there));
+    let single: Vec<_> = topics.iter().filter(|topic| topic.role.is_single()).collect();
+    assert!(single.len() == 5 && single.iter().all(|topic| topic.partitions == single[0].partitions));
+    [Role::Output, Role::DeadLetters, Role::Deltas, Role::Source].map(|role| topics[place(role)].partitions)
 }
 
 #[test]
@@ -50,14 +63,14 @@ fn the_source_waits_for_every_output() {
         let due = wanted.iter().filter(|topic| is_due(topic, &wanted, seen));
         due.map(|topic| topic.role).collect()
     };
-    let outputs = [Role::Output, Role::DeadLetters, Role::Deltas];
+    let outputs: Vec<_> = Role::ALL.into_iter().filter(|role| *role != Role::Source).collect();
     assert_eq!(due(8, &all([None; 4])), outputs);
     assert_eq!(due(8, &all([Some(8), None, Some(1), None])), outputs);
     assert_eq!(due(8, &all([Some(8), Some(7), Some(1), None])), outputs);
     assert_eq!(due(8, &all([Some(8), Some(8), Some(1), None])), Role::ALL);
     assert_eq!(due(9, &all([Some(9), Some(8), Some(1), Some(8)])), outputs);
     let mut pending = all([Some(8), Some(8), Some(1), None]);
-    pending[0].state = State::Pending("soon".to_owned());
+    pending[place(Role::State)].state = State::Pending("soon".to_owned());
     assert_eq!(due(8, &pending), outputs);
 }
 
@@ -68,9 +81,9 @@ fn obstacles_name_the_topic_and_the_remedy() {
     insta::assert_debug_snapshot!(found(8, &all([None; 4])));
     insta::assert_debug_snapshot!(found(12, &all([Some(12), Some(8), Some(3), Some(8)])));
     let mut small = all([Some(8), Some(8), Some(1), Some(8)]);
-    small[1].max_message_bytes = Some(1000);
-    small[3].can_grow = false;
-    small[0].state = State::Pending("KafkaTopic a is being deleted".to_owned());
+    small[place(Role::DeadLetters)].max_message_bytes = Some(1000);
+    small[place(Role::Source)].can_grow = false;
+    small[place(Role::Output)].state = State::Pending("KafkaTopic a is being deleted".to_owned());
     insta::assert_debug_snapshot!(found(9, &small));
 }
 
@@ -86,7 +99,11 @@ proptest! {
         let mut there = there;
         there[2] = there[2].map(|_| 1);
         let mut seen = all(there);
-        let lacked = |seen: &[Seen]| seen[3].partitions > seen[0].partitions || seen[3].partitions > seen[1].partitions;
+        let partitions = |seen: &[Seen], role| seen[place(role)].partitions;
+        let lacked = |seen: &[Seen]| {
+            let outputs = [Role::Output, Role::DeadLetters];
+            outputs.into_iter().any(|output| partitions(seen, Role::Source) > partitions(seen, output))
+        };
         let mut may_lack = lacked(&seen);
         // An element says whether a topic is carried out in this pass; after these, all are.
         let mut order = order.into_iter().chain(std::iter::repeat(true));

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use crds::{job::JobConfig, pipeline::ConditionStatus::False};
+use crds::{job::JobConfig, pipeline::ConditionStatus::False, topics::Role};
 use k8s_openapi::{
     api::{apps::v1::Deployment, core::v1::ConfigMap, events::v1::Event},
     apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
@@ -239,7 +239,7 @@ async fn an_operator_that_is_killed_at_any_moment_leaves_nothing_that_the_next_o
     let job = JobConfig::parse(&config_map.data.unwrap()["job.json"]).unwrap();
     assert_eq!(job.rules.aggregation.allowed_lateness.to_string(), "2s");
     let topics = world.topics().list(&ListParams::default()).await.unwrap();
-    assert_eq!(topics.items.len(), 4);
+    assert_eq!(topics.items.len(), Role::ALL.len());
     for role in ["source", "output", "dead-letters"] {
         assert_eq!(world.topic(role).await.unwrap().spec.partitions, Some(19), "{role}");
     }

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crds::pipeline::ConditionStatus::{False, True, Unknown};
+use crds::{
+    pipeline::ConditionStatus::{False, True, Unknown},
+    topics::Role,
+};
 use kube::{ResourceExt, api::ListParams};
 use rdkafka::{
     ClientConfig,
@@ -23,12 +26,18 @@ struct Names {
     output: String,
     dead_letters: String,
     deltas: String,
+    state: String,
+    aggregates: String,
+    insights: String,
+    alerts: String,
 }
 
 impl Names {
     fn new(world: &World) -> Self {
         let [source, output, dead_letters] = ["in", "out", "dead"].map(unique);
-        Self { source, output, dead_letters, deltas: format!("{}.logins.deltas", world.namespace) }
+        let [aggregates, insights, alerts] = ["aggregates", "insights", "alerts"].map(unique);
+        let [deltas, state] = ["deltas", "state"].map(|topic| format!("{}.logins.{topic}", world.namespace));
+        Self { source, output, dead_letters, deltas, state, aggregates, insights, alerts }
     }
 
     fn manifest(&self, name: &str, servers: &str, partitions: i32) -> String {
@@ -39,6 +48,11 @@ impl Names {
                 "source": {"topic": self.source, "partitions": partitions},
                 "output": {"topic": self.output},
                 "deadLetters": {"topic": self.dead_letters},
+                "results": {
+                    "aggregates": {"topic": self.aggregates},
+                    "insights": {"topic": self.insights},
+                    "alerts": {"topic": self.alerts},
+                },
             },
         })
         .to_string()
@@ -67,16 +81,22 @@ async fn a_manifest_becomes_topics_and_a_pipeline_and_both_grow() {
     world.apply(&names.manifest("logins", cluster.bootstrap(), 3)).unwrap();
     world.wait_ready("logins").await;
 
-    for (topic, partitions) in [(&names.source, 3), (&names.output, 3), (&names.dead_letters, 3), (&names.deltas, 1)] {
-        assert_eq!(cluster.partitions(topic).unwrap(), Some(partitions), "{topic}");
+    for topic in [&names.source, &names.output, &names.dead_letters] {
+        assert_eq!(cluster.partitions(topic).unwrap(), Some(3), "{topic}");
+    }
+    for topic in [&names.deltas, &names.aggregates, &names.insights, &names.alerts, &names.state] {
+        assert_eq!(cluster.partitions(topic).unwrap(), Some(1), "{topic}");
     }
     assert_eq!(config(cluster, &names.source, "message.timestamp.type").await.as_deref(), Some("LogAppendTime"));
     assert_eq!(config(cluster, &names.source, "max.message.bytes").await.as_deref(), Some("1048588"));
     assert_eq!(config(cluster, &names.output, "max.message.bytes").await.as_deref(), Some("1114124"));
     assert_eq!(config(cluster, &names.deltas, "retention.ms").await.as_deref(), Some("-1"));
     assert_eq!(config(cluster, &names.deltas, "cleanup.policy").await.as_deref(), Some("delete"));
+    for topic in [&names.aggregates, &names.insights, &names.alerts, &names.state] {
+        assert_eq!(config(cluster, topic, "cleanup.policy").await.as_deref(), Some("compact"), "{topic}");
+    }
     let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
-    assert_eq!(status.topics.len(), 4);
+    assert_eq!(status.topics.len(), Role::ALL.len());
     assert!(status.topics.iter().all(|topic| topic.created && topic.partitions.is_some()), "{:?}", status.topics);
 
     world.change("logins", json!({"source": {"partitions": 5}})).await;
@@ -107,8 +127,8 @@ async fn topics_that_exist_are_used_as_they_are_and_the_outputs_follow_the_sourc
     assert_eq!(config(cluster, &names.output, "max.message.bytes").await.as_deref(), Some("2065536"));
     assert_eq!(config(cluster, &names.dead_letters, "max.message.bytes").await.as_deref(), Some("3000000"));
     let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
-    let created: Vec<_> = status.topics.iter().filter(|topic| topic.created).map(|topic| topic.name.clone()).collect();
-    assert_eq!(created, [names.output.clone(), names.deltas.clone()]);
+    let used: Vec<_> = status.topics.iter().filter(|topic| !topic.created).map(|topic| &topic.name).collect();
+    assert_eq!(used, [&names.dead_letters, &names.source]);
 
     // Partitions that somebody adds to the source are followed, at the latest when it is read again.
     cluster.add_partitions(&names.source, 7).unwrap();
@@ -156,7 +176,7 @@ async fn a_kafka_that_is_down_flips_one_condition_and_touches_and_delays_nothing
     assert_eq!(world.condition("logins", "Ready").await.unwrap().status, Unknown);
     assert_eq!(world.condition("logins", "ProcessorAvailable").await.unwrap().status, True);
     let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
-    assert_eq!(status.topics.len(), 4, "what was known of the topics is kept");
+    assert_eq!(status.topics.len(), Role::ALL.len(), "what was known of the topics is kept");
 
     // Another pipeline is not kept waiting.
     let other = Names::new(&world);

@@ -14,7 +14,7 @@ use testkit::{kafka, unique, wait_for_async};
 
 use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World};
 
-const OUTPUTS: [&str; 3] = ["output", "dead-letters", "deltas"];
+const OUTPUTS: [&str; 7] = ["output", "dead-letters", "deltas", "aggregates", "insights", "alerts", "state"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_becomes_a_pipeline_that_is_ready_when_all_of_it_is() {
@@ -101,7 +101,7 @@ async fn check_objects(world: &World) {
     }
     // And these stay.
     let topics = world.topics().list(&ListParams::default()).await.unwrap().items;
-    assert_eq!(topics.len(), 4);
+    assert_eq!(topics.len(), Role::ALL.len());
     for topic in topics {
         assert_eq!(topic.labels()["strimzi.io/cluster"], "my-cluster");
         assert_eq!(topic.labels()["loginpipeline.dev/owner-uid"], uid);
@@ -128,7 +128,7 @@ async fn a_pipeline_that_is_deleted_leaves_its_topics() {
 
     world.delete("loginpipeline", "logins").unwrap();
     operator.quiet().await;
-    assert_eq!(before.len(), 4);
+    assert_eq!(before.len(), Role::ALL.len());
     assert_eq!(metadata().await, before);
     assert!(before.iter().all(|topic| topic.owner_references.is_none()));
     // What a garbage collector takes, which the API server has not.
@@ -146,7 +146,7 @@ async fn a_pipeline_that_is_deleted_leaves_its_topics() {
     let successor = world.pipelines().get("logins").await.unwrap();
     assert_ne!(successor.uid().unwrap(), first);
     let topics = successor.status.unwrap().topics;
-    assert_eq!(topics.len(), 4);
+    assert_eq!(topics.len(), Role::ALL.len());
     assert!(topics.iter().all(|topic| !topic.created && topic.topic_id.is_some()));
 
     world.change("logins", json!({"source": {"partitions": 12}})).await;
@@ -271,7 +271,7 @@ async fn topics_of_others_are_used_and_never_taken() {
     }
     let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
     let created: Vec<_> = status.topics.iter().filter(|topic| topic.created).map(|topic| topic.role).collect();
-    assert_eq!(created, [Role::Output, Role::DeadLetters, Role::Deltas]);
+    assert_eq!(created, Role::ALL[..7]);
     let theirs = world.topics().get("theirs").await.unwrap();
     assert!(theirs.owner_references().is_empty() && theirs.spec.partitions == Some(16));
     assert!(theirs.managed_fields().iter().all(|entry| entry.manager.as_deref() != Some("login-pipeline-operator")));

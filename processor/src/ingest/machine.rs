@@ -481,7 +481,7 @@ mod tests {
         let minute = |time: i64| time - time.rem_euclid(60);
         assert_eq!(
             counts,
-            [(minute(NOW - 631), true, 1, 1), (minute(NOW - 630), false, 1, 1), (minute(NOW), false, 1, 0),]
+            [(minute(NOW - 630), false, 1, 1), (minute(NOW - 631), true, 1, 1), (minute(NOW), false, 1, 0)]
         );
     }
 

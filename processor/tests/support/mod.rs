@@ -58,6 +58,11 @@ impl<'k> Pipeline<'k> {
             "source": {"topic": format!("{unique}-in"), "partitions": partitions},
             "output": {"topic": format!("{unique}-out")},
             "deadLetters": {"topic": format!("{unique}-dead")},
+            "results": {
+                "aggregates": {"topic": format!("{unique}-aggregates")},
+                "insights": {"topic": format!("{unique}-insights")},
+                "alerts": {"topic": format!("{unique}-alerts")},
+            },
         }))
         .unwrap();
         change(&mut spec);
