@@ -11,6 +11,7 @@
 pub mod args;
 pub mod run;
 
+pub mod aggregate;
 pub mod ingest;
 
 pub mod kafka;

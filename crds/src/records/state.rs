@@ -29,9 +29,7 @@ pub struct Meta {
     pub offset: i64,
     /// Rules by config revision, as JSON, ascending.
     pub rules: Vec<(u64, String)>,
-    /// The highest revision seen, whose rules govern.
-    pub governing: Option<u64>,
-    /// When another revision began to govern, oldest first.
+    /// Which revisions governed, oldest first; the first is no change, and the last governs: it is the highest seen.
     pub changes: Vec<Change>,
     /// Partitions of the source.
     pub source_partitions: u32,
@@ -56,7 +54,7 @@ pub struct Meta {
     pub pending: Vec<Pending>,
 }
 
-/// Another revision began to govern.
+/// A revision began to govern.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
     /// Which.
@@ -108,6 +106,8 @@ pub struct Pending {
     pub next: u32,
     /// How many it has.
     pub chunks: u32,
+    /// The revision that governed when it began: all of it is counted by that.
+    pub governing: u64,
 }
 
 /// All events of a window.
@@ -127,10 +127,8 @@ pub struct Total {
     pub is_final: bool,
     /// How often it was changed after that.
     pub revision: u64,
-    /// Events of the window before; none where that was evicted before this one began.
+    /// Events of the window before, where that is not live any more; none where it was evicted before this one began.
     pub previous: Option<u64>,
-    /// Whether the count began or ended within the window.
-    pub partial: bool,
 }
 
 /// A part of the values of a dimension in a window.
@@ -140,10 +138,8 @@ pub struct Values {
     pub chunks: u32,
     /// Events with any value.
     pub total: u64,
-    /// Whether there are more values than are kept.
-    pub truncated: bool,
-    /// Whether the count began or ended within the window.
-    pub partial: bool,
+    /// The revision that governed when there were first more values than are kept.
+    pub truncated: Option<u64>,
     /// Values and counts of this chunk.
     pub values: Vec<(String, u64)>,
 }

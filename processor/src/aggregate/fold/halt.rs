@@ -1,0 +1,110 @@
+//! Why a fold cannot go on: the log is not what exactly-once delivery makes it.
+
+use crds::records::delta::DeltaError;
+
+/// Why a fold cannot go on. Every replica that folds the log halts at the same place.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum Halt {
+    /// Events of the source would be counted twice.
+    #[error(
+        "delta {delta} counts source partition {partition} from offset {from} on, but everything before {expected} is counted \
+         already: some events were processed twice; {START_ANEW}"
+    )]
+    Overlap {
+        /// Offset of the delta.
+        delta: i64,
+        /// The source partition.
+        partition: i32,
+        /// Where its range should begin.
+        expected: i64,
+        /// Where it begins.
+        from: i64,
+    },
+    /// Events of the source would not be counted, and nobody has declared them lost.
+    #[error(
+        "delta {delta} counts source partition {partition} from offset {from} to {to}, but everything from {expected} on is still \
+         to be counted: some events are in no delta; {START_ANEW}"
+    )]
+    Gap {
+        /// Offset of the delta.
+        delta: i64,
+        /// The source partition.
+        partition: i32,
+        /// Where its range should begin.
+        expected: i64,
+        /// Where it begins.
+        from: i64,
+        /// Where it ends.
+        to: i64,
+    },
+    /// A part of a transaction is not there.
+    #[error(
+        "delta {delta} is chunk {chunk} of {chunks} of transaction {sequence} of {producer}, which is not the one that must come \
+         next: a part of a transaction is missing; {START_ANEW}"
+    )]
+    MissingChunk {
+        /// Offset of the delta.
+        delta: i64,
+        /// Its producer.
+        producer: String,
+        /// Which transaction.
+        sequence: u64,
+        /// Which chunk.
+        chunk: u32,
+        /// Of how many.
+        chunks: u32,
+    },
+    /// The log does not hold the rules of a revision.
+    #[error(
+        "delta {delta} was made by the rules of config revision {revision}, which no delta before it holds; {START_ANEW}"
+    )]
+    UnknownRules {
+        /// Offset of the delta.
+        delta: i64,
+        /// Which revision.
+        revision: u64,
+    },
+    /// A revision has two sets of rules.
+    #[error(
+        "delta {delta} has other rules for config revision {revision} than a delta before it: two pipelines write here, or one was \
+         deleted and made anew with an older number; {START_ANEW}"
+    )]
+    RulesDiffer {
+        /// Offset of the delta.
+        delta: i64,
+        /// Which revision.
+        revision: u64,
+    },
+    /// Rules that cannot be read.
+    #[error(
+        "delta {delta} has rules of config revision {revision} that this processor cannot use: {problem}; run a processor of the release that wrote them"
+    )]
+    Rules {
+        /// Offset of the delta.
+        delta: i64,
+        /// Which revision.
+        revision: u64,
+        /// What is wrong with them.
+        problem: String,
+    },
+    /// A sketch that cannot be read.
+    #[error("delta {delta} has a sketch that cannot be merged: {problem}; {START_ANEW}")]
+    Sketch {
+        /// Offset of the delta.
+        delta: i64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A record that cannot be read.
+    #[error("delta {delta}: {source}")]
+    Delta {
+        /// Offset of the delta.
+        delta: i64,
+        /// What is wrong with it.
+        source: DeltaError,
+    },
+}
+
+/// What a person can do where the history itself is broken.
+const START_ANEW: &str = "find out why (processor audit, processor inspect); to aggregate anew, stop the pipeline, delete its \
+                          deltas, state and results topics and its aggregate group, and start it";

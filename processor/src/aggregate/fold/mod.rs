@@ -1,0 +1,429 @@
+//! The fold: what the deltas add up to. A pure function of their log.
+//!
+//! ```text
+//!  delta ─> chunks complete? ─> book: rules, which revision governs
+//!           │                     │
+//!           │   panes ─> windows: counts, sketches, values ─> alerts ─┐
+//!           └─> ranges ─> sources: contiguous? frontier ─> close ─────┼─> results: what to emit
+//!                                                          evict ─────┘   snapshot: what to keep
+//! ```
+//!
+//! It halts rather than go on with wrong numbers: where ranges overlap, leave something out, or a chunk is missing.
+
+mod halt;
+
+mod book;
+mod sources;
+
+mod sketch;
+mod values;
+mod window;
+
+mod alerts;
+mod results;
+mod snapshot;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
+
+use crds::{
+    job::Rules,
+    pipeline::{Dimension, Window as Size},
+    records::{
+        aggregate::Span,
+        delta::{Delta, Pane},
+        state::{Key, Meta, Pending},
+    },
+};
+use datasketches::hll::HllSketch;
+
+pub use halt::Halt;
+pub use results::{Record, Results};
+pub use snapshot::{Restore, RestoreError, Restored};
+pub use values::hash;
+
+use book::Book;
+use results::Evicted;
+use sources::{By, Sources};
+use values::Pool;
+use window::{Due, Merge, Window};
+
+/// How many keys of evicted windows are remembered, so that a snapshot removes their records. What is forgotten is removed
+/// after the next cold start, which finds it.
+const MAX_EVICTED: usize = 200_000;
+
+/// A window closes against its history: how many windows before it count.
+const HISTORY: i64 = 12;
+
+/// The state of the aggregation.
+#[derive(Clone, Debug, Default)]
+pub struct Fold {
+    /// The next delta.
+    offset: i64,
+    book: Book,
+    sources: Sources,
+    pending: BTreeMap<String, Pending>,
+    frontier: Option<i64>,
+    horizon: Option<i64>,
+    /// An instant that no event seen so far is behind.
+    latest: Option<i64>,
+    first_windows: BTreeMap<Size, i64>,
+    pool: Pool,
+    windows: BTreeMap<Span, Window>,
+    /// Windows of which something is to be emitted.
+    dirty: BTreeSet<Span>,
+    /// What is to be emitted whatever becomes of the windows.
+    ready: Results,
+    /// Keys of evicted windows in the state topic, with the delta that evicted them.
+    evicted: VecDeque<(i64, Key)>,
+    stats: Stats,
+}
+
+/// What the metrics show of a fold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Windows that end here or before are closed, Unix seconds.
+    pub frontier: Option<i64>,
+    /// An instant that no event seen so far is behind, Unix seconds.
+    pub latest: Option<i64>,
+    /// Windows in memory.
+    pub windows: usize,
+    /// Of these, those that are not closed.
+    pub open_windows: usize,
+    /// Different values in memory.
+    pub values: usize,
+    /// Windows that were closed since the start.
+    pub closed: u64,
+    /// How often a closed window was changed since the start.
+    pub revisions: u64,
+    /// Events that came too late for their window since the start.
+    pub unmerged: u64,
+    /// Alerts that fired since the start.
+    pub alerts: u64,
+    /// Deltas that were folded since the start.
+    pub deltas: u64,
+}
+
+impl Fold {
+    /// Nothing folded yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The log begins at this offset. Only before the first delta.
+    pub fn begin(&mut self, offset: i64) {
+        self.offset = offset;
+    }
+
+    /// The next delta to fold: each before it is.
+    #[must_use]
+    pub const fn next_offset(&self) -> i64 {
+        self.offset
+    }
+
+    /// Folds the record of the deltas topic at this offset. Offsets ascend; those between are no records.
+    ///
+    /// # Errors
+    /// When the log is not what it must be. The fold must not be used any more.
+    pub fn apply(&mut self, offset: i64, value: &[u8]) -> Result<(), Halt> {
+        let delta = Delta::decode(value).map_err(|source| Halt::Delta { delta: offset, source })?;
+        if let Some(rules) = &delta.rules {
+            self.book.learn(delta.revision, rules, offset)?;
+        }
+        if self.book.get(delta.revision).is_none() {
+            return Err(Halt::UnknownRules { delta: offset, revision: delta.revision });
+        }
+        if self.book.governing().is_none_or(|governing| governing < delta.revision) {
+            self.govern(delta.revision, offset);
+        }
+        let governing = self.chunk(&delta, offset)?;
+        let by = By { revision: delta.revision, governing };
+        self.sources.seen(delta.source_partitions);
+        self.merge(&delta.panes, by, offset)?;
+        for range in &delta.ranges {
+            self.sources.advance(range, by, offset)?;
+        }
+        self.move_frontier(offset);
+        self.offset = offset + 1;
+        self.stats.deltas += 1;
+        Ok(())
+    }
+
+    /// Checks that all chunks of a transaction come, in their order. Returns the revision that governed when it began.
+    fn chunk(&mut self, delta: &Delta, offset: i64) -> Result<u64, Halt> {
+        let Delta { producer, sequence, chunk, chunks, .. } = delta;
+        let governing = self.book.governing().unwrap_or(delta.revision);
+        let missing = || Halt::MissingChunk {
+            delta: offset,
+            producer: producer.clone(),
+            sequence: *sequence,
+            chunk: *chunk,
+            chunks: *chunks,
+        };
+        let first = Pending { producer: producer.clone(), sequence: *sequence, next: 0, chunks: *chunks, governing };
+        let mut pending = match self.pending.remove(producer) {
+            Some(pending) => pending,
+            None => first,
+        };
+        if (pending.sequence, pending.next, pending.chunks) != (*sequence, *chunk, *chunks) || chunk >= chunks {
+            return Err(missing());
+        }
+        pending.next += 1;
+        let governing = pending.governing;
+        if pending.next < *chunks {
+            self.pending.insert(producer.clone(), pending);
+        }
+        Ok(governing)
+    }
+
+    /// Lets another revision govern from here on.
+    fn govern(&mut self, revision: u64, delta: i64) {
+        let partial = |book: &Book, span: Span, window: &Window| {
+            let counted = |dimension: Dimension| window.values[dimension as usize].is_some();
+            let of = |dimension| counted(dimension) && book.is_partial(span, Some(dimension));
+            (book.is_partial(span, None), Dimension::ALL.map(of))
+        };
+        let before: Vec<_> =
+            self.windows.iter().map(|(span, window)| (*span, partial(&self.book, *span, window))).collect();
+        self.book.govern(revision, self.latest, self.frontier);
+        for (span, was) in before {
+            let ends = !self.asks_for(span.window);
+            let Some(window) = self.windows.get_mut(&span) else { continue };
+            let is = partial(&self.book, span, window);
+            let closes = ends && !window.is_final && span.end().is_some();
+            if closes {
+                window.is_final = true;
+                window.modified = delta;
+                self.stats.closed += 1;
+            }
+            if was != is || closes {
+                window.due = Due::Everything;
+                self.dirty.insert(span);
+            }
+        }
+    }
+
+    fn asks_for(&self, size: Size) -> bool {
+        self.book.current().is_some_and(|rules| rules.aggregation.windows.contains(&size))
+    }
+
+    fn merge(&mut self, panes: &[Pane], by: By, delta: i64) -> Result<(), Halt> {
+        let (Some(own), Some(governing)) = (self.book.get(by.revision), self.book.get(by.governing)) else {
+            return Ok(());
+        };
+        let (own, governing) = (own.aggregation.clone(), governing.aggregation.clone());
+        let sizes: Vec<Size> = own.windows.iter().copied().filter(|size| governing.windows.contains(size)).collect();
+        let dimensions: Vec<Dimension> =
+            own.dimensions.iter().copied().filter(|dimension| governing.dimensions.contains(dimension)).collect();
+        let smallest = own.smallest_window().unwrap_or(1);
+        let unique_users = own.unique_users && governing.unique_users;
+        let mut evicted = Evicted::default();
+        for pane in panes {
+            let sketch = pane.total.sketch.as_deref().map(HllSketch::deserialize).transpose();
+            let sketch = sketch.map_err(|error| Halt::Sketch { delta, problem: error.to_string() })?;
+            self.latest = self.latest.max(Some(pane.start.saturating_add(smallest - 1)));
+            for size in &sizes {
+                let span = Span::of(*size, pane.start);
+                if span.end().is_some_and(|end| self.horizon.is_some_and(|horizon| end <= horizon)) {
+                    evicted.add(span, pane, &dimensions);
+                } else {
+                    let users = unique_users.then_some(&sketch);
+                    self.merge_into(span, pane, &dimensions, users, delta)?;
+                }
+            }
+        }
+        self.stats.unmerged += evicted.events();
+        let book = &self.book;
+        self.ready.aggregates.extend(evicted.records(delta, |span, dimension| book.is_partial(span, dimension)));
+        Ok(())
+    }
+
+    fn merge_into(
+        &mut self,
+        span: Span,
+        pane: &Pane,
+        dimensions: &[Dimension],
+        users: Option<&Option<HllSketch>>,
+        delta: i64,
+    ) -> Result<(), Halt> {
+        let governing = self.book.governing().unwrap_or_default();
+        let first = self.first_windows.entry(span.window).or_insert(span.start);
+        *first = span.start.min(*first);
+        let window = match self.windows.entry(span) {
+            Entry::Occupied(window) => window.into_mut(),
+            Entry::Vacant(place) => {
+                // Of a window before that may have been evicted nothing is known.
+                let known = self.horizon.is_none_or(|horizon| span.start > horizon);
+                place.insert(Window { previous: known.then_some(0), ..Window::default() })
+            }
+        };
+        let old = (window.count, window.revision);
+        let merge = Merge { span, delta, dimensions, users, book: &self.book, governing };
+        let alerts = self.book.current().map(|rules| &rules.alerts[..]).unwrap_or_default();
+        let mut fired = Vec::new();
+        window
+            .merge(&mut self.pool, pane, &merge, |of, old, new| alerts::above(alerts, span, of, (old, new), &mut fired))
+            .map_err(|error| Halt::Sketch { delta, problem: error.to_string() })?;
+        self.stats.alerts += fired.len() as u64;
+        fired.iter().for_each(|alert| self.ready.alert(alert));
+        self.stats.revisions += window.revision - old.1;
+        let grew = window.count != old.0;
+        self.dirty.insert(span);
+        // The insight of the window behind tells how it changed against this one.
+        if grew && let Some(next) = span.next() {
+            if let Some(window) = self.windows.get_mut(&next).filter(|window| window.is_final) {
+                window.touch(delta);
+                self.dirty.insert(next);
+            }
+        }
+        Ok(())
+    }
+
+    /// Moves the frontier on, closes the windows that it has passed, and evicts those that it has left far behind.
+    fn move_frontier(&mut self, delta: i64) {
+        let before = self.frontier;
+        self.frontier = before.max(self.sources.minimum());
+        let Some(frontier) = self.frontier else { return };
+        let is_due = |(span, window): (&Span, &Window)| {
+            let passed = !window.is_final && span.end().is_some_and(|end| end <= frontier);
+            passed.then_some(*span)
+        };
+        // A window that begins behind the frontier is dirty; others are between its old and its new place.
+        let mut due: BTreeSet<Span> =
+            self.dirty.iter().filter_map(|span| is_due((span, self.windows.get(span)?))).collect();
+        for size in self.sizes() {
+            let at = |frontier: i64| Span { window: size, start: frontier.saturating_sub(seconds(size)) };
+            let passed = before.map_or(Span { window: size, start: i64::MIN }, at)..=at(frontier);
+            due.extend(self.windows.range(passed).filter_map(is_due));
+        }
+        for span in due {
+            self.close(span, delta);
+        }
+        self.evict(frontier, delta);
+    }
+
+    /// The sizes of which there are windows.
+    fn sizes(&self) -> Vec<Size> {
+        let mut sizes = Vec::new();
+        let mut next = self.windows.keys().next();
+        while let Some(Span { window, .. }) = next {
+            sizes.push(*window);
+            next = self.windows.range(Span { window: *window, start: i64::MAX }..).map(|(span, _)| span).next();
+        }
+        sizes
+    }
+
+    fn close(&mut self, span: Span, delta: i64) {
+        let alerts = self.deviations(span);
+        self.stats.alerts += alerts.len() as u64;
+        alerts.iter().for_each(|alert| self.ready.alert(alert));
+        if let Some(window) = self.windows.get_mut(&span) {
+            window.is_final = true;
+            window.modified = delta;
+            window.due = Due::Everything;
+            self.stats.closed += 1;
+            self.dirty.insert(span);
+        }
+    }
+
+    fn evict(&mut self, frontier: i64, delta: i64) {
+        let Some(rules) = self.book.current() else { return };
+        let horizon = self.horizon.max(Some(frontier.saturating_sub(kept_behind(rules))));
+        if horizon == self.horizon {
+            return;
+        }
+        self.horizon = horizon;
+        for size in self.sizes() {
+            let first = |fold: &Self| {
+                let from = Span { window: size, start: i64::MIN };
+                let (span, _) = fold.windows.range(from..).next()?;
+                (span.window == size && span.end()? <= horizon?).then_some(*span)
+            };
+            while let Some(span) = first(self) {
+                self.evict_one(span, delta);
+            }
+        }
+    }
+
+    fn evict_one(&mut self, span: Span, delta: i64) {
+        // What is still to be emitted of it is emitted.
+        self.emit(span);
+        self.dirty.remove(&span);
+        let Some(window) = self.windows.remove(&span) else { return };
+        if let Some(next) = span.next().and_then(|next| self.windows.get_mut(&next)) {
+            next.previous = Some(window.count);
+            next.modified = delta;
+        }
+        for key in snapshot::keys(span, &window, &self.pool) {
+            self.evicted.push_back((delta, key));
+        }
+        while self.evicted.len() > MAX_EVICTED {
+            self.evicted.pop_front();
+        }
+        for values in window.values.into_iter().flatten() {
+            values.release(&mut self.pool);
+        }
+    }
+
+    /// Events of the window before; none where that was evicted before this one began.
+    fn previous(&self, span: Span) -> Option<u64> {
+        match self.windows.get(&span.previous()?) {
+            Some(window) => Some(window.count),
+            None => self.windows.get(&span)?.previous,
+        }
+    }
+
+    /// What the metrics show.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        Stats {
+            frontier: self.frontier,
+            latest: self.latest,
+            windows: self.windows.len(),
+            open_windows: self.windows.values().filter(|window| !window.is_final).count(),
+            values: self.pool.len(),
+            ..self.stats
+        }
+    }
+
+    /// All but the windows.
+    #[must_use]
+    pub fn meta(&self) -> Meta {
+        let named = |revision| {
+            let pending = self.pending.values().any(|pending| pending.governing == revision);
+            pending || self.sources.names(revision)
+        };
+        Meta {
+            offset: self.offset,
+            rules: self.book.texts(named),
+            changes: self.book.changes().to_vec(),
+            source_partitions: self.sources.count,
+            first_partitions: self.sources.first_count,
+            partitions: self.sources.partitions.values().cloned().collect(),
+            frontier: self.frontier,
+            horizon: self.horizon,
+            highest: self.sources.highest,
+            all_idle: self.sources.all_idle,
+            latest: self.latest,
+            first_windows: self.first_windows.iter().map(|(size, start)| (seconds(*size), *start)).collect(),
+            pending: self.pending.values().cloned().collect(),
+        }
+    }
+}
+
+/// How far behind the frontier windows are kept, in seconds: as long as events of theirs are merged, and longer where an
+/// alert compares with more windows.
+fn kept_behind(rules: &Rules) -> i64 {
+    let compared = rules.alerts.iter().filter(|alert| alert.deviation.is_some());
+    let history = compared.map(|alert| seconds(alert.window).saturating_mul(HISTORY + 1)).max().unwrap_or_default();
+    let aggregation = &rules.aggregation;
+    aggregation.retention.as_secs().saturating_add(aggregation.largest_window()).max(history)
+}
+
+/// A window's size; 0 for `all`, which is evicted never.
+fn seconds(size: Size) -> i64 {
+    match size {
+        Size::Finite(size) => size.as_secs(),
+        Size::All => 0,
+    }
+}

@@ -1,0 +1,280 @@
+//! Counts by value of one dimension in one window, bounded in number.
+//!
+//! Which values are kept depends on the set of values that occurred, never on their order: those that alerts name, then
+//! those with the smallest fixed hash. A value among the smallest of all was among the smallest of every part, so that it
+//! was kept from its first event on, and its count is exact.
+
+use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+
+use crds::records::aggregate::OTHER;
+use foldhash::fast::FixedState;
+
+/// The fixed hash of a value: FNV-1a over its UTF-8 bytes, then the finalizer of splitmix64 (docs/formats.md).
+#[must_use]
+pub fn hash(value: &str) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for byte in value.bytes() {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+/// A value in the pool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id(u32);
+
+#[derive(Clone, Debug)]
+struct Slot {
+    text: Arc<str>,
+    hash: u64,
+    uses: u32,
+}
+
+/// Every value that any window counts, once: a window keeps four bytes for it.
+#[derive(Clone, Debug, Default)]
+pub struct Pool {
+    ids: HashMap<Arc<str>, Id, FixedState>,
+    slots: Vec<Option<Slot>>,
+    free: Vec<Id>,
+}
+
+impl Pool {
+    /// The value's id, with one more use.
+    fn take(&mut self, text: &str) -> Id {
+        if let Some(id) = self.ids.get(text).copied() {
+            if let Some(slot) = self.slot_mut(id) {
+                slot.uses += 1;
+            }
+            return id;
+        }
+        let text: Arc<str> = text.into();
+        let slot = Some(Slot { hash: hash(&text), text: Arc::clone(&text), uses: 1 });
+        let id = if let Some(id) = self.free.pop() {
+            if let Some(place) = self.slots.get_mut(id.0 as usize) {
+                *place = slot;
+            }
+            id
+        } else {
+            // Far fewer than 2^32 values fit into memory.
+            let id = Id(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
+            self.slots.push(slot);
+            id
+        };
+        self.ids.insert(text, id);
+        id
+    }
+
+    fn give_back(&mut self, id: Id) {
+        let Some(slot) = self.slot_mut(id) else { return };
+        slot.uses -= 1;
+        if slot.uses == 0 {
+            let text = Arc::clone(&slot.text);
+            self.ids.remove(&text);
+            if let Some(place) = self.slots.get_mut(id.0 as usize) {
+                *place = None;
+            }
+            self.free.push(id);
+        }
+    }
+
+    fn slot_mut(&mut self, id: Id) -> Option<&mut Slot> {
+        self.slots.get_mut(id.0 as usize)?.as_mut()
+    }
+
+    fn slot(&self, id: Id) -> Option<&Slot> {
+        self.slots.get(id.0 as usize)?.as_ref()
+    }
+
+    /// The value itself.
+    #[must_use]
+    pub fn text(&self, id: Id) -> &str {
+        self.slot(id).map_or("", |slot| &slot.text)
+    }
+
+    /// How many different values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.ids.len()
+    }
+}
+
+/// How many values are kept, and which first.
+#[derive(Clone, Copy, Debug)]
+pub struct Limit<'a> {
+    /// How many.
+    pub max: usize,
+    /// Values that alerts name.
+    pub named: &'a [String],
+}
+
+/// What is kept first comes first.
+type Rank<'p> = (bool, bool, u64, &'p str);
+
+impl Limit<'_> {
+    fn rank<'p>(&self, hash: u64, text: &'p str) -> Rank<'p> {
+        (text == OTHER, !self.named.iter().any(|named| named == text), hash, text)
+    }
+}
+
+/// Counts by value.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    /// Events with any value.
+    pub total: u64,
+    /// The revision that governed when there were first more values than are kept: its alerts name those that are.
+    pub truncated: Option<u64>,
+    counts: HashMap<Id, u64, FixedState>,
+    /// While truncated: the last of the kept, none when that is a named one. A value behind it was seen and displaced, or
+    /// would be.
+    last: Option<(u64, Arc<str>)>,
+    /// Whether anything changed since the last emission.
+    changed: bool,
+    /// Counts that changed since then, perhaps several times.
+    touched: Vec<Id>,
+    /// Values that were displaced since the last emission.
+    displaced: Vec<Arc<str>>,
+}
+
+impl Values {
+    /// Adds a count to a value. Returns the count before and after, where the value is kept.
+    pub fn add(&mut self, pool: &mut Pool, value: &str, count: u64, limit: &Limit<'_>) -> Option<(u64, u64)> {
+        self.total += count;
+        self.changed = true;
+        // Looked up through the pool: its ids are those of every value that is kept anywhere.
+        if let Some(id) = pool.ids.get(value).copied()
+            && let Some(kept) = self.counts.get_mut(&id)
+        {
+            let old = *kept;
+            *kept += count;
+            self.touched.push(id);
+            return Some((old, *kept));
+        }
+        if self.truncated.is_some() && !self.would_be_kept(value, limit) {
+            return None;
+        }
+        let id = pool.take(value);
+        self.counts.insert(id, count);
+        self.touched.push(id);
+        Some((0, count))
+    }
+
+    fn would_be_kept(&self, value: &str, limit: &Limit<'_>) -> bool {
+        let (other, unnamed, hash, text) = limit.rank(hash(value), value);
+        let before_last = || match &self.last {
+            Some((last, last_text)) => (hash, text).cmp(&(*last, last_text)) == Ordering::Less,
+            None => false,
+        };
+        !other && (!unnamed || before_last())
+    }
+
+    /// Drops what is beyond the limit; `governing` is the revision that says so.
+    pub fn truncate(&mut self, pool: &mut Pool, limit: &Limit<'_>, governing: u64) {
+        if self.counts.len() <= limit.max {
+            return;
+        }
+        let mut ids: Vec<Id> = self.counts.keys().copied().collect();
+        let slot = |id: &Id| pool.slot(*id).map_or((0, ""), |slot| (slot.hash, &*slot.text));
+        let rank = |id: &Id| {
+            let (hash, text) = slot(id);
+            limit.rank(hash, text)
+        };
+        ids.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)));
+        let dropped = ids.split_off(limit.max);
+        self.last = ids.last().and_then(|id| {
+            let (_, unnamed, hash, text) = rank(id);
+            unnamed.then(|| (hash, text.into()))
+        });
+        self.truncated.get_or_insert(governing);
+        for id in dropped {
+            self.displaced.push(pool.text(id).into());
+            self.counts.remove(&id);
+            pool.give_back(id);
+        }
+    }
+
+    /// Values and counts, ascending by value.
+    #[must_use]
+    pub fn sorted<'p>(&self, pool: &'p Pool) -> Vec<(&'p str, u64)> {
+        let mut values: Vec<_> = self.counts.iter().map(|(id, count)| (pool.text(*id), *count)).collect();
+        values.sort_unstable();
+        values
+    }
+
+    /// The count of a value; 0 where it is not kept.
+    #[must_use]
+    pub fn count(&self, pool: &Pool, value: &str) -> u64 {
+        pool.ids.get(value).and_then(|id| self.counts.get(id)).copied().unwrap_or_default()
+    }
+
+    /// Events whose value is not kept; none where all are.
+    #[must_use]
+    pub fn other(&self) -> Option<u64> {
+        self.truncated.map(|_| self.total - self.counts.values().sum::<u64>())
+    }
+
+    /// How many values are kept.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.counts.len()
+    }
+
+    /// Somebody else has emitted what changed.
+    pub fn forget(&mut self) {
+        (self.changed, self.touched, self.displaced) = Default::default();
+    }
+
+    /// Whether anything changed since this was last asked.
+    pub fn take_changed(&mut self) -> bool {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// The values that changed since this was last asked, ascending, with their counts; none for those that are not kept any
+    /// more.
+    pub fn take_touched<'p>(&mut self, pool: &'p Pool) -> Vec<(&'p str, u64)> {
+        let mut touched = std::mem::take(&mut self.touched);
+        touched.sort_unstable();
+        touched.dedup();
+        let mut values: Vec<_> =
+            touched.iter().filter_map(|id| Some((pool.text(*id), *self.counts.get(id)?))).collect();
+        values.sort_unstable();
+        values
+    }
+
+    /// The values that were displaced since this was last asked.
+    pub fn take_displaced(&mut self) -> Vec<Arc<str>> {
+        std::mem::take(&mut self.displaced)
+    }
+
+    /// How many records an emission would have.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.touched.len() + self.displaced.len()
+    }
+
+    /// Gives the values back to the pool.
+    pub fn release(self, pool: &mut Pool) {
+        for id in self.counts.into_keys() {
+            pool.give_back(id);
+        }
+    }
+
+    /// What a snapshot held. `limit` is that of the revision under which it was truncated.
+    #[must_use]
+    pub fn restore(
+        pool: &mut Pool,
+        total: u64,
+        truncated: Option<u64>,
+        values: Vec<(String, u64)>,
+        limit: Option<&Limit<'_>>,
+    ) -> Self {
+        let last = limit.and_then(|limit| {
+            let ranks = values.iter().map(|(value, _)| limit.rank(hash(value), value));
+            let (_, unnamed, hash, text) = ranks.max()?;
+            unnamed.then(|| (hash, text.into()))
+        });
+        let counts = values.iter().map(|(value, count)| (pool.take(value), *count)).collect();
+        Self { total, truncated, counts, last, ..Self::default() }
+    }
+}
