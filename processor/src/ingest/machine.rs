@@ -124,6 +124,8 @@ pub struct Ingest {
     timing: Timing,
     output_limit: usize,
     source_partitions: u32,
+    /// When anything was last written to the source, in whatever partition.
+    source_moved_ms: Option<i64>,
     partitions: BTreeMap<i32, Partition>,
     judge: Judge,
     enricher: Enricher,
@@ -137,7 +139,9 @@ struct Timing {
     lateness: i64,
     retention: i64,
     idle_ms: i64,
-    largest_window_ms: i64,
+    /// For how long after the last event of the source a window can be open: until the frontier, which is behind that event
+    /// by the allowed lateness, and by the time it takes to find and renew idleness, has passed the largest window's end.
+    open_ms: i64,
 }
 
 impl Ingest {
@@ -156,10 +160,15 @@ impl Ingest {
                 lateness: aggregation.allowed_lateness.as_secs(),
                 retention: aggregation.retention.as_secs(),
                 idle_ms: aggregation.idle_timeout.as_millis(),
-                largest_window_ms: aggregation.largest_window() * 1000,
+                open_ms: aggregation
+                    .largest_window()
+                    .saturating_add(aggregation.allowed_lateness.as_secs())
+                    .saturating_mul(1000)
+                    .saturating_add(aggregation.idle_timeout.as_millis().saturating_mul(3)),
             },
             output_limit,
             source_partitions: 0,
+            source_moved_ms: None,
             partitions: BTreeMap::new(),
             judge: Judge::new(&job.rules),
             enricher: Enricher::default(),
@@ -214,6 +223,25 @@ impl Ingest {
         self.source_partitions = self.source_partitions.max(partitions);
     }
 
+    /// How many partitions the source has, as far as this thread has seen.
+    #[must_use]
+    pub fn source_partitions(&self) -> i32 {
+        i32::try_from(self.source_partitions).unwrap_or(i32::MAX)
+    }
+
+    /// Something was written to the source, in whatever partition: windows are open, and idleness has to be renewed.
+    pub fn source_moved(&mut self, now_ms: i64) {
+        self.source_moved_ms = self.source_moved_ms.max(Some(now_ms));
+    }
+
+    /// Whether a partition had no event for the idle timeout: the caller should tell by [`Ingest::source_moved`] whether other
+    /// partitions go on, which this thread may not own.
+    #[must_use]
+    pub fn is_any_quiet(&self, now_ms: i64) -> bool {
+        let quiet = |state: &Partition| state.quiet_since_ms.filter(|_| !state.active);
+        self.partitions.values().filter_map(quiet).any(|since| now_ms - since >= self.timing.idle_ms)
+    }
+
     /// Processes a record. The value for the output is appended to `arena`.
     pub fn record(&mut self, record: &Record<'_>, arena: &mut Vec<u8>) -> Fate {
         let Some(partition) = self.partitions.get_mut(&record.partition) else { return Fate::Passed };
@@ -263,7 +291,8 @@ impl Ingest {
     /// Time passes. Returns the partitions that may be idle: their read_committed end is to be asked now, and told by
     /// [`Ingest::end_is`].
     pub fn tick(&mut self, now_ms: i64) -> Vec<i32> {
-        let Timing { idle_ms, largest_window_ms, .. } = self.timing;
+        let Timing { idle_ms, open_ms, .. } = self.timing;
+        let others_quiet_ms = self.source_moved_ms.map_or(i64::MAX, |moved| now_ms - moved);
         let mut candidates = Vec::new();
         for (partition, state) in &mut self.partitions {
             if state.active {
@@ -273,8 +302,8 @@ impl Ingest {
             }
             let quiet_ms = now_ms - state.quiet_since_ms.unwrap_or(now_ms);
             let due = state.idle_since_ms.is_none_or(|since| now_ms - since >= idle_ms);
-            // Renewed while a window can be open; after that an idle partition costs nothing.
-            if due && quiet_ms >= idle_ms && quiet_ms <= largest_window_ms + 2 * idle_ms {
+            // Renewed while a window can be open; after that an idle source costs nothing.
+            if due && quiet_ms >= idle_ms && quiet_ms.min(others_quiet_ms) <= open_ms {
                 candidates.push(*partition);
             }
         }
@@ -380,6 +409,7 @@ mod tests {
 
     const NOW_MS: i64 = 1_720_576_825_000;
     const NOW: i64 = NOW_MS / 1000;
+    const SECOND: i64 = 1000;
 
     fn job() -> JobConfig {
         let mut spec: LoginPipelineSpec =
@@ -520,7 +550,6 @@ mod tests {
 
     #[test]
     fn a_partition_is_idle_when_it_is_quiet_and_its_end_is_processed() {
-        const SECOND: i64 = 1000;
         let mut machine = started();
         put(&mut machine, 10, &login(NOW)).unwrap();
         machine.seal().unwrap();
@@ -538,7 +567,26 @@ mod tests {
         machine.committed();
         assert!(machine.tick(20 * SECOND).is_empty(), "renewed once in each idle timeout");
         assert_eq!(machine.tick(21 * SECOND), [0]);
-        assert!(machine.tick(3622 * SECOND).is_empty(), "no window of an hour can be open any more");
+        let open = 3600 + 30 + 3 * 10;
+        assert_eq!(
+            machine.tick(open * SECOND),
+            [0],
+            "a window of an hour can be open, and the frontier is 30 s behind"
+        );
+        assert!(machine.tick((open + 1) * SECOND).is_empty(), "no window of an hour can be open any more");
+    }
+
+    #[test]
+    fn idleness_is_renewed_for_as_long_as_others_go_on() {
+        let mut machine = started();
+        machine.tick(0);
+        assert!(!machine.is_any_quiet(9 * SECOND));
+        assert!(machine.is_any_quiet(10 * SECOND));
+        assert!(machine.tick(9000 * SECOND).is_empty());
+        machine.source_moved(9000 * SECOND);
+        assert_eq!(machine.tick(9000 * SECOND), [0]);
+        assert_eq!(machine.tick(12_660 * SECOND), [0]);
+        assert!(machine.tick(12_661 * SECOND).is_empty());
     }
 
     #[test]

@@ -79,6 +79,8 @@ pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
         active: BTreeSet::new(),
         next_attempt: Instant::now(),
         next_tick: Instant::now(),
+        next_look: Instant::now(),
+        source_ends: Vec::new(),
         reported: String::new(),
     };
     while !stop.is_set() {
@@ -99,6 +101,9 @@ struct Worker<'a> {
     active: BTreeSet<i32>,
     next_attempt: Instant,
     next_tick: Instant,
+    next_look: Instant,
+    /// Where the source's partitions ended when that was last asked; empty before.
+    source_ends: Vec<i64>,
     /// The last problem that was logged, so that one that lasts is logged once.
     reported: String,
 }
@@ -306,12 +311,28 @@ impl Worker<'_> {
             return;
         }
         self.next_tick = Instant::now() + RETRY;
+        self.look_at_the_source();
         for partition in self.stage.machine.tick(now_ms()) {
             let asked_at = now_ms();
             // Without an answer the partition is a candidate again at the next tick.
             let Ok((_, end)) = self.consumer.bounds(partition, IDLE) else { return };
             self.stage.machine.end_is(partition, end, asked_at);
         }
+    }
+
+    /// Whether anything is written to the source while a partition of this thread is quiet. Asked once in each idle timeout.
+    fn look_at_the_source(&mut self) {
+        if !self.stage.machine.is_any_quiet(now_ms()) || Instant::now() < self.next_look {
+            return;
+        }
+        self.next_look = Instant::now() + self.context.job.rules.aggregation.idle_timeout.get();
+        let partitions = self.stage.machine.source_partitions();
+        // Without an answer it is asked again after the next timeout.
+        let Ok(ends) = self.consumer.ends(partitions, IDLE) else { return };
+        if !self.source_ends.is_empty() && self.source_ends != ends {
+            self.stage.machine.source_moved(now_ms());
+        }
+        self.source_ends = ends;
     }
 
     fn commit(&mut self) {

@@ -23,6 +23,9 @@ use super::{
 /// `RD_KAFKA_PARTITION_UA`: any partition.
 const UNASSIGNED: i32 = -1;
 
+/// `RD_KAFKA_OFFSET_BEGINNING`: the first offset that there is.
+pub const BEGINNING: i64 = -2;
+
 /// A change of the assignment that librdkafka asks for.
 #[derive(Debug)]
 pub enum Rebalance {
@@ -103,14 +106,24 @@ impl Consumer {
     /// # Errors
     /// When librdkafka refuses a setting.
     pub fn subscribe(settings: &Settings, topic: &str, batch: usize) -> Result<Self, KafkaError> {
+        let consumer = Self::alone(settings, topic, batch)?;
+        let mut list = new_list()?;
+        list.add(&consumer.topic, UNASSIGNED, 0);
+        // SAFETY: handle and list live during the call.
+        let code = unsafe { sys::rd_kafka_subscribe(consumer.client.rk(), list.ptr()) };
+        check_code("rd_kafka_subscribe", code).map(|()| consumer)
+    }
+
+    /// Takes part in no group: it fetches what [`Consumer::assign`] says. A batch has at most `batch` messages.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub fn alone(settings: &Settings, topic: &str, batch: usize) -> Result<Self, KafkaError> {
         let client = Client::new(sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, settings)?;
         let topic = c_string(topic)?;
-        let mut list = new_list()?;
-        list.add(&topic, UNASSIGNED, 0);
-        // SAFETY: handle and list live during the calls; the queue is a reference of our own.
+        // SAFETY: the handle lives during the calls; the queue is a reference of our own.
         let queue = unsafe {
             check_code("rd_kafka_poll_set_consumer", sys::rd_kafka_poll_set_consumer(client.rk()))?;
-            check_code("rd_kafka_subscribe", sys::rd_kafka_subscribe(client.rk(), list.ptr()))?;
             NonNull::new(sys::rd_kafka_queue_get_consumer(client.rk()))
         };
         let queue = queue.ok_or_else(|| failure("rd_kafka_queue_get_consumer", "no queue".to_owned()))?;
@@ -215,6 +228,22 @@ impl Consumer {
             )
         };
         check_code("rd_kafka_query_watermark_offsets", code).map(|()| (low, high))
+    }
+
+    /// The last stable offset of each of the topic's first partitions, so many as said, with one request to each broker.
+    ///
+    /// # Errors
+    /// When no answer came in time, or an error.
+    pub fn ends(&self, partitions: i32, timeout: Duration) -> Result<Vec<i64>, KafkaError> {
+        /// Asked for the offset at this time, Kafka answers with the last one.
+        const LATEST: i64 = -1;
+        let list = self.list((0..partitions).map(|partition| (partition, LATEST)))?;
+        // SAFETY: handle and list live during the call.
+        let code = unsafe { sys::rd_kafka_offsets_for_times(self.client.rk(), list.ptr(), millis(timeout)) };
+        check_code("rd_kafka_offsets_for_times", code)?;
+        list.entries()
+            .map(|entry| check_code("rd_kafka_offsets_for_times", entry.code).map(|()| entry.offset))
+            .collect()
     }
 
     fn list(&self, partitions: impl Iterator<Item = (i32, i64)>) -> Result<PartitionList, KafkaError> {
