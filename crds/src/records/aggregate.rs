@@ -3,8 +3,14 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use jiff::{
+    SignedDuration,
+    civil::{DateTime, datetime},
+};
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer,
+    de::{self, DeserializeOwned},
+};
 
 use crate::pipeline::{Dimension, Window};
 
@@ -16,6 +22,41 @@ pub const ALL: &str = "_all";
 
 /// Stands for the values of a dimension that a window does not keep, together.
 pub const OTHER: &str = "_other";
+
+/// Why bytes are not a record that this release reads.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    /// Not JSON of the expected shape.
+    #[error("not a record of results: {0}")]
+    Shape(#[from] serde_json::Error),
+    /// Of a version that this release does not read.
+    #[error("a record of results has version {0}, this processor reads version {VERSION}")]
+    Version(u64),
+}
+
+/// The bytes to write: one of [`Aggregate`], [`Insight`] and [`Alert`].
+///
+/// # Errors
+/// Never for a value in memory; the type says so for the sake of the encoder.
+pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ResultError> {
+    Ok(serde_json::to_vec(value)?)
+}
+
+/// Reads what was written. Fields that this release does not know are passed over, as any reader of results may do.
+///
+/// # Errors
+/// When the bytes are something else, or of a later release.
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ResultError> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        v: u64,
+    }
+    // The version first: a later format may have another shape.
+    match serde_json::from_slice(bytes)? {
+        Versioned { v } if v == u64::from(VERSION) => Ok(serde_json::from_slice(bytes)?),
+        Versioned { v } => Err(ResultError::Version(v)),
+    }
+}
 
 /// A window of event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -65,42 +106,57 @@ impl Span {
     #[must_use]
     pub fn key(self) -> String {
         match self.window {
-            Window::Finite(size) => format!("{size}/{}", timestamp(self.start)),
+            Window::Finite(size) => format!("{size}/{}", utc(self.start)),
             Window::All => "all".to_owned(),
         }
     }
 }
 
-fn timestamp(seconds: i64) -> Timestamp {
-    Timestamp::from_second(seconds).unwrap_or(if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX })
+const EPOCH: DateTime = datetime(1970, 1, 1, 0, 0, 0, 0);
+
+/// No event is later. Only the end of a window that holds it is, and is written as this second.
+const LAST_SECOND: DateTime = datetime(9999, 12, 31, 23, 59, 59, 0);
+
+/// Unix seconds as RFC 3339 in UTC.
+fn utc(seconds: i64) -> String {
+    let time = EPOCH.saturating_add(SignedDuration::from_secs(seconds)).min(LAST_SECOND);
+    format!("{time}Z")
+}
+
+fn unix_seconds(text: &str) -> Option<i64> {
+    let time: DateTime = text.strip_suffix('Z')?.parse().ok()?;
+    Some(time.duration_since(EPOCH).as_secs())
 }
 
 /// On the wire `window`, and for a finite one `start` and `end`, RFC 3339 in UTC.
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize, Deserialize, PartialEq)]
 struct SpanWire {
     window: Window,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    start: Option<Timestamp>,
+    start: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    end: Option<Timestamp>,
+    end: Option<String>,
+}
+
+impl From<Span> for SpanWire {
+    fn from(span: Span) -> Self {
+        let end = span.end();
+        Self { window: span.window, start: end.map(|_| utc(span.start)), end: end.map(utc) }
+    }
 }
 
 impl Serialize for Span {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let end = self.end();
-        SpanWire { window: self.window, start: end.map(|_| timestamp(self.start)), end: end.map(timestamp) }
-            .serialize(serializer)
+        SpanWire::from(*self).serialize(serializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let SpanWire { window, start, end } = SpanWire::deserialize(deserializer)?;
-        let span = Self { window, start: start.map_or(0, Timestamp::as_second) };
-        if start.is_some() != span.end().is_some() || end.map(Timestamp::as_second) != span.end() {
-            return Err(de::Error::custom("start and end do not fit the window"));
-        }
-        Ok(span)
+        let wire = SpanWire::deserialize(deserializer)?;
+        let span = Self::of(wire.window, wire.start.as_deref().and_then(unix_seconds).unwrap_or_default());
+        // One way to write a window, so that no two texts mean the same.
+        if wire == span.into() { Ok(span) } else { Err(de::Error::custom("start and end do not fit the window")) }
     }
 }
 
@@ -330,3 +386,6 @@ impl Alert {
         format!("{}/{}", self.name, aggregate_key(self.span, &self.of, None))
     }
 }
+
+#[cfg(test)]
+mod tests;
