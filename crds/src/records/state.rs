@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use super::aggregate::Span;
-use crate::pipeline::{Dimension, Window};
+use crate::pipeline::{Dimension, Duration, Window};
 
 /// The version that this release writes, and reads.
 pub const VERSION: u8 = 1;
@@ -183,9 +183,9 @@ impl Key {
         let span = |size: &str, start: &str| {
             let window = match size {
                 "all" => Window::All,
-                size => Window::Finite(crate::pipeline::Duration::from_secs(size.parse().ok()?)),
+                size => Window::Finite(Duration::from_secs(size.parse().ok().filter(|size| *size > 0)?)),
             };
-            Some(Span { window, start: start.parse().ok()? })
+            Some(Span::of(window, start.parse().ok()?))
         };
         let dimension = |name: &str| Dimension::ALL.into_iter().find(|dimension| dimension.name() == name);
         let parts: Vec<&str> = text.split('/').collect();
@@ -198,7 +198,8 @@ impl Key {
                 .and_then(|(span, dimension)| Some(Self::Values(span, dimension, chunk.parse().ok()?))),
             _ => None,
         };
-        decoded.ok_or_else(foreign)
+        // One way to write a key, so that no two texts name one record.
+        decoded.filter(|decoded| decoded.encode() == text).ok_or_else(foreign)
     }
 }
 
@@ -242,5 +243,190 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
             (_, trailing) => Err(StateError::Trailing(trailing.len())),
         },
         [version, ..] => Err(StateError::Version(*version)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn meta() -> Meta {
+        Meta {
+            offset: 4711,
+            rules: vec![(1, "{}".to_owned()), (3, r#"{"alerts":[]}"#.to_owned())],
+            changes: vec![
+                Change { revision: 1, latest: None, frontier: None },
+                Change { revision: 3, latest: Some(1_720_576_825), frontier: Some(1_720_576_700) },
+            ],
+            source_partitions: 8,
+            first_partitions: 6,
+            partitions: vec![Partition {
+                partition: 5,
+                first: 7,
+                to: 250,
+                watermark: Some(1_720_576_795),
+                effective: Some(1_720_576_800),
+                idle: Some(1_720_576_900_000),
+                runs: vec![Run { from: 7, revision: 1, governing: 1 }, Run { from: 100, revision: 1, governing: 3 }],
+            }],
+            frontier: Some(1_720_576_700),
+            horizon: Some(1_720_486_700),
+            highest: Some(1_720_576_800),
+            all_idle: Some((1_720_576_800, 1_720_576_900_000)),
+            latest: Some(1_720_576_830),
+            first_windows: vec![(60, 1_720_490_400), (3600, 1_720_490_400)],
+            pending: vec![Pending {
+                producer: "kafka.logins.ingest.logins-0.0".to_owned(),
+                sequence: 1_720_576_825_123,
+                next: 1,
+                chunks: 3,
+                governing: 3,
+            }],
+        }
+    }
+
+    fn total() -> Total {
+        Total {
+            modified: 4710,
+            count: 148,
+            late: 3,
+            unmerged: 1,
+            sketch: Some(vec![2, 1, 7, 12, 3, 8, 0, 0]),
+            is_final: true,
+            revision: 2,
+            previous: Some(120),
+        }
+    }
+
+    fn values() -> Values {
+        let values = vec![("RI".to_owned(), 100), ("_missing".to_owned(), 48)];
+        Values { chunks: 2, total: 150, truncated: Some(3), values }
+    }
+
+    fn minute() -> Span {
+        Span::of(Window::Finite(Duration::from_secs(60)), 1_720_576_825)
+    }
+
+    fn check<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(golden: &[u8], value: &T) {
+        assert_eq!(encode(value).unwrap(), golden);
+        assert_eq!(decode::<T>(golden).as_ref(), Ok(value));
+        // Cut anywhere or continued, it is no record.
+        for length in 1..golden.len() {
+            assert!(decode::<T>(&golden[..length]).is_err(), "{length} bytes");
+        }
+        assert_eq!(decode::<T>(&[golden, &[0]].concat()), Err(StateError::Trailing(1)));
+    }
+
+    #[test]
+    fn the_golden_files_are_what_is_written_and_read() {
+        check(include_bytes!("../../tests/golden/state-meta.v1.bin"), &meta());
+        check(include_bytes!("../../tests/golden/state-total.v1.bin"), &total());
+        check(include_bytes!("../../tests/golden/state-values.v1.bin"), &values());
+        check(include_bytes!("../../tests/golden/state-position.v1.bin"), &Position { offset: 4711 });
+        let all = Span::of(Window::All, 0);
+        let keys = [
+            Key::Position,
+            Key::Meta,
+            Key::Total(minute()),
+            Key::Total(all),
+            Key::Values(minute(), Dimension::Locale, 0),
+            Key::Values(all, Dimension::AppVersion, 12),
+        ];
+        let golden = include_str!("../../tests/golden/state-keys.v1.txt");
+        assert_eq!(keys.map(Key::encode).join("\n"), golden.trim_end());
+    }
+
+    #[test]
+    fn what_it_does_not_know_is_refused() {
+        assert_eq!(decode::<Position>(&[]), Err(StateError::Empty));
+        assert_eq!(decode::<Position>(&[2, 0]), Err(StateError::Version(2)));
+        for key in [
+            "",
+            "positions",
+            "position/",
+            "meta/1",
+            "total",
+            "total/60",
+            "total/60/0/0",
+            "total/60/0x10",
+            "total/060/0",
+            "total/60/+60",
+            "total/60/61",
+            "total/0/0",
+            "total/-60/0",
+            "total/1m/0",
+            "total/all/60",
+            "values/60/0",
+            "values/60/0/user_id/0",
+            "values/60/0/locale/-1",
+            "values/60/0/locale/00",
+            "values/60/0/locale/0/0",
+        ] {
+            assert_eq!(Key::decode(key.as_bytes()), Err(StateError::Key(key.to_owned())));
+        }
+        assert!(Key::decode(b"meta\xff").is_err());
+    }
+
+    fn key() -> impl Strategy<Value = Key> {
+        let time = prop_oneof![0..10_000_i64, 0..253_402_300_800_i64];
+        let span = (prop::option::of(1..10_000_000_u64), time).prop_map(|(size, time)| {
+            Span::of(size.map_or(Window::All, |size| Window::Finite(Duration::from_secs(size))), time)
+        });
+        (0..4, span, prop::sample::select(Dimension::ALL.to_vec()), any::<u32>()).prop_map(
+            |(kind, span, dimension, chunk)| match kind {
+                0 => Key::Position,
+                1 => Key::Meta,
+                2 => Key::Total(span),
+                _ => Key::Values(span, dimension, chunk),
+            },
+        )
+    }
+
+    prop_compose! {
+        fn any_total()(
+            (modified, count, late, unmerged) in any::<(i64, u64, u64, u64)>(),
+            (sketch, is_final, revision, previous) in any::<(Option<Vec<u8>>, bool, u64, Option<u64>)>(),
+        ) -> Total {
+            Total { modified, count, late, unmerged, sketch, is_final, revision, previous }
+        }
+    }
+
+    prop_compose! {
+        fn any_values()(
+            (chunks, total, truncated, values) in any::<(u32, u64, Option<u64>, Vec<(String, u64)>)>(),
+        ) -> Values {
+            Values { chunks, total, truncated, values }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(offset: i64, total in any_total(), values in any_values()) {
+            let position = Position { offset };
+            prop_assert_eq!(decode(&encode(&position).unwrap()), Ok(position));
+            let meta = Meta { offset, ..meta() };
+            prop_assert_eq!(decode(&encode(&meta).unwrap()), Ok(meta));
+            prop_assert_eq!(decode(&encode(&total).unwrap()), Ok(total));
+            prop_assert_eq!(decode(&encode(&values).unwrap()), Ok(values));
+        }
+
+        #[test]
+        fn a_key_reads_back_and_names_one_record(one in key(), other in key()) {
+            prop_assert_eq!(Key::decode(one.encode().as_bytes()), Ok(one));
+            prop_assert_eq!(one.encode() == other.encode(), one == other);
+        }
+
+        /// What is read is what would be written: no two keys name one record.
+        #[test]
+        fn no_bytes_make_it_panic(bytes: Vec<u8>, text in "(total|values)/([0-9+]{1,3}|all)/[-0-9]{1,4}(/locale/[0-9+]{1,2})?") {
+            drop(decode::<Meta>(&bytes));
+            drop(decode::<Values>(&bytes));
+            drop(Key::decode(&bytes));
+            if let Ok(key) = Key::decode(text.as_bytes()) {
+                prop_assert_eq!(key.encode(), text);
+            }
+        }
     }
 }
