@@ -2,7 +2,7 @@
 
 use clap::{Parser, Subcommand, ValueEnum};
 
-use crate::{audit::AuditArgs, generate::GenerateArgs, local::LocalArgs, run::RunArgs};
+use crate::{audit::AuditArgs, generate::GenerateArgs, inspect::InspectArgs, local::LocalArgs, run::RunArgs};
 
 /// Validates, enriches, dead-letters and counts login events on Kafka, exactly once.
 #[derive(Parser, Debug)]
@@ -30,6 +30,8 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Check that each event of the source ended exactly once, in its place, as it should
     Audit(AuditArgs),
+    /// Show what a pipeline has written for itself: deltas, state, committed offsets
+    Inspect(InspectArgs),
 }
 
 impl Args {

@@ -14,6 +14,7 @@ pub mod run;
 pub mod aggregate;
 pub mod ingest;
 
+pub mod config;
 pub mod kafka;
 pub mod metrics;
 pub mod output;
@@ -21,4 +22,5 @@ pub mod stop;
 
 pub mod audit;
 pub mod generate;
+pub mod inspect;
 pub mod local;

@@ -9,7 +9,7 @@ use std::{
 use clap::Parser;
 use processor::{
     args::{Args, Command, LogFormat},
-    audit, generate, local, run,
+    audit, generate, inspect, local, run,
 };
 use tracing_subscriber::EnvFilter;
 
@@ -24,6 +24,7 @@ fn main() -> ExitCode {
         Command::Local(args) => Ok(local::run(args)?),
         Command::Generate(args) => Ok(generate::run(args)?),
         Command::Audit(args) => Ok(audit::run(args)?),
+        Command::Inspect(args) => Ok(inspect::run(args)?),
     });
     done.unwrap_or_else(|error| {
         eprintln!("processor: {error}");

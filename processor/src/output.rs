@@ -14,7 +14,7 @@ pub enum Format {
     /// For people.
     #[default]
     Table,
-    /// One JSON object on one line.
+    /// One JSON object a line.
     Json,
 }
 

@@ -1,7 +1,6 @@
 //! The command: reads the options, shares the partitions among threads, shows progress, prints the report.
 
 use std::{
-    fs,
     io::{self, IsTerminal, stderr, stdout},
     path::PathBuf,
     process::ExitCode,
@@ -14,17 +13,17 @@ use std::{
 };
 
 use clap::Args;
-use crds::{
-    job::{JobConfig, JobError},
-    pipeline,
-};
+use crds::pipeline;
 
 use super::{
     plan::{Plan, PlanError},
     read::{ReadError, Reader},
     report::{PartitionReport, Report, conclude},
 };
-use crate::output::Format;
+use crate::{
+    config::{self, ConfigError},
+    output::Format,
+};
 
 /// Which pipeline to audit.
 #[derive(Args, Clone, Debug)]
@@ -46,22 +45,9 @@ pub struct AuditArgs {
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// The config could not be read.
-    #[error("--config {path}: {source}")]
-    File {
-        /// Which file.
-        path: PathBuf,
-        /// What the system says.
-        source: io::Error,
-    },
-    /// The config is none.
-    #[error("--config {path}: {source}")]
-    Config {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: JobError,
-    },
+    /// There is no config.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// Kafka does not say what there is to audit.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -88,12 +74,7 @@ pub fn run(args: &AuditArgs) -> Result<ExitCode, AuditError> {
 /// # Errors
 /// When the pipeline could not be audited.
 pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
-    let path = || args.config.clone();
-    let text = fs::read_to_string(&args.config).map_err(|source| AuditError::File { path: path(), source })?;
-    let mut job = JobConfig::parse(&text).map_err(|source| AuditError::Config { path: path(), source })?;
-    if let Some(bootstrap) = &args.bootstrap {
-        job.kafka.bootstrap_servers.clone_from(bootstrap);
-    }
+    let job = config::read(&args.config, args.bootstrap.as_deref())?;
     let deadline = Instant::now() + args.wait.get();
     let plan = Plan::new(&job)?;
     tracing::info!(partitions = plan.partitions(), offsets = plan.offsets(), "the end of the source is fixed");

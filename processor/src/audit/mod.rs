@@ -32,7 +32,7 @@ pub use read::ReadError;
 pub use record::{Header, Origin, Record, Stream, record_bytes};
 pub use report::{Fault, Finding, PartitionReport, Place, Report, conclude};
 pub use topic::TopicError;
-pub(crate) use topic::{headers, is_transient};
+pub(crate) use topic::{PATIENCE, Polled, TopicReader, headers, is_transient};
 pub use verdict::{Judge, Late, Verdict};
 
 #[cfg(test)]

@@ -1,0 +1,22 @@
+//! `processor inspect`: what a pipeline has written for itself, decoded for a person.
+//!
+//! ```text
+//!  command (I/O): reads topics and groups ──> deltas, state, offsets: decode, and show as a table or JSON
+//!                                                └── sketch, text: estimates, times, columns
+//! ```
+//!
+//! A record that this release cannot read is shown with the reason; nothing is left out.
+
+mod command;
+
+mod deltas;
+mod offsets;
+mod state;
+
+mod sketch;
+mod text;
+
+pub use command::{InspectArgs, InspectError, Subject, run};
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The snapshot from which the aggregation starts. Pure.
+
+mod table;
+
+use std::collections::BTreeMap;
+
+use crds::records::state::{Key, Meta, Position, StateError, Total, Values, decode};
+use serde::{Serialize, Serializer};
+
+use super::sketch::{SketchError, estimate};
+
+/// The last record of each key.
+#[derive(Debug, Default)]
+pub struct State {
+    entries: BTreeMap<Key, Entry>,
+    /// Those with a key that no release writes.
+    foreign: BTreeMap<String, Entry>,
+}
+
+/// A record of the state's topic.
+#[derive(Debug)]
+pub struct Entry {
+    key: String,
+    offset: i64,
+    bytes: usize,
+    content: Result<Content, Unreadable>,
+}
+
+/// Why a record could not be decoded.
+#[derive(Debug, thiserror::Error)]
+enum Unreadable {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error(transparent)]
+    Sketch(#[from] SketchError),
+}
+
+/// What a record holds.
+#[derive(Serialize, Debug)]
+#[serde(rename_all = "lowercase")]
+enum Content {
+    Position(Position),
+    Meta(Box<Meta>),
+    Total(TotalView),
+    Values(ValuesView),
+}
+
+/// All events of a window, and of the sketch its estimate.
+#[derive(Serialize, Debug)]
+struct TotalView {
+    modified: i64,
+    count: u64,
+    late: u64,
+    unmerged: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    unique_users: Option<u64>,
+    #[serde(rename = "final")]
+    is_final: bool,
+    revision: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    previous: Option<u64>,
+}
+
+/// A part of the values of a dimension in a window.
+#[derive(Serialize, Debug)]
+struct ValuesView {
+    chunks: u32,
+    total: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    truncated: Option<u64>,
+    /// How many values the part has.
+    values: usize,
+    /// The values themselves, where they were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counts: Option<BTreeMap<String, u64>>,
+}
+
+impl State {
+    /// Decodes the next record; one without a value takes the last of its key away.
+    pub fn push(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
+        match (Key::decode(key), value) {
+            (Ok(key), Some(value)) => {
+                let text = key.encode();
+                self.entries.insert(key, Entry::new(text, offset, value.len(), Content::decode(key, value, false)));
+            }
+            (Ok(key), None) => drop(self.entries.remove(&key)),
+            (Err(error), value) => {
+                let text = String::from_utf8_lossy(key).into_owned();
+                let bytes = value.map_or(0, <[u8]>::len);
+                self.foreign.insert(text.clone(), Entry::new(text, offset, bytes, Err(error.into())));
+            }
+        }
+    }
+
+    /// The last record of each key: position, meta, windows, and those that no release writes.
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.entries.values().chain(self.foreign.values())
+    }
+}
+
+impl Entry {
+    /// Decodes a record, with all of its values.
+    pub fn whole(offset: i64, key: &[u8], value: &[u8]) -> Self {
+        let content = Key::decode(key).map_err(Unreadable::from).and_then(|key| Content::decode(key, value, true));
+        Self::new(String::from_utf8_lossy(key).into_owned(), offset, value.len(), content)
+    }
+
+    const fn new(key: String, offset: i64, bytes: usize, content: Result<Content, Unreadable>) -> Self {
+        Self { key, offset, bytes, content }
+    }
+
+    /// Whether this release reads it.
+    pub const fn is_readable(&self) -> bool {
+        self.content.is_ok()
+    }
+}
+
+impl Content {
+    fn decode(key: Key, bytes: &[u8], whole: bool) -> Result<Self, Unreadable> {
+        Ok(match key {
+            Key::Position => Self::Position(decode(bytes)?),
+            Key::Meta => Self::Meta(Box::new(decode(bytes)?)),
+            Key::Total(_) => Self::Total(TotalView::new(decode(bytes)?)?),
+            Key::Values(..) => Self::Values(ValuesView::new(decode(bytes)?, whole)),
+        })
+    }
+}
+
+impl TotalView {
+    fn new(total: Total) -> Result<Self, SketchError> {
+        let Total { modified, count, late, unmerged, sketch, is_final, revision, previous } = total;
+        let unique_users = sketch.as_deref().map(estimate).transpose()?;
+        Ok(Self { modified, count, late, unmerged, unique_users, is_final, revision, previous })
+    }
+}
+
+impl ValuesView {
+    fn new(values: Values, whole: bool) -> Self {
+        let Values { chunks, total, truncated, values } = values;
+        Self { chunks, total, truncated, values: values.len(), counts: whole.then(|| values.into_iter().collect()) }
+    }
+}
+
+/// With `error` in place of the content where it cannot be read.
+impl Serialize for Entry {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct View<'a> {
+            key: &'a str,
+            offset: i64,
+            bytes: usize,
+            #[serde(flatten, skip_serializing_if = "Option::is_none")]
+            content: Option<&'a Content>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            error: Option<String>,
+        }
+        let Self { key, offset, bytes, content } = self;
+        let error = content.as_ref().err().map(ToString::to_string);
+        View { key, offset: *offset, bytes: *bytes, content: content.as_ref().ok(), error }.serialize(serializer)
+    }
+}
