@@ -11,6 +11,8 @@
 //!
 //! Nothing is taken from `ingest`: events are judged apart from the streaming code, so that a mistake there is found here.
 
+pub mod batch;
+
 mod command;
 mod plan;
 mod read;

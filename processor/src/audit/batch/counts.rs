@@ -1,0 +1,99 @@
+//! The counts of one window.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crds::{
+    pipeline::Dimension,
+    records::delta::{MISSING, SKETCH_LG_K},
+};
+use datasketches::{
+    hash::value::raw_bytes,
+    hll::{Coupon, HllSketch, HllType},
+};
+
+use super::{Event, found::Evicted, history::Counting};
+
+/// The counts of one window.
+#[derive(Clone, Debug, Default)]
+pub struct Counts {
+    pub count: u64,
+    pub late: u64,
+    /// Events that were too old to be counted in a finite window.
+    pub unmerged: u64,
+    /// The users; none where no event's users are estimated.
+    pub users: Option<HllSketch>,
+    /// Which revisions governed when an event of the window came.
+    pub governed: BTreeSet<u64>,
+    /// The newest of those under which an event was counted; none where that is not known.
+    pub newest: Option<u64>,
+    pub dimensions: BTreeMap<Dimension, Values>,
+}
+
+/// The counts of a dimension's values.
+#[derive(Clone, Debug, Default)]
+pub struct Values {
+    pub counts: BTreeMap<String, u64>,
+    /// The newest revision that governed when an event was counted; none where that is not known.
+    pub newest: Option<u64>,
+}
+
+impl Counts {
+    /// Adds an event.
+    pub fn add(&mut self, event: &Event, counting: &Counting) {
+        self.count += 1;
+        self.late += u64::from(event.late);
+        self.newest = self.newest.max(Some(counting.governing));
+        if counting.users {
+            if self.users.is_none() {
+                self.users = HllSketch::new(SKETCH_LG_K, HllType::Hll8).ok();
+            }
+            if let Some((users, user)) = self.users.as_mut().zip(event.user) {
+                users.update_with_coupon(Coupon::from_value(raw_bytes::from_slice(user.as_bytes())));
+            }
+        }
+        for dimension in &counting.dimensions {
+            let value = event.values.get(*dimension as usize).copied().flatten().unwrap_or(MISSING);
+            let values = self.dimensions.entry(*dimension).or_default();
+            values.newest = values.newest.max(Some(counting.governing));
+            if let Some(count) = values.counts.get_mut(value) {
+                *count += 1;
+            } else {
+                values.counts.insert(value.to_owned(), 1);
+            }
+        }
+    }
+
+    /// Whether no event of the window came.
+    pub const fn is_empty(&self) -> bool {
+        self.count == 0 && self.unmerged == 0
+    }
+
+    /// The estimated number of different users.
+    pub fn unique_users(&self) -> Option<u64> {
+        self.users.as_ref().map(|users| users.composite_estimate().round() as u64)
+    }
+
+    /// The counts without the events that came after the window's state had been evicted. None when these are more than there
+    /// are.
+    pub fn without(mut self, evicted: &Evicted) -> Option<Self> {
+        self.count = self.count.checked_sub(evicted.count)?;
+        self.late = self.late.checked_sub(evicted.late)?;
+        self.unmerged = self.unmerged.checked_sub(evicted.unmerged)?;
+        for (dimension, value, gone) in &evicted.values {
+            let counts = &mut self.dimensions.get_mut(dimension)?.counts;
+            let count = counts.get_mut(*value)?;
+            *count = count.checked_sub(*gone)?;
+            if *count == 0 {
+                counts.remove(*value);
+            }
+        }
+        if evicted.count > 0 {
+            // Which of the events these are is not known, and so neither who else logged in, nor under which rules.
+            self.users = None;
+            self.newest = None;
+            self.dimensions.values_mut().for_each(|values| values.newest = None);
+        }
+        self.dimensions.retain(|_, values| !values.counts.is_empty());
+        Some(self)
+    }
+}

@@ -1,0 +1,150 @@
+//! What the aggregation has written: of each key the last record.
+
+use std::collections::BTreeMap;
+
+use crds::{
+    pipeline::Dimension,
+    records::aggregate::{Aggregate, Alert, Counted, Insight, Span},
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::mismatch::{Differences, Mismatches};
+
+/// Which results.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    /// Counts.
+    Aggregates,
+    /// What is worth knowing of closed windows.
+    Insights,
+    /// Anomalies.
+    Alerts,
+}
+
+impl Kind {
+    /// All three, in the order of the declaration.
+    pub const ALL: [Self; 3] = [Self::Aggregates, Self::Insights, Self::Alerts];
+
+    /// The word for one of them.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Aggregates => "aggregate",
+            Self::Insights => "insight",
+            Self::Alerts => "alert",
+        }
+    }
+}
+
+/// The results, as far as they are read: the last record of each key.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    aggregates: BTreeMap<String, Aggregate>,
+    pub(super) insights: BTreeMap<String, Insight>,
+    pub(super) alerts: BTreeMap<String, Alert>,
+    /// By kind and key: why a record cannot be read.
+    unreadable: BTreeMap<(Kind, String), String>,
+}
+
+/// What came to a window after its state had been evicted.
+#[derive(Clone, Debug, Default)]
+pub struct Evicted<'a> {
+    pub count: u64,
+    pub late: u64,
+    pub unmerged: u64,
+    pub values: Vec<(Dimension, &'a str, u64)>,
+    /// The keys of the records, with what they count.
+    pub keys: Vec<(&'a str, u64)>,
+}
+
+/// A window's records, by what they count, with their keys.
+pub type Live<'a> = BTreeMap<&'a Counted, (&'a str, &'a Aggregate)>;
+
+impl Found {
+    /// Takes the next record of a topic of results; one without value is a tombstone.
+    pub fn push(&mut self, kind: Kind, key: &[u8], value: Option<&[u8]>) {
+        let name = String::from_utf8_lossy(key).into_owned();
+        self.unreadable.remove(&(kind, name.clone()));
+        let put = match kind {
+            Kind::Aggregates => put(&mut self.aggregates, &name, value),
+            Kind::Insights => put(&mut self.insights, &name, value),
+            Kind::Alerts => put(&mut self.alerts, &name, value),
+        };
+        if let Err(error) = put {
+            self.unreadable.insert((kind, name), error.to_string());
+        }
+    }
+
+    /// How many records there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        let records = self.aggregates.len() + self.insights.len() + self.alerts.len() + self.unreadable.len();
+        u64::try_from(records).unwrap_or(u64::MAX)
+    }
+
+    /// The records that cannot be read, as mismatches.
+    pub(super) fn unreadable(&self) -> Mismatches {
+        let mut mismatches = Mismatches::default();
+        for ((kind, key), why) in &self.unreadable {
+            let mut differences = Differences::default();
+            differences.compare("value", "a record of this release", why.as_str());
+            mismatches.add(*kind, key, differences);
+        }
+        mismatches
+    }
+
+    /// The records of windows, but for what came after their eviction.
+    pub(super) fn live(&self) -> BTreeMap<Span, Live<'_>> {
+        let mut windows: BTreeMap<Span, Live> = BTreeMap::new();
+        for (key, aggregate) in self.aggregates.iter().filter(|(_, aggregate)| aggregate.evicted_at.is_none()) {
+            windows.entry(aggregate.span).or_default().insert(&aggregate.of, (key, aggregate));
+        }
+        windows
+    }
+
+    /// What came to windows after their eviction.
+    pub(super) fn evicted(&self) -> BTreeMap<Span, Evicted<'_>> {
+        let mut windows: BTreeMap<Span, Evicted> = BTreeMap::new();
+        for (key, aggregate) in self.aggregates.iter().filter(|(_, aggregate)| aggregate.evicted_at.is_some()) {
+            let evicted = windows.entry(aggregate.span).or_default();
+            evicted.keys.push((key, aggregate.count));
+            match &aggregate.of {
+                Counted::All => {
+                    evicted.count += aggregate.count;
+                    evicted.late += aggregate.late.unwrap_or_default();
+                    evicted.unmerged += aggregate.unmerged.unwrap_or_default();
+                }
+                Counted::Value(dimension, value) => evicted.values.push((*dimension, value, aggregate.count)),
+            }
+        }
+        windows
+    }
+
+    /// Records whose key does not say what they are about.
+    pub(super) fn misplaced(&self, mismatches: &mut Mismatches) {
+        let mut check = |kind: Kind, key: &str, own: String| {
+            if key != own {
+                let mut differences = Differences::default();
+                differences.compare("key", own.as_str(), key);
+                mismatches.add(kind, key, differences);
+            }
+        };
+        self.aggregates.iter().for_each(|(key, aggregate)| check(Kind::Aggregates, key, aggregate.key()));
+        self.insights.iter().for_each(|(key, insight)| check(Kind::Insights, key, insight.key()));
+        self.alerts.iter().for_each(|(key, alert)| check(Kind::Alerts, key, alert.key()));
+    }
+}
+
+fn put<T: DeserializeOwned>(
+    records: &mut BTreeMap<String, T>,
+    key: &str,
+    value: Option<&[u8]>,
+) -> Result<(), serde_json::Error> {
+    // Whatever was there is no longer the last.
+    records.remove(key);
+    if let Some(value) = value {
+        records.insert(key.to_owned(), serde_json::from_slice(value)?);
+    }
+    Ok(())
+}
