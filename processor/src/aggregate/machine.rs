@@ -23,7 +23,7 @@ use crds::records::{
     state::{Key, Position, StateError, encode},
 };
 
-use super::fold::{Fold, Halt, Record, Restore, Restored, Results};
+use super::fold::{Fold, Halt, Record, Restore, RestoreError, Restored, Results};
 
 /// How often results are committed, milliseconds.
 pub const EMIT_MS: i64 = 250;
@@ -82,7 +82,7 @@ pub struct Committed {
 }
 
 /// A transaction, until it is known what became of it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sealed {
     /// What goes into which topic.
     pub results: Results,
@@ -127,10 +127,13 @@ pub enum Failure {
     /// The state topic holds something that is no snapshot of ours, or cannot be written.
     #[error("StateUnreadable: the state topic: {0}; run the release that wrote it, or stop the pipeline and delete it")]
     State(#[from] StateError),
+    /// The snapshot cannot be used.
+    #[error("StateUnreadable: {0}")]
+    Restore(#[from] RestoreError),
     /// The deltas that would have to be folded next do not exist.
     #[error(
         "StateLost: the snapshot needs the deltas from offset {needed} on, and there are those from {low} to {high}: restore \
-         the deltas and state topics, or delete both to count from now on"
+         both topics; or, to count anew, stop the pipeline and delete both with the consumer group of the aggregation"
     )]
     StateLost {
         /// The next delta to fold.
@@ -157,8 +160,6 @@ impl Phase {
 #[derive(Debug)]
 struct Folding {
     fold: Fold,
-    /// Nothing was folded since the snapshot was read.
-    fresh: bool,
     /// Where emission stood when the snapshot was read.
     position: Option<i64>,
     /// As standby: what the emitter has committed.
@@ -199,6 +200,8 @@ pub struct Machine {
     phase: Phase,
     backlog: Backlog,
     tenure: Option<Tenure>,
+    /// The state topic's end was asked when nobody else could commit any more: what was read there is the last word.
+    conclusive: bool,
     /// When the committed offset was last told.
     followed_ms: Option<i64>,
     /// The delta that was not there when it was to be read.
@@ -218,6 +221,7 @@ impl Machine {
             phase: Phase::restoring(),
             backlog: Backlog::default(),
             tenure: None,
+            conclusive: false,
             followed_ms: None,
             gone: None,
             trim: None,
@@ -234,7 +238,7 @@ impl Machine {
             Phase::Restoring { end: None, .. } => None,
             Phase::Restoring { position, .. } => Some(Reading::State { from: *position }),
             Phase::Folding(_) if self.backlog.bytes >= BACKLOG_BYTES => None,
-            Phase::Folding(folding) => Some(Reading::Deltas { from: self.backlog.end().unwrap_or(folding.fold.next_offset()) }),
+            Phase::Folding(folding) => Some(Reading::Deltas { from: self.next_read(folding) }),
         }
     }
 
@@ -247,11 +251,14 @@ impl Machine {
             Phase::Restoring { end, .. } => return end.is_none().then_some(Question::StateEnd),
             Phase::Folding(folding) => folding,
         };
-        match &self.tenure {
-            Some(tenure) => (tenure.last_snapshot.is_none() && tenure.wants_snapshot(folding.fold.next_offset(), now_ms))
-                .then_some(Question::LastSnapshot),
-            None => self.followed_ms.is_none_or(|at| now_ms - at >= FOLLOW_MS).then_some(Question::Committed),
-        }
+        let (question, is_due) = match &self.tenure {
+            Some(tenure) => {
+                let wanted = tenure.wants_snapshot(folding.fold.next_offset(), now_ms);
+                (Question::LastSnapshot, tenure.last_snapshot.is_none() && wanted)
+            }
+            None => (Question::Committed, self.followed_ms.is_none_or(|at| now_ms - at >= FOLLOW_MS)),
+        };
+        is_due.then_some(question)
     }
 
     /// The transaction to commit now, if one is due: the last one as long as its outcome is not known to be good, or
@@ -313,6 +320,7 @@ impl Machine {
 
     /// The group has assigned the deltas to this replica.
     pub fn assigned(&mut self, now_ms: i64) {
+        self.conclusive = false;
         self.tenure = Some(Tenure {
             settled: false,
             committed: None,
@@ -331,9 +339,9 @@ impl Machine {
         let Some(tenure) = self.tenure.take() else { return };
         let Phase::Folding(folding) = &mut self.phase else { return };
         match tenure.emitted {
-            Some(emitted) if tenure.sealed.is_none() && folding.fold.next_offset() <= emitted => folding.limit = emitted,
             None => {}
-            Some(_) => self.restore_anew(),
+            Some(emitted) if tenure.sealed.is_some() || folding.fold.next_offset() > emitted => self.restore_anew(),
+            Some(emitted) => folding.limit = emitted,
         }
     }
 
@@ -341,6 +349,7 @@ impl Machine {
     pub fn state_ends(&mut self, at: i64) {
         if let Phase::Restoring { end, .. } = &mut self.phase {
             *end = Some(at);
+            self.conclusive = self.tenure.as_ref().is_some_and(|tenure| tenure.settled);
             self.restored();
         }
     }
@@ -365,11 +374,11 @@ impl Machine {
 
     /// A delta.
     pub fn delta(&mut self, offset: i64, value: &[u8]) {
-        if !matches!(self.reads(), Some(Reading::Deltas { from }) if offset >= from) {
-            return;
+        let Phase::Folding(folding) = &self.phase else { return };
+        if self.failure.is_none() && offset >= self.next_read(folding) {
+            self.backlog.push(offset, value);
+            self.advance();
         }
-        self.backlog.push(offset, value);
-        self.advance();
     }
 
     /// The next delta to read is not there: the log goes from `low` to `high`. Behind a snapshot that is newer than
@@ -446,7 +455,7 @@ impl Machine {
             Ok(Restored { fold, position, .. }) => {
                 let fold = fold.unwrap_or_default();
                 let limit = fold.next_offset();
-                self.phase = Phase::Folding(Box::new(Folding { fold, fresh: true, position, limit }));
+                self.phase = Phase::Folding(Box::new(Folding { fold, position, limit }));
                 self.followed_ms = None;
                 self.take_over();
             }
@@ -455,7 +464,7 @@ impl Machine {
     }
 
     /// Finds from where on results count, once the fold and the committed offset are known. Where they do not fit together,
-    /// the snapshot is read again: it stands at what was emitted, or before it.
+    /// the snapshot decides, read when nobody else could commit any more: it stands at what was emitted, or before it.
     fn take_over(&mut self) {
         let (Some(tenure), Phase::Folding(folding)) = (&mut self.tenure, &self.phase) else { return };
         if !tenure.settled || tenure.emitted.is_some() {
@@ -463,7 +472,7 @@ impl Machine {
         }
         let next = folding.fold.next_offset();
         let committed = tenure.committed.as_ref().map(|committed| committed.offset);
-        if folding.fresh {
+        if self.conclusive {
             // Without a committed offset the state tells how far emission was. One before it was set by a person.
             let position = folding.position.unwrap_or(next).max(next);
             if committed.is_some_and(|committed| committed < position) {
@@ -476,6 +485,10 @@ impl Machine {
             return self.restore_anew();
         }
         self.advance();
+    }
+
+    fn next_read(&self, folding: &Folding) -> i64 {
+        self.backlog.end().unwrap_or(folding.fold.next_offset())
     }
 
     /// Folds the deltas whose turn has come.
@@ -502,7 +515,6 @@ impl Machine {
             if silent {
                 folding.fold.forget_results();
             }
-            folding.fresh = false;
             self.gone = None;
         }
     }
@@ -541,6 +553,7 @@ impl Machine {
     fn restore_anew(&mut self) {
         self.phase = Phase::restoring();
         self.backlog = Backlog::default();
+        self.conclusive = false;
         if let Some(tenure) = &mut self.tenure {
             tenure.emitted = None;
             tenure.sealed = None;

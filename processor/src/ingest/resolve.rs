@@ -23,23 +23,12 @@ use rdkafka::{
 
 use super::machine::Start;
 use crate::kafka::{
-    cluster::{Cluster, ClusterError},
-    error::KafkaError,
-    native::{
-        consumer::{Committed, Consumer},
-        producer::Producer,
-    },
-    settings,
+    cluster::{Cluster, ClusterError, UNSTABLE_BOUND},
+    native::consumer::{Committed, Consumer},
 };
 
 /// How long one question may take, so that a thread that waits can still be told to stop.
 const SLICE: Duration = Duration::from_millis(500);
-
-/// How long an offset stays unstable before its writer is held for dead.
-const UNSTABLE_BOUND: Duration = Duration::from_secs(2);
-
-/// How long the fencing of a dead writer may take.
-const FENCE_BOUND: Duration = Duration::from_secs(5);
 
 /// What is known of a partition that has no position yet.
 #[derive(Debug)]
@@ -99,7 +88,7 @@ impl Resolver<'_> {
         &self,
         consumer: &Consumer,
         waiting: &BTreeMap<i32, Instant>,
-    ) -> Result<Vec<(i32, Resolution)>, ResolveError> {
+    ) -> Result<Vec<(i32, Resolution)>, ClusterError> {
         let topics = &self.job.topics;
         let mut answers = Vec::new();
         let mut ready = Vec::new();
@@ -138,7 +127,7 @@ impl Resolver<'_> {
         partitions: &[i32],
         waiting: &BTreeMap<i32, Instant>,
         answers: &mut Vec<(i32, Resolution)>,
-    ) -> Result<Vec<Committed>, ResolveError> {
+    ) -> Result<Vec<Committed>, ClusterError> {
         if let Ok(committed) = consumer.committed(partitions, SLICE) {
             return Ok(committed);
         }
@@ -150,7 +139,7 @@ impl Resolver<'_> {
                 Err(error) => {
                     let unstable = waiting.get(partition).map(Instant::elapsed).unwrap_or_default();
                     if unstable >= UNSTABLE_BOUND {
-                        self.fence_dead_writer(*partition)?;
+                        self.cluster.fence_dead_writer(&self.job.topics.source, *partition, self.own_id, SLICE)?;
                     }
                     answers.push((*partition, Resolution::Waiting(format!("partition {partition}: {error}"))));
                 }
@@ -161,7 +150,7 @@ impl Resolver<'_> {
 
     /// Where the last delta of each of these partitions ended. A missing offset never restarts from the beginning what was
     /// processed before.
-    fn after_last_delta(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Start>, ResolveError> {
+    fn after_last_delta(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Start>, ClusterError> {
         let found = RefCell::new(BTreeMap::new());
         if partitions.is_empty() {
             return Ok(found.into_inner());
@@ -184,7 +173,7 @@ impl Resolver<'_> {
 
     /// Where a partition is taken up of which neither a commit nor a delta tells: behind the last of its outputs, or at the
     /// start.
-    fn after_last_output(&self, partition: i32, low: i64, high: i64) -> Result<Start, ResolveError> {
+    fn after_last_output(&self, partition: i32, low: i64, high: i64) -> Result<Start, ClusterError> {
         let topics = &self.job.topics;
         let last = Cell::new(None);
         let each = |offset: Option<i64>| last.set(last.get().max(offset));
@@ -205,24 +194,11 @@ impl Resolver<'_> {
 
     /// Whether the source had the partition when the pipeline first started; one that was added later begins at its
     /// beginning, wherever the pipeline began.
-    fn existed_at_the_start(&self, partition: i32) -> Result<bool, ResolveError> {
+    fn existed_at_the_start(&self, partition: i32) -> Result<bool, ClusterError> {
         let seen = self.cluster.first(&self.job.topics.deltas, 0, |message| {
             Delta::decode(message.payload()?).ok().map(|delta| delta.source_partitions)
         })?;
         Ok(seen.is_none_or(|seen| i64::from(partition) < i64::from(seen)))
-    }
-
-    /// Ends the transaction that keeps an offset unstable, when its writer is not in the group any more.
-    fn fence_dead_writer(&self, partition: i32) -> Result<(), ResolveError> {
-        let metadata = self.cluster.committed(std::iter::once(partition), SLICE)?.into_iter().next().flatten();
-        let Some(OffsetMetadata { transactional_id, .. }) = metadata else { return Ok(()) };
-        if transactional_id == self.own_id || self.cluster.is_member(&transactional_id, SLICE)? {
-            return Ok(());
-        }
-        tracing::info!(partition, transactional_id, "ending the transaction of an owner that is gone");
-        let mut fencer = Producer::new(&settings::fencer(self.job, &transactional_id))?;
-        fencer.init_transactions(FENCE_BOUND)?;
-        Ok(())
     }
 }
 
@@ -234,17 +210,6 @@ fn at_commit(partition: i32, position: i64, metadata: &str, (low, high): (i64, i
         Ok(watermark) => Resolution::Ready(Start { position, watermark, log_start: low }),
         Err(source) => Resolution::Stopped(Stopped::ForeignMetadata { partition, source }),
     }
-}
-
-/// Why there is no answer. It may come later.
-#[derive(Debug, thiserror::Error)]
-pub enum ResolveError {
-    /// A call of the hot path's client failed.
-    #[error(transparent)]
-    Native(#[from] KafkaError),
-    /// A seldom question failed.
-    #[error(transparent)]
-    Cluster(#[from] ClusterError),
 }
 
 /// The watermark of committed metadata; unknown when a person has set the offset with Kafka's tools, which write none.

@@ -1,13 +1,13 @@
 //! One thread's transactions: the state machine, the producer that performs what it says, and nothing of the group.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use crds::{job::JobConfig, records::delta::DeltaError};
 
 use super::{
     dead_letter::{Fit, Origin, fit, header_bytes, headers},
     judge::Rejection,
-    machine::{Fate, Ingest, Record},
+    machine::{Fate, Ingest, Offset, Record},
     outbox::Outbox,
 };
 use crate::kafka::{
@@ -15,30 +15,27 @@ use crate::kafka::{
     error::{Class, KafkaError},
     native::{
         consumer::{GroupMetadata, Message, MessageKind},
-        producer::{OffsetToCommit, Outgoing, Producer, TopicId},
+        producer::{OffsetToCommit, Outgoing},
     },
     settings,
+    transaction::{TransactionError, Transactions, Writer},
 };
-
-/// How long one call waits for the broker; then the same call goes on.
-const SLICE: Duration = Duration::from_secs(1);
-
-/// How long a commit or an abort is tried: longer than the broker keeps a transaction, far shorter than the group waits for
-/// a member. After that a new producer finds out what became of it.
-const TRANSACTION_BOUND: Duration = Duration::from_millis(settings::TRANSACTION_TIMEOUT_MS + 2000);
 
 /// Why a transaction did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum StageError {
-    /// A call failed.
+    /// The producer or the group.
     #[error(transparent)]
-    Kafka(#[from] KafkaError),
-    /// The group does not count this member any more; who commits now would not be fenced.
-    #[error("the membership in the group is lost")]
-    NotAMember,
+    Transaction(#[from] TransactionError),
     /// A delta could not be encoded.
     #[error(transparent)]
     Delta(#[from] DeltaError),
+}
+
+impl From<KafkaError> for StageError {
+    fn from(error: KafkaError) -> Self {
+        Self::Transaction(error.into())
+    }
 }
 
 impl StageError {
@@ -46,30 +43,16 @@ impl StageError {
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
-            Self::Kafka(error) => error.class,
-            Self::NotAMember | Self::Delta(_) => Class::Abortable,
+            Self::Transaction(error) => error.class(),
+            Self::Delta(_) => Class::Abortable,
         }
     }
 
     /// Whether the group changed while the transaction was open, which happens in every rebalance under load.
     #[must_use]
     pub fn is_rebalance(&self) -> bool {
-        match self {
-            Self::NotAMember => true,
-            Self::Kafka(error) => error.is_rebalance(),
-            Self::Delta(_) => false,
-        }
+        matches!(self, Self::Transaction(error) if error.is_rebalance())
     }
-}
-
-/// The producer and its topics.
-#[derive(Debug)]
-struct Writer {
-    producer: Producer,
-    output: TopicId,
-    dead_letters: TopicId,
-    deltas: TopicId,
-    ready: bool,
 }
 
 /// What messages told beside records.
@@ -85,13 +68,12 @@ pub struct Processed {
 #[derive(Debug)]
 pub struct Stage<'a> {
     job: &'a JobConfig,
-    transactional_id: &'a str,
     limits: Limits,
     /// The state machine.
     pub machine: Ingest,
-    writer: Option<Writer>,
+    /// Output, dead letters and deltas.
+    transactions: Transactions<3>,
     outbox: Outbox,
-    began: Option<Instant>,
 }
 
 impl<'a> Stage<'a> {
@@ -99,51 +81,24 @@ impl<'a> Stage<'a> {
     #[must_use]
     pub fn new(job: &'a JobConfig, transactional_id: &'a str, limits: Limits, first_sequence: u64) -> Self {
         let machine = Ingest::new(job, transactional_id.to_owned(), first_sequence, limits.output);
-        Self { job, transactional_id, limits, machine, writer: None, outbox: Outbox::default(), began: None }
+        let topics = [&job.topics.output, &job.topics.dead_letters, &job.topics.deltas].map(String::as_str);
+        let settings = settings::producer(job, transactional_id, limits.smallest);
+        let transactions = Transactions::new(settings, topics);
+        Self { job, limits, machine, transactions, outbox: Outbox::default() }
     }
 
-    /// Makes the producer, or goes on initializing it, for at most a slice of time. Fences a predecessor with the same
-    /// transactional id. Returns whether transactions can begin.
+    /// Makes the producer, or goes on initializing it: [`Transactions::prepare`].
     ///
     /// # Errors
     /// When librdkafka refuses; try again later.
     pub fn prepare(&mut self) -> Result<bool, KafkaError> {
-        if self.writer.is_none() {
-            let settings = settings::producer(self.job, self.transactional_id, self.limits.smallest);
-            let mut producer = Producer::new(&settings)?;
-            let topics = &self.job.topics;
-            self.writer = Some(Writer {
-                output: producer.topic(&topics.output)?,
-                dead_letters: producer.topic(&topics.dead_letters)?,
-                deltas: producer.topic(&topics.deltas)?,
-                producer,
-                ready: false,
-            });
-        }
-        let Some(writer) = &mut self.writer else { return Ok(false) };
-        if !writer.ready {
-            match writer.producer.init_transactions(SLICE) {
-                Ok(()) => writer.ready = true,
-                Err(error) if error.class == Class::Retriable => {}
-                Err(error) => {
-                    self.writer = None;
-                    return Err(error);
-                }
-            }
-        }
-        Ok(self.is_ready())
-    }
-
-    /// Whether transactions can begin.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.writer.as_ref().is_some_and(|writer| writer.ready)
+        self.transactions.prepare()
     }
 
     /// When the transaction in progress began.
     #[must_use]
     pub fn began(&self) -> Option<Instant> {
-        self.began
+        self.transactions.began()
     }
 
     /// Processes messages: their outputs and dead letters become part of the transaction in progress, which begins with
@@ -165,8 +120,10 @@ impl<'a> Stage<'a> {
                 }
             }
         }
-        let Some(writer) = &mut self.writer else { return Ok(processed) };
-        self.outbox.flush(writer.output, &mut writer.producer, messages)?;
+        if self.began().is_some() {
+            let Writer { producer, topics: [output, ..], .. } = self.transactions.writer()?;
+            self.outbox.flush(*output, producer, messages)?;
+        }
         Ok(processed)
     }
 
@@ -186,7 +143,7 @@ impl<'a> Stage<'a> {
         if fate == Fate::Passed {
             return Ok(());
         }
-        self.begin()?;
+        self.transactions.begin()?;
         match fate {
             Fate::Passed => Ok(()),
             Fate::Output(value) if headers.is_none() => {
@@ -194,12 +151,11 @@ impl<'a> Stage<'a> {
                 Ok(())
             }
             Fate::Output(value) => {
-                let Some(writer) = &mut self.writer else { return Ok(()) };
-                let (output, producer) = (writer.output, &mut writer.producer);
+                let Writer { producer, topics: [output, ..], .. } = self.transactions.writer()?;
                 // The batch call knows no headers. What the partition has so far goes first, to keep its order.
-                self.outbox.flush_partition(record.partition, output, producer, messages)?;
+                self.outbox.flush_partition(record.partition, *output, producer, messages)?;
                 let outgoing = Outgoing { key: message.key(), value: self.outbox.arena.get(value) };
-                Ok(producer.produce(output, record.partition, &outgoing, headers, &[])?)
+                Ok(producer.produce(*output, record.partition, &outgoing, headers, &[])?)
             }
             Fate::DeadLetter(rejection) => self.dead_letter(message, &record, &rejection),
         }
@@ -211,7 +167,6 @@ impl<'a> Stage<'a> {
         record: &Record<'_>,
         rejection: &Rejection,
     ) -> Result<(), StageError> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
         let origin = Origin {
             topic: &self.job.topics.source,
             partition: record.partition,
@@ -227,17 +182,8 @@ impl<'a> Stage<'a> {
             Fit::Record => (None, None, None),
         };
         let outgoing = Outgoing { key, value };
-        Ok(writer.producer.produce(writer.dead_letters, record.partition, &outgoing, original, &added)?)
-    }
-
-    fn begin(&mut self) -> Result<(), KafkaError> {
-        if self.began.is_none()
-            && let Some(writer) = &mut self.writer
-        {
-            writer.producer.begin()?;
-            self.began = Some(Instant::now());
-        }
-        Ok(())
+        let Writer { producer, topics: [_, dead_letters, _], .. } = self.transactions.writer()?;
+        Ok(producer.produce(*dead_letters, record.partition, &outgoing, original, &added)?)
     }
 
     /// Commits the transaction in progress, with the delta and the offsets. Without anything to commit it does nothing.
@@ -245,30 +191,26 @@ impl<'a> Stage<'a> {
     /// # Errors
     /// The transaction has to be given up, as the error's class says.
     pub fn commit(&mut self, group: Option<&GroupMetadata>, lost: bool) -> Result<(), StageError> {
-        if self.began.is_none() && !self.machine.has_work() {
+        if self.began().is_none() && !self.machine.has_work() {
             return Ok(());
         }
-        let group = group.filter(|_| !lost).ok_or(StageError::NotAMember)?;
-        self.begin()?;
+        let group = group.filter(|_| !lost).ok_or(TransactionError::NotAMember)?;
+        self.transactions.begin()?;
         let sealed = self.machine.seal()?;
-        let Some(writer) = &mut self.writer else { return Err(StageError::NotAMember) };
-        let deltas = sealed.deltas.iter().map(|delta| Outgoing { key: None, value: Some(delta) });
-        writer.producer.produce_batch(writer.deltas, 0, deltas)?;
-        let producer = &mut writer.producer;
-        persist(|slice| {
-            let offsets = sealed.offsets.iter().map(|offset| OffsetToCommit {
-                partition: offset.partition,
-                offset: offset.offset,
-                metadata: &offset.metadata,
-            });
-            producer.send_offsets(&self.job.topics.source, offsets, group, slice)
-        })?;
-        persist(|slice| producer.commit(slice))?;
+        let Writer { producer, topics: [_, _, deltas], .. } = self.transactions.writer()?;
+        let records = sealed.deltas.iter().map(|delta| Outgoing { key: None, value: Some(delta) });
+        producer.produce_batch(*deltas, 0, records)?;
+        let offsets: Vec<OffsetToCommit<'_>> = sealed
+            .offsets
+            .iter()
+            .map(|Offset { partition, offset, metadata }| OffsetToCommit {
+                partition: *partition,
+                offset: *offset,
+                metadata,
+            })
+            .collect();
+        self.transactions.commit(&self.job.topics.source, &offsets, group)?;
         self.machine.committed();
-        self.began = None;
-        for event in writer.producer.serve() {
-            tracing::debug!(?event, "producer");
-        }
         Ok(())
     }
 
@@ -277,37 +219,6 @@ impl<'a> Stage<'a> {
     pub fn give_up(&mut self, class: Class) {
         self.machine.abandon();
         self.outbox.clear();
-        let aborted = match (&mut self.writer, class) {
-            (Some(_), Class::Fatal) | (None, _) => false,
-            (Some(_), _) if self.began.is_none() => true,
-            (Some(writer), _) => match persist(|slice| writer.producer.abort(slice)) {
-                Ok(()) => true,
-                Err(error) => {
-                    tracing::warn!("{error}; a new producer settles it");
-                    false
-                }
-            },
-        };
-        self.began = None;
-        if !aborted {
-            self.writer = None;
-        }
-    }
-}
-
-/// Makes a call again until it ends or the bound is reached; after that its outcome is open.
-fn persist(mut call: impl FnMut(Duration) -> Result<(), KafkaError>) -> Result<(), KafkaError> {
-    let started = Instant::now();
-    loop {
-        match call(SLICE) {
-            Err(error) if error.class == Class::Retriable => {
-                if started.elapsed() >= TRANSACTION_BOUND {
-                    return Err(KafkaError { class: Class::Fatal, ..error });
-                }
-                // Most errors of this class have used up the slice; one that comes at once must not spin.
-                std::thread::sleep(Duration::from_millis(10));
-            }
-            result => return result,
-        }
+        self.transactions.give_up(class);
     }
 }

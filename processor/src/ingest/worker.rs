@@ -25,6 +25,7 @@ use crate::{
             consumer::{Consumer, GroupMetadata, Rebalance},
         },
         settings,
+        transaction::TransactionError,
     },
     metrics::{Metrics, ThreadStatus},
     stop::Stop,
@@ -65,7 +66,7 @@ pub struct Context<'a> {
 /// # Errors
 /// When librdkafka refuses a setting; everything that Kafka does is handled.
 pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
-    let settings = settings::consumer(context.job, context.transactional_id);
+    let settings = settings::consumer(context.job, &context.job.pipeline.ingest_group(), context.transactional_id);
     let consumer = Consumer::subscribe(&settings, &context.job.topics.source, BATCH)?;
     // Larger than any sequence that a predecessor used, as it commits far less often than once a millisecond.
     let first_sequence = u64::try_from(now_ms()).unwrap_or_default();
@@ -183,7 +184,7 @@ impl Worker<'_> {
         tracing::info!(?partitions, lost, "revoked");
         self.context.metrics.rebalances.inc();
         if lost {
-            self.give_up(&StageError::NotAMember);
+            self.give_up(&TransactionError::NotAMember.into());
             self.group = None;
         } else {
             // The callback already runs in the new generation.
@@ -199,6 +200,7 @@ impl Worker<'_> {
             self.active.remove(partition);
             self.waiting.remove(partition);
             self.stage.machine.release(*partition);
+            self.context.metrics.released(*partition);
         }
         self.fetch_anew();
         self.show_assignment();

@@ -18,7 +18,11 @@ use rdkafka::{
     message::{BorrowedMessage, Message},
 };
 
-use super::settings::{self, Settings};
+use super::{
+    error::KafkaError,
+    native::producer::Producer,
+    settings::{self, Settings},
+};
 
 /// A question that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +51,9 @@ pub enum ClusterError {
     /// Metadata that this release does not read.
     #[error(transparent)]
     Metadata(#[from] OffsetMetadataError),
+    /// A call of a client of the hot path failed.
+    #[error(transparent)]
+    Native(#[from] KafkaError),
 }
 
 /// What the topics that are written take, in bytes of one record: their `max.message.bytes`.
@@ -60,9 +67,16 @@ pub struct Limits {
     pub smallest: usize,
 }
 
-/// A client that asks questions.
+/// How long an offset stays unstable before its writer is held for dead.
+pub const UNSTABLE_BOUND: Duration = Duration::from_secs(2);
+
+/// How long the fencing of a dead writer may take.
+const FENCE_BOUND: Duration = Duration::from_secs(5);
+
+/// A client that asks questions, and knows one group.
 pub struct Cluster {
     job: JobConfig,
+    group: String,
     observer: BaseConsumer,
     /// One question at a time: it reads what it is assigned.
     reader: Mutex<BaseConsumer>,
@@ -75,14 +89,22 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Makes the client; it connects when it is asked.
+    /// Makes a client that knows the group of stage 1; it connects when it is asked.
     ///
     /// # Errors
     /// When librdkafka refuses a setting.
     pub fn new(job: &JobConfig, client_id: &str) -> Result<Self, ClusterError> {
-        let observer = client_config(&settings::observer(job, client_id)).create().map_err(asked("connect"))?;
+        Self::of_group(job, job.pipeline.ingest_group(), client_id)
+    }
+
+    /// The same with another group.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting.
+    pub fn of_group(job: &JobConfig, group: String, client_id: &str) -> Result<Self, ClusterError> {
+        let observer = client_config(&settings::observer(job, &group, client_id)).create().map_err(asked("connect"))?;
         let reader = client_config(&settings::reader(job, client_id)).create().map_err(asked("connect"))?;
-        Ok(Self { job: job.clone(), observer, reader: Mutex::new(reader) })
+        Ok(Self { job: job.clone(), group, observer, reader: Mutex::new(reader) })
     }
 
     /// How many partitions a topic has.
@@ -102,60 +124,119 @@ impl Cluster {
         }
     }
 
-    /// What the topics that are written take.
+    /// What the topics that stage 1 writes take.
     ///
     /// # Errors
     /// When Kafka does not answer in time, a topic is not there, or takes less than a delta.
     pub fn limits(&self, timeout: Duration) -> Result<Limits, ClusterError> {
-        const NEEDED: usize = crds::records::delta::MAX_CHUNK_BYTES + 64 * 1024;
         let topics = &self.job.topics;
-        let mut limits = Limits { output: 0, dead_letters: 0, smallest: usize::MAX };
-        let admin: AdminClient<DefaultClientContext> =
-            client_config(&settings::observer(&self.job, "limits")).create().map_err(asked("connect"))?;
-        for topic in [&topics.output, &topics.dead_letters, &topics.deltas] {
+        let [output, dead_letters, deltas] =
+            self.limits_of([&topics.output, &topics.dead_letters, &topics.deltas], timeout)?;
+        Ok(Limits { output, dead_letters, smallest: output.min(dead_letters).min(deltas) })
+    }
+
+    /// What topics take, in bytes of one record.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time, a topic is not there, or takes less than a delta.
+    pub fn limits_of<const N: usize>(&self, topics: [&str; N], timeout: Duration) -> Result<[usize; N], ClusterError> {
+        const NEEDED: usize = crds::records::delta::MAX_CHUNK_BYTES + 64 * 1024;
+        let admin = self.admin()?;
+        let mut limits = [0; N];
+        for (limit, topic) in limits.iter_mut().zip(topics) {
             self.partitions(topic, timeout)?;
-            let bytes = max_message_bytes(&admin, topic, timeout)?;
-            if bytes < NEEDED {
-                return Err(ClusterError::SmallTopic { topic: topic.clone(), bytes, needed: NEEDED });
-            }
-            limits.smallest = limits.smallest.min(bytes);
-            if topic == &topics.output {
-                limits.output = bytes;
-            } else if topic == &topics.dead_letters {
-                limits.dead_letters = bytes;
+            *limit = max_message_bytes(&admin, topic, timeout)?;
+            if *limit < NEEDED {
+                return Err(ClusterError::SmallTopic { topic: topic.to_owned(), bytes: *limit, needed: NEEDED });
             }
         }
         Ok(limits)
     }
 
-    /// The metadata of the committed offsets of the source, whatever transaction is open; none where nothing is committed.
+    /// Deletes the records of a partition before an offset.
     ///
     /// # Errors
-    /// When Kafka does not answer in time, or the metadata is not ours.
-    pub fn committed(
+    /// When Kafka does not answer in time, or refuses.
+    pub fn delete_before(
         &self,
-        partitions: impl Iterator<Item = i32>,
+        topic: &str,
+        partition: i32,
+        offset: i64,
         timeout: Duration,
-    ) -> Result<Vec<Option<OffsetMetadata>>, ClusterError> {
+    ) -> Result<(), ClusterError> {
+        let question = || format!("delete records of {topic} [{partition}] before {offset}");
         let mut list = TopicPartitionList::new();
-        for partition in partitions {
-            list.add_partition(&self.job.topics.source, partition);
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(asked(question()))?;
+        let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
+        let deleted = futures::executor::block_on(self.admin()?.delete_records(&list, &options));
+        for element in deleted.map_err(asked(question()))?.elements() {
+            element.error().map_err(asked(question()))?;
         }
-        let list = self.observer.committed_offsets(list, timeout).map_err(asked("committed offsets"))?;
-        let metadata = |element: &rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element.offset() {
-            Offset::Offset(_) => OffsetMetadata::decode(element.metadata()).map(Some),
-            _ => Ok(None),
-        };
-        Ok(list.elements().iter().map(metadata).collect::<Result<_, _>>()?)
+        Ok(())
     }
 
-    /// Whether a client of this name is a member of the pipeline's group.
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, ClusterError> {
+        client_config(&settings::observer(&self.job, &self.group, "admin")).create().map_err(asked("connect"))
+    }
+
+    /// The end of a partition, records of open transactions included.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
-    pub fn is_member(&self, client_id: &str, timeout: Duration) -> Result<bool, ClusterError> {
-        let group = self.job.pipeline.ingest_group();
-        let list = self.observer.fetch_group_list(Some(&group), timeout).map_err(asked("members of the group"))?;
+    pub fn high_watermark(&self, topic: &str, partition: i32, timeout: Duration) -> Result<i64, ClusterError> {
+        let question = || format!("end of {topic} [{partition}]");
+        let (_, high) = self.observer.fetch_watermarks(topic, partition, timeout).map_err(asked(question()))?;
+        Ok(high)
+    }
+
+    /// What the group has committed for a partition, whatever transaction is open: offset and metadata.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time.
+    pub fn committed(
+        &self,
+        topic: &str,
+        partition: i32,
+        timeout: Duration,
+    ) -> Result<Option<(i64, String)>, ClusterError> {
+        let question = || format!("committed offset of {topic} [{partition}]");
+        let mut list = TopicPartitionList::new();
+        list.add_partition(topic, partition);
+        let list = self.observer.committed_offsets(list, timeout).map_err(asked(question()))?;
+        let elements = list.elements();
+        let Some(element) = elements.first() else { return Ok(None) };
+        element.error().map_err(asked(question()))?;
+        Ok(match element.offset() {
+            Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
+            _ => None,
+        })
+    }
+
+    /// Ends the transaction that keeps the group's offset of a partition unstable, when its writer is not in the group any
+    /// more. `own_id` is the transactional id of who asks.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time, or the metadata is not ours.
+    pub fn fence_dead_writer(
+        &self,
+        topic: &str,
+        partition: i32,
+        own_id: &str,
+        timeout: Duration,
+    ) -> Result<(), ClusterError> {
+        let Some((_, metadata)) = self.committed(topic, partition, timeout)? else { return Ok(()) };
+        let OffsetMetadata { transactional_id, .. } = OffsetMetadata::decode(&metadata)?;
+        if transactional_id == own_id || self.is_member(&transactional_id, timeout)? {
+            return Ok(());
+        }
+        tracing::info!(partition, transactional_id, "ending the transaction of an owner that is gone");
+        let mut fencer = Producer::new(&settings::fencer(&self.job, &transactional_id))?;
+        Ok(fencer.init_transactions(FENCE_BOUND)?)
+    }
+
+    /// Whether a client of this name is a member of the group.
+    fn is_member(&self, client_id: &str, timeout: Duration) -> Result<bool, ClusterError> {
+        let list = self.observer.fetch_group_list(Some(&self.group), timeout).map_err(asked("members of the group"))?;
         let members = list.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
         Ok(members.into_iter().any(|member| member.client_id() == client_id))
     }

@@ -8,12 +8,12 @@ pub type Settings = Vec<(&'static str, String)>;
 /// How long the broker waits for a transaction before it aborts it.
 pub const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 
-/// The source's consumer of one thread.
+/// A member of a consumer group: of stage 1, which fetches the source, or of stage 2, whose membership says who emits.
 #[must_use]
-pub fn consumer(job: &JobConfig, client_id: &str) -> Settings {
+pub fn consumer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
     let mut settings = common(job, client_id);
     settings.extend(owned(&[
-        ("group.id", &job.pipeline.ingest_group()),
+        ("group.id", group),
         // KIP-848 stalls on librdkafka 2.12.
         ("group.protocol", "classic"),
         ("partition.assignment.strategy", "cooperative-sticky"),
@@ -69,10 +69,10 @@ pub fn fencer(job: &JobConfig, transactional_id: &str) -> Settings {
 
 /// A client that asks questions: it never joins a group, and sees what is not committed.
 #[must_use]
-pub fn observer(job: &JobConfig, client_id: &str) -> Settings {
+pub fn observer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
     let mut settings = common(job, client_id);
     settings.extend(owned(&[
-        ("group.id", &job.pipeline.ingest_group()),
+        ("group.id", group),
         ("isolation.level", "read_uncommitted"),
         ("enable.auto.commit", "false"),
         ("allow.auto.create.topics", "false"),
@@ -95,6 +95,15 @@ pub fn reader(job: &JobConfig, client_id: &str) -> Settings {
         ("queued.max.messages.kbytes", "8192"),
         ("allow.auto.create.topics", "false"),
     ]));
+    settings
+}
+
+/// A client that follows a topic of the pipeline from an explicit offset, as long as the replica lives.
+#[must_use]
+pub fn follower(job: &JobConfig, client_id: &str) -> Settings {
+    let mut settings = reader(job, client_id);
+    // Where nothing comes, ten questions a second are enough; what comes is answered at once.
+    settings.extend(owned(&[("fetch.wait.max.ms", "100"), ("fetch.queue.backoff.ms", "20")]));
     settings
 }
 

@@ -24,7 +24,7 @@ use super::{
 const QUEUE_FULL_BOUND: Duration = Duration::from_secs(15);
 
 /// A topic that the producer writes: what [`Producer::topic`] returned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TopicId(usize);
 
 /// A record to produce.
