@@ -136,3 +136,118 @@ impl Sources {
         self.partitions.values().any(|partition| partition.runs.iter().any(names))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BY: By = By { revision: 1, governing: 1 };
+
+    fn sources(count: u32) -> Sources {
+        let mut sources = Sources::default();
+        sources.seen(count);
+        sources
+    }
+
+    /// Moves a partition on by some events, to this watermark.
+    fn events(sources: &mut Sources, partition: i32, watermark: i64) {
+        let from = sources.partitions.get(&partition).map_or(0, |known| known.to);
+        let range = Range { partition, from, to: from + 3, watermark: Some(watermark), ..Range::default() };
+        sources.advance(&range, BY, 0).unwrap();
+    }
+
+    /// A partition is found idle at this second.
+    fn idle(sources: &mut Sources, partition: i32, second: i64) {
+        let known = sources.partitions.get(&partition);
+        let (from, watermark) = known.map_or((0, None), |known| (known.to, known.watermark));
+        let range = Range { partition, from, to: from, watermark, idle: Some(second * 1000), ..Range::default() };
+        sources.advance(&range, BY, 0).unwrap();
+    }
+
+    #[test]
+    fn the_frontier_is_the_least_watermark_and_waits_for_every_partition() {
+        let mut sources = sources(2);
+        events(&mut sources, 0, 100);
+        assert_eq!(sources.minimum(), None, "partition 1 was never announced");
+        let announced = Range { partition: 1, from: 5, to: 5, ..Range::default() };
+        sources.advance(&announced, BY, 0).unwrap();
+        assert_eq!(sources.minimum(), None, "partition 1 has no watermark, and is not idle");
+        events(&mut sources, 1, 70);
+        assert_eq!(sources.minimum(), Some(70));
+        sources.seen(3);
+        assert_eq!(sources.minimum(), None, "a partition was added");
+    }
+
+    #[test]
+    fn an_idle_partition_holds_nothing_back_as_far_as_it_was_looked_at() {
+        let mut sources = sources(2);
+        events(&mut sources, 0, 100);
+        idle(&mut sources, 1, 1000);
+        assert_eq!(sources.minimum(), Some(100));
+        events(&mut sources, 0, 200);
+        assert_eq!(sources.minimum(), Some(100), "the mark is stale: partition 1 may have had events since");
+        idle(&mut sources, 1, 1010);
+        assert_eq!(sources.minimum(), Some(200));
+        events(&mut sources, 1, 50);
+        assert_eq!(sources.minimum(), Some(50), "it woke with old events; the caller's frontier stays where it is");
+    }
+
+    #[test]
+    fn when_all_are_idle_time_goes_on_as_they_say() {
+        let mut sources = sources(2);
+        events(&mut sources, 0, 100);
+        events(&mut sources, 1, 160);
+        idle(&mut sources, 0, 1000);
+        idle(&mut sources, 1, 1004);
+        assert_eq!(sources.minimum(), Some(160));
+        idle(&mut sources, 0, 1010);
+        assert_eq!(
+            sources.minimum(),
+            Some(160),
+            "partition 1 was looked at 4 s after the first mark, but stands at 160 still"
+        );
+        idle(&mut sources, 1, 1014);
+        assert_eq!(sources.minimum(), Some(164), "when partition 0 told, both were known to be idle for 4 s more");
+        idle(&mut sources, 0, 1020);
+        idle(&mut sources, 1, 1024);
+        assert_eq!(sources.minimum(), Some(174));
+        events(&mut sources, 0, 170);
+        assert_eq!(sources.minimum(), Some(170));
+        assert_eq!(sources.all_idle, None);
+    }
+
+    #[test]
+    fn an_announcement_is_no_event() {
+        let mut sources = sources(2);
+        events(&mut sources, 0, 100);
+        idle(&mut sources, 1, 1000);
+        let announced = Range { partition: 1, from: 0, to: 0, ..Range::default() };
+        sources.advance(&announced, BY, 0).unwrap();
+        assert_eq!(sources.minimum(), Some(100));
+    }
+
+    #[test]
+    fn what_is_counted_twice_or_left_out_is_found() {
+        let mut sources = sources(1);
+        events(&mut sources, 0, 100);
+        let range = |from, to| Range { partition: 0, from, to, ..Range::default() };
+        let halt = |range: &Range| sources.clone().advance(range, BY, 9);
+        assert_eq!(halt(&range(2, 5)), Err(Halt::Overlap { delta: 9, partition: 0, expected: 3, from: 2 }));
+        assert_eq!(halt(&range(4, 5)), Err(Halt::Gap { delta: 9, partition: 0, expected: 3, from: 4, to: 5 }));
+        assert_eq!(halt(&range(3, 2)), Err(Halt::Gap { delta: 9, partition: 0, expected: 3, from: 3, to: 2 }));
+        assert_eq!(halt(&Range { lost: Some((3, 7)), ..range(3, 8) }), Ok(()));
+    }
+
+    #[test]
+    fn runs_tell_by_which_rules() {
+        let mut sources = sources(1);
+        events(&mut sources, 0, 100);
+        events(&mut sources, 0, 110);
+        let later = By { revision: 1, governing: 2 };
+        sources.advance(&Range { partition: 0, from: 6, to: 7, ..Range::default() }, later, 0).unwrap();
+        let runs = &sources.partitions[&0].runs;
+        let expected = [Run { from: 0, revision: 1, governing: 1 }, Run { from: 6, revision: 1, governing: 2 }];
+        assert_eq!(runs[..], expected);
+        assert!(sources.names(2) && !sources.names(3));
+    }
+}

@@ -278,3 +278,111 @@ impl Values {
         Self { total, truncated, counts, last, ..Self::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_hash_is_fixed() {
+        let vectors = [
+            ("", 0xf52a_15e9_a9b5_e89b),
+            ("a", 0x02c0_bdbf_4814_20f8),
+            ("iOS", 0x2cf6_e775_72d2_0742),
+            ("_missing", 0xad98_4167_9483_3be9),
+            ("ü", 0x772d_5ffd_bcb8_f81a),
+        ];
+        for (value, expected) in vectors {
+            assert_eq!(hash(value), expected, "{value:?}");
+        }
+    }
+
+    /// Counts added in this order, truncated after each.
+    fn counted(pool: &mut Pool, counts: &[(String, u64)], limit: &Limit<'_>) -> Values {
+        let mut values = Values::default();
+        for (value, count) in counts {
+            values.add(pool, value, *count, limit);
+            values.truncate(pool, limit, 1);
+        }
+        values
+    }
+
+    fn kept(pool: &Pool, values: &Values) -> BTreeMap<String, u64> {
+        values.sorted(pool).into_iter().map(|(value, count)| (value.to_owned(), count)).collect()
+    }
+
+    proptest! {
+        /// Kept is what the whole set says, with its whole count, whatever the order; the rest is summed up.
+        #[test]
+        fn what_is_kept_depends_on_no_order(
+            counts in prop::collection::vec(("[a-h]{1,2}|_other|_missing", 1..9_u64), 0..60),
+            max in 1..12_usize,
+            named in prop::collection::vec("[a-h]{1,2}", 0..3),
+        ) {
+            let limit = Limit { max, named: &named };
+            let mut sums: BTreeMap<String, u64> = BTreeMap::new();
+            for (value, count) in &counts {
+                *sums.entry(value.clone()).or_default() += count;
+            }
+            let mut ranked: Vec<&String> = sums.keys().collect();
+            ranked.sort_by_key(|value| (*value == OTHER, !named.contains(value), hash(value), (*value).clone()));
+            ranked.truncate(max);
+            let expected: BTreeMap<String, u64> = ranked.iter().map(|value| ((*value).clone(), sums[*value])).collect();
+
+            let mut pool = Pool::default();
+            let mut backwards = counts.clone();
+            backwards.reverse();
+            let mut sorted = counts.clone();
+            sorted.sort();
+            for order in [counts, backwards, sorted] {
+                let values = counted(&mut pool, &order, &limit);
+                prop_assert_eq!(&kept(&pool, &values), &expected);
+                prop_assert_eq!(values.truncated.is_some(), sums.len() > max);
+                let rest = sums.values().sum::<u64>() - expected.values().sum::<u64>();
+                prop_assert_eq!(values.other(), (sums.len() > max).then_some(rest));
+                values.release(&mut pool);
+                prop_assert_eq!(pool.len(), 0, "a value stays in the pool that no window counts");
+            }
+        }
+
+        /// Written down in the middle and read back, it goes on as if nothing had been.
+        #[test]
+        fn a_restored_one_goes_on_alike(
+            counts in prop::collection::vec(("[a-h]{1,2}|_other", 1..9_u64), 0..60),
+            cut in 0..60_usize,
+            max in 1..12_usize,
+            named in prop::collection::vec("[a-h]{1,2}", 0..3),
+        ) {
+            let limit = Limit { max, named: &named };
+            let (before, after) = counts.split_at(cut.min(counts.len()));
+            let mut pool = Pool::default();
+            let mut whole = counted(&mut pool, before, &limit);
+            let texts = whole.sorted(&pool).into_iter().map(|(value, count)| (value.to_owned(), count)).collect();
+            let limit_then = whole.truncated.map(|_| &limit);
+            let mut restored = Values::restore(&mut pool, whole.total, whole.truncated, texts, limit_then);
+            for (value, count) in after {
+                for values in [&mut whole, &mut restored] {
+                    values.add(&mut pool, value, *count, &limit);
+                    values.truncate(&mut pool, &limit, 1);
+                }
+            }
+            prop_assert_eq!(kept(&pool, &whole), kept(&pool, &restored));
+            prop_assert_eq!(whole.other(), restored.other());
+        }
+    }
+
+    #[test]
+    fn what_is_displaced_is_told_once() {
+        let mut pool = Pool::default();
+        let limit = Limit { max: 2, named: &[] };
+        let counts: Vec<(String, u64)> = ["a", "b", "c"].iter().map(|value| ((*value).to_owned(), 1)).collect();
+        let mut values = counted(&mut pool, &counts, &limit);
+        assert_eq!(values.take_displaced().len(), 1);
+        assert_eq!((values.take_displaced().len(), values.take_touched(&pool).len()), (0, 2));
+        assert!(values.take_changed() && !values.take_changed());
+    }
+}
