@@ -29,3 +29,4 @@ crd: ## Write crds/login-pipeline.yaml anew, from the Rust types
 bench: ## Measure the processor beside a plain pass-through, on a real Kafka
 	@cargo build --quiet --release -p processor
 	@cargo run --quiet --release -p bench
+	@cargo run --quiet --release -p bench -- aggregation

@@ -1,29 +1,31 @@
-//! CPU per event and peak memory of the exactly-once job, beside a plain pass-through, in one run.
+//! CPU per event and peak memory of the exactly-once job, beside a plain pass-through, in one run; and how fast its
+//! aggregation is.
 //!
 //! ```text
 //!  generate once ──> source ──> passthrough: the binding's safe calls, at least once ──> a topic
-//!                       └─────> processor run, exactly once ──> output, dead letters, deltas
+//!                       ├─────> processor run without aggregation, exactly once ──> output, dead letters, deltas
+//!                       └─────> processor run, exactly once ──> the same, aggregates, insights, alerts
+//!
+//!  aggregation: deltas of a day with a million counts ──> cold start; events at a steady rate ──> latency
 //! ```
 //!
 //! Both run as processes of their own on a broker of the test kit, in turn and several times; the kernel's accounting of
 //! each process is compared. The machine may be noisy: the ratio is what counts.
 
+mod aggregation;
 mod passthrough;
+mod pipeline;
 mod usage;
 
 use std::{
-    fs,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::ExitCode,
     time::{Duration, Instant},
 };
 
 use clap::{Parser, Subcommand};
-use crds::{
-    job::JobConfig,
-    pipeline::LoginPipelineSpec,
-    topics::{PipelineId, topics},
-};
+use crds::job::OLDEST_VERSION;
+use pipeline::Pipeline;
 use processor::generate::{Event, Events, Options};
 use rdkafka::{
     ClientConfig,
@@ -64,6 +66,8 @@ struct Args {
 enum Command {
     /// Copy a topic with the binding's safe calls for each message, at least once, and print what it took
     Passthrough(passthrough::PassthroughArgs),
+    /// Measure how soon an event is counted, and how long a replica takes to restore a million counts
+    Aggregation,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +88,7 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let done = match &args.command {
         Some(Command::Passthrough(args)) => passthrough::run(args),
+        Some(Command::Aggregation) => aggregation::run(&args.processor),
         None => compare(&args),
     };
     match done {
@@ -102,24 +107,37 @@ fn compare(args: &Args) -> Result<(), BenchError> {
     kafka.create_topic(SOURCE, args.partitions, &[])?;
     let bytes = generate(kafka.bootstrap(), args.events)?;
     println!("{} events of {} bytes, {} partitions", args.events, bytes / args.events, args.partitions);
-    let mut ratios = Vec::new();
+    let (mut ratios, mut shares) = (Vec::new(), Vec::new());
     let mut peak = 0;
     for pair in 0..args.pairs {
         let plain = measure_passthrough(args, &kafka, &folder, pair)?;
-        let exact = measure_processor(args, &kafka, &folder, pair)?;
-        for (name, usage) in [("pass-through, at least once", &plain), ("processor, exactly once", &exact)] {
-            println!("  {name:<28} {}", usage.per(args.events));
+        let ingest = measure_processor(args, &kafka, &folder, &format!("ingest{pair}"), false)?;
+        let whole = measure_processor(args, &kafka, &folder, &format!("whole{pair}"), true)?;
+        for (name, usage) in [
+            ("pass-through, at least once", &plain),
+            ("processor without aggregation", &ingest),
+            ("processor, exactly once", &whole),
+        ] {
+            println!("  {name:<30} {}", usage.per(args.events));
         }
-        peak = peak.max(exact.peak_kb);
-        ratios.push(exact.cpu_seconds / plain.cpu_seconds);
+        peak = peak.max(whole.peak_kb);
+        ratios.push(whole.cpu_seconds / plain.cpu_seconds);
+        shares.push(1.0 - ingest.cpu_seconds / whole.cpu_seconds);
     }
-    ratios.sort_by(f64::total_cmp);
-    let median = ratios.get(ratios.len() / 2).copied().unwrap_or(f64::NAN);
     println!(
-        "CPU per event, processor / pass-through: median {median:.2} of {ratios:.2?}; peak memory {} MB",
+        "CPU per event, processor / pass-through: median {:.2} of {ratios:.2?}; share of the aggregation: median {:.2} of \
+         {shares:.2?}; peak memory {} MB",
+        median(&ratios),
+        median(&shares),
         peak / 1024
     );
     Ok(())
+}
+
+fn median(numbers: &[f64]) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted.get(sorted.len() / 2).copied().unwrap_or(f64::NAN)
 }
 
 /// Writes the events; returns their bytes.
@@ -160,33 +178,23 @@ fn measure_passthrough(args: &Args, kafka: &Cluster, folder: &Folder, pair: usiz
     Ok(serde_json::from_str(process.log().lines().last().unwrap_or_default())?)
 }
 
-fn measure_processor(args: &Args, kafka: &Cluster, folder: &Folder, pair: usize) -> Result<Usage, BenchError> {
-    let id = PipelineId { namespace: "bench".to_owned(), name: format!("run{pair}") };
-    let spec: LoginPipelineSpec = serde_json::from_value(serde_json::json!({
-        "kafka": {"external": {"bootstrapServers": kafka.bootstrap()}},
-        "source": {"topic": SOURCE, "partitions": args.partitions},
-        "output": {"topic": format!("bench-out-{pair}")},
-        "deadLetters": {"topic": format!("bench-dead-{pair}")},
-        "results": {
-            "aggregates": {"topic": format!("bench-aggregates-{pair}")},
-            "insights": {"topic": format!("bench-insights-{pair}")},
-            "alerts": {"topic": format!("bench-alerts-{pair}")},
-        },
-    }))?;
-    for topic in topics(&id, &spec).iter().filter(|topic| topic.name != SOURCE) {
-        let config: Vec<(&str, &str)> = topic.config.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        kafka.create_topic(&topic.name, topic.partitions, &config)?;
-    }
-    let job = JobConfig::new(id, &spec, 1, kafka.bootstrap().to_owned());
-    let file = folder.path().join(format!("job-{pair}.json"));
-    write(&file, &serde_json::to_string(&job)?)?;
+fn measure_processor(
+    args: &Args,
+    kafka: &Cluster,
+    folder: &Folder,
+    name: &str,
+    aggregates: bool,
+) -> Result<Usage, BenchError> {
+    let pipeline = Pipeline::new(kafka, folder, name, SOURCE, args.partitions, |job| {
+        if !aggregates {
+            (job.version, job.topics.results) = (OLDEST_VERSION, None);
+        }
+    })?;
     let started = Instant::now();
-    let process = Program::new(format!("processor-{pair}"), &args.processor)
-        .args(["run", "--listen", "127.0.0.1:0", "--replica", "bench", "--config"])
-        .arg(&file)
-        .spawn(folder)?;
+    let process = pipeline.start(&args.processor, folder)?;
     let processed = || -> Result<i64, BenchError> {
-        let committed = kafka.committed(&job.pipeline.ingest_group(), SOURCE, Isolation::ReadUncommitted)?;
+        let group = pipeline.job.pipeline.ingest_group();
+        let committed = kafka.committed(&group, SOURCE, Isolation::ReadUncommitted)?;
         Ok(committed.values().map(|committed| committed.offset).sum())
     };
     while processed()? < i64::try_from(args.events).unwrap_or(i64::MAX) {
@@ -196,8 +204,4 @@ fn measure_processor(args: &Args, kafka: &Cluster, folder: &Folder, pair: usize)
         std::thread::sleep(Duration::from_millis(50));
     }
     Usage::of(process.id(), started.elapsed())
-}
-
-fn write(path: &Path, text: &str) -> Result<(), BenchError> {
-    fs::write(path, text).map_err(|error| BenchError::File(path.to_owned(), error))
 }

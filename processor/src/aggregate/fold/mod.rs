@@ -270,11 +270,12 @@ impl Fold {
         let grew = window.count != old.0;
         self.dirty.insert(span);
         // The insight of the window behind tells how it changed against this one.
-        if grew && let Some(next) = span.next() {
-            if let Some(window) = self.windows.get_mut(&next).filter(|window| window.is_final) {
-                window.touch(delta);
-                self.dirty.insert(next);
-            }
+        if grew
+            && let Some(next) = span.next()
+            && let Some(window) = self.windows.get_mut(&next).filter(|window| window.is_final)
+        {
+            window.touch(delta);
+            self.dirty.insert(next);
         }
         Ok(())
     }

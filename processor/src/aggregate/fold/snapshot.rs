@@ -247,7 +247,7 @@ impl Fold {
             values.extend(part.values);
         }
         let limit = truncated.map(|revision| self.book.limit(dimension, revision, truncated));
-        Ok(Some(Values::restore(&mut self.pool, total, truncated, values, limit.as_ref())))
+        Ok(Some(Values::restore(&mut self.pool, total, truncated, &values, limit.as_ref())))
     }
 
     /// Drops windows that were evicted before the snapshot, whose records were not removed; the next one removes them.

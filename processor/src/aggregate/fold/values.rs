@@ -266,7 +266,7 @@ impl Values {
         pool: &mut Pool,
         total: u64,
         truncated: Option<u64>,
-        values: Vec<(String, u64)>,
+        values: &[(String, u64)],
         limit: Option<&Limit<'_>>,
     ) -> Self {
         let last = limit.and_then(|limit| {
@@ -361,9 +361,9 @@ mod tests {
             let (before, after) = counts.split_at(cut.min(counts.len()));
             let mut pool = Pool::default();
             let mut whole = counted(&mut pool, before, &limit);
-            let texts = whole.sorted(&pool).into_iter().map(|(value, count)| (value.to_owned(), count)).collect();
+            let texts: Vec<_> = whole.sorted(&pool).into_iter().map(|(value, count)| (value.to_owned(), count)).collect();
             let limit_then = whole.truncated.map(|_| &limit);
-            let mut restored = Values::restore(&mut pool, whole.total, whole.truncated, texts, limit_then);
+            let mut restored = Values::restore(&mut pool, whole.total, whole.truncated, &texts, limit_then);
             for (value, count) in after {
                 for values in [&mut whole, &mut restored] {
                     values.add(&mut pool, value, *count, &limit);
