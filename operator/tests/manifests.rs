@@ -94,6 +94,7 @@ fn schema_fields(path: &str, schema: &Value, fields: &mut BTreeSet<String>) {
         fields.insert(path.clone());
         if path != FOREIGN {
             schema_fields(&path, schema, fields);
+            schema_fields(&path, &schema["items"], fields);
         }
     }
 }
@@ -103,6 +104,9 @@ fn value_fields(path: &str, value: &Value, fields: &mut BTreeSet<String>) {
         let path = format!("{path}.{name}");
         fields.insert(path.clone());
         value_fields(&path, value, fields);
+        for item in value.as_array().into_iter().flatten() {
+            value_fields(&path, item, fields);
+        }
     }
 }
 
@@ -122,6 +126,7 @@ fn the_reference_shows_the_defaults() {
     let shown = LoginPipeline::deserialize(document).unwrap().spec;
     let mut spec: LoginPipelineSpec =
         serde_json::from_str(r#"{"kafka": {"strimzi": {"cluster": "my-cluster"}}}"#).unwrap();
+    spec.alerts.clone_from(&shown.alerts);
     spec.processor.image.clone_from(&shown.processor.image);
     spec.processor.resources.clone_from(&shown.processor.resources);
     assert_eq!(shown, spec);

@@ -3,7 +3,8 @@
 
 use std::fmt;
 
-use super::{LoginPipelineSpec, Window};
+use super::{Alert, Dimension, LoginPipelineSpec, Window};
+use crate::records::aggregate::OTHER;
 
 /// One thing that is wrong with a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,37 +40,27 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
         quoted(name),
         "choose 1 to 40 characters, for the names of topics, groups and pods are built from it",
     );
-    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    let bytes = name.as_bytes();
     refuse(
-        !bytes.iter().all(|byte| edge(byte) || *byte == b'-')
-            || ![bytes.first(), bytes.last()].iter().flatten().all(|byte| edge(byte)),
+        !name.is_empty() && !is_label(name),
         "metadata.name",
         quoted(name),
         "use lower case letters, digits and hyphens, with a letter or digit at both ends",
     );
     check_kafka(spec, &mut refuse);
 
-    let topics = [
-        ("spec.source.topic", &spec.source.topic),
-        ("spec.output.topic", &spec.output.topic),
-        ("spec.deadLetters.topic", &spec.dead_letters.topic),
-    ];
-    for (index, (field, topic)) in topics.into_iter().enumerate() {
-        refuse(
-            !is_topic_name(topic),
-            field,
-            quoted(topic),
-            "use 1 to 249 letters, digits, dots, underscores and hyphens",
-        );
-        let taken = topics[..index].iter().any(|(_, other)| *other == topic);
-        refuse(taken, field, quoted(topic), "source, output and dead letters must be three different topics");
-    }
+    check_topics(spec, &mut refuse);
     let partitions = spec.source.partitions;
     refuse(!(1..=1024).contains(&partitions), "spec.source.partitions", partitions.to_string(), "choose 1 to 1024");
 
     check_windows(spec, &mut refuse);
     check_sets(spec, &mut refuse);
+    let max_values = spec.aggregation.max_values;
+    refuse(
+        !(1..=10_000).contains(&max_values),
+        "spec.aggregation.maxValues",
+        max_values.to_string(),
+        "choose 1 to 10000",
+    );
     let idle_timeout = spec.aggregation.idle_timeout;
     refuse(
         idle_timeout.as_millis() < 1000,
@@ -77,9 +68,126 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
         idle_timeout.to_string(),
         "choose at least 1s",
     );
+    check_alerts(spec, &mut refuse);
 
     check_processor(spec, &mut refuse);
     problems
+}
+
+fn check_topics(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+    let topics = [
+        ("spec.source.topic", &spec.source.topic),
+        ("spec.output.topic", &spec.output.topic),
+        ("spec.deadLetters.topic", &spec.dead_letters.topic),
+        ("spec.results.aggregates.topic", &spec.results.aggregates.topic),
+        ("spec.results.insights.topic", &spec.results.insights.topic),
+        ("spec.results.alerts.topic", &spec.results.alerts.topic),
+    ];
+    for (index, (field, topic)) in topics.into_iter().enumerate() {
+        refuse(
+            !is_topic_name(topic),
+            field,
+            format!("{topic:?}"),
+            "use 1 to 249 letters, digits, dots, underscores and hyphens",
+        );
+        let taken = topics[..index].iter().any(|(_, other)| *other == topic);
+        refuse(
+            taken,
+            field,
+            format!("{topic:?}"),
+            "source, output, dead letters and the three results must be six different topics",
+        );
+    }
+}
+
+fn check_alerts(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+    let alerts = &spec.alerts;
+    refuse(alerts.len() > 64, "spec.alerts", format!("{} alerts", alerts.len()), "use at most 64");
+    for (index, alert) in alerts.iter().enumerate() {
+        let name = format!("{:?}", alert.name);
+        let twice = alerts[..index].iter().any(|other| other.name == alert.name);
+        refuse(twice, "spec.alerts[].name", name.clone(), "give each alert a name of its own");
+        refuse(
+            !is_label(&alert.name),
+            "spec.alerts[].name",
+            name.clone(),
+            "use 1 to 63 lower case letters, digits and hyphens, with a letter or digit at both ends",
+        );
+        check_alert(spec, alert, &|value: &str| format!("{value} in {name}"), refuse);
+    }
+}
+
+fn check_alert(
+    spec: &LoginPipelineSpec,
+    alert: &Alert,
+    in_alert: &impl Fn(&str) -> String,
+    refuse: &mut impl FnMut(bool, &'static str, String, &str),
+) {
+    let both = match (alert.above, alert.deviation) {
+        (Some(_), Some(_)) => Some("both above and deviation"),
+        (None, None) => Some("neither above nor deviation"),
+        _ => None,
+    };
+    refuse(
+        both.is_some(),
+        "spec.alerts[]",
+        in_alert(both.unwrap_or_default()),
+        "set exactly one: above for a threshold, deviation to compare with the windows before",
+    );
+    let above = alert.above.unwrap_or_default();
+    refuse(
+        !(0..=1_000_000_000_000).contains(&above),
+        "spec.alerts[].above",
+        in_alert(&above.to_string()),
+        "choose 0 to 1000000000000",
+    );
+    // NaN lies in no range.
+    let deviation = alert.deviation.unwrap_or(1.0);
+    refuse(
+        !(0.1..=1000.0).contains(&deviation),
+        "spec.alerts[].deviation",
+        in_alert(&deviation.to_string()),
+        "choose 0.1 to 1000 standard deviations",
+    );
+    let window = alert.window.to_string();
+    refuse(
+        !spec.aggregation.windows.contains(&alert.window),
+        "spec.alerts[].window",
+        in_alert(&window),
+        "choose one of spec.aggregation.windows",
+    );
+    refuse(
+        alert.deviation.is_some() && alert.window == Window::All,
+        "spec.alerts[].window",
+        in_alert(&window),
+        "choose a finite window, for deviation compares closed ones and this never closes",
+    );
+    refuse(
+        alert.dimension.is_some_and(|dimension| !spec.aggregation.dimensions.contains(&dimension)),
+        "spec.alerts[].dimension",
+        in_alert(alert.dimension.map_or("", Dimension::name)),
+        "choose one of spec.aggregation.dimensions",
+    );
+    let value = alert.value.as_deref().unwrap_or("any");
+    let quoted = in_alert(&format!("{value:?}"));
+    refuse(
+        !(1..=256).contains(&value.chars().count()),
+        "spec.alerts[].value",
+        quoted.clone(),
+        "write 1 to 256 characters, or leave it out for each value",
+    );
+    refuse(
+        value == OTHER,
+        "spec.alerts[].value",
+        quoted.clone(),
+        "name a value: this is the sum of those that are not kept",
+    );
+    refuse(
+        alert.value.is_some() && alert.dimension.is_none(),
+        "spec.alerts[].value",
+        quoted,
+        "set dimension too: the one that has this value",
+    );
 }
 
 fn check_processor(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
@@ -174,7 +282,7 @@ fn check_windows(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'stati
     let smallest = match windows.first() {
         Some(Window::Finite(smallest)) if smallest.as_millis() >= 1000 => *smallest,
         first => {
-            let value = first.map_or_else(|| "empty".to_owned(), |window| format!("{window:?}"));
+            let value = first.map_or_else(|| "empty".to_owned(), ToString::to_string);
             refuse(true, field, value, "begin with the smallest finite window, of at least one second, such as 1m");
             return;
         }
@@ -182,7 +290,7 @@ fn check_windows(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'stati
     refuse(windows.len() > 8, field, format!("{} windows", windows.len()), "use at most 8");
     for (index, window) in windows.iter().enumerate() {
         let twice = windows[..index].contains(window);
-        refuse(twice, field, format!("{window:?}"), "name each window once");
+        refuse(twice, field, window.to_string(), "name each window once");
         let Window::Finite(size) = window else { continue };
         refuse(
             size.as_millis() % 1000 != 0 || size.as_millis() % smallest.as_millis() != 0,
@@ -191,6 +299,16 @@ fn check_windows(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'stati
             "each window must be whole seconds and a multiple of the first one, for it is rolled up from it",
         );
     }
+}
+
+/// Kubernetes' rule for the parts of DNS names: RFC 1123.
+fn is_label(name: &str) -> bool {
+    let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = name.as_bytes();
+    bytes.len() <= 63
+        && bytes.iter().all(|byte| edge(byte) || *byte == b'-')
+        && bytes.first().is_some_and(edge)
+        && bytes.last().is_some_and(edge)
 }
 
 /// Kafka's own rule: `org.apache.kafka.common.internals.Topic`.

@@ -128,12 +128,18 @@ pub enum Window {
     All,
 }
 
+impl fmt::Display for Window {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Finite(size) => size.fmt(f),
+            Self::All => f.write_str("all"),
+        }
+    }
+}
+
 impl Serialize for Window {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Self::Finite(size) => size.serialize(serializer),
-            Self::All => serializer.serialize_str("all"),
-        }
+        serializer.collect_str(self)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod check;
 mod duration;
+mod results;
 mod status;
 
 use kube::{CustomResource, KubeSchema};
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{Problem, check};
 pub use duration::{Duration, DurationError};
+pub use results::{Alert, ResultTopic, Results};
 pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, TopicStatus};
 
 /// A pipeline of login events on Kafka. Only `kafka` is required.
@@ -48,9 +50,12 @@ pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, 
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new(
-        "self.source.topic != self.output.topic && self.source.topic != self.deadLetters.topic && self.output.topic != self.deadLetters.topic"
-    ).message("source.topic, output.topic and deadLetters.topic must be three different topics")
+    validation = Rule::new(different_topics_rule())
+        .message("the topics of source, output, deadLetters and results must be six different ones"),
+    validation = Rule::new("self.alerts.all(a, !has(a.dimension) || a.dimension in self.aggregation.dimensions)")
+        .message("the dimension of each of alerts must be one of aggregation.dimensions"),
+    validation = Rule::new("self.alerts.all(a, self.aggregation.windows.exists(w, w == a.window || (w != 'all' && a.window != 'all' && duration(w) == duration(a.window))))")
+        .message("the window of each of alerts must be one of aggregation.windows")
 )]
 pub struct LoginPipelineSpec {
     /// The Kafka that holds the pipeline's topics.
@@ -71,7 +76,7 @@ pub struct LoginPipelineSpec {
     #[serde(default)]
     pub aggregation: Aggregation,
     /// Anomalies to report.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default)]
     #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".to_owned()]))]
     pub alerts: Vec<Alert>,
@@ -81,6 +86,13 @@ pub struct LoginPipelineSpec {
     /// The processor's Deployment.
     #[serde(default)]
     pub processor: Processor,
+}
+
+fn different_topics_rule() -> String {
+    let outputs = ["output", "deadLetters", "results.aggregates", "results.insights", "results.alerts"];
+    let topics = outputs.map(|output| format!("self.{output}.topic")).join(", ");
+    let topics = format!("[self.source.topic, {topics}]");
+    format!("{topics}.all(topic, {topics}.exists_one(other, topic == other))")
 }
 
 /// Which Kafka: exactly one of `strimzi` and `external`.
@@ -457,79 +469,6 @@ impl Dimension {
             Self::AppVersion => Field::AppVersion,
         }
     }
-}
-
-/// An anomaly to report: a count above a threshold, or far from what it was in the windows before.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Alert {
-    /// Its name, by which its records are known.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
-    pub name: String,
-    /// By which dimension to count, one of `aggregation.dimensions`; without it all events of the window are counted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dimension: Option<Dimension>,
-    /// Which value of the dimension; without it each value.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 256))]
-    pub value: Option<String>,
-    /// In which window, one of `aggregation.windows`.
-    pub window: Window,
-    /// Fires once in each window, as soon as a count is larger than this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
-    pub above: Option<i64>,
-    /// Fires when a window closes whose count is further than so many standard deviations from the mean of the 12 windows
-    /// before it. At least 6 must have been since the pipeline began; the standard deviation counts as at least 1.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub deviation: Option<f64>,
-}
-
-/// Where counts, insights and alerts go.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Results {
-    /// Counts by window, dimension and value.
-    #[serde(default = "aggregates_topic")]
-    pub aggregates: ResultTopic,
-    /// What is worth knowing of each closed window.
-    #[serde(default = "insights_topic")]
-    pub insights: ResultTopic,
-    /// Anomalies.
-    #[serde(default = "alerts_topic")]
-    pub alerts: ResultTopic,
-}
-
-impl Default for Results {
-    fn default() -> Self {
-        Self { aggregates: aggregates_topic(), insights: insights_topic(), alerts: alerts_topic() }
-    }
-}
-
-/// A topic of results: compacted, with one partition.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ResultTopic {
-    /// Topic name. It cannot change.
-    #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
-    #[x_kube(
-        validation = Rule::new("self == oldSelf")
-            .message("a results topic cannot change: create another LoginPipeline for another topic"),
-        validation = Rule::new("self != '.' && self != '..'").message("a results topic has a name that Kafka does not take: choose another")
-    )]
-    pub topic: String,
-}
-
-fn aggregates_topic() -> ResultTopic {
-    ResultTopic { topic: "login-aggregates".to_owned() }
-}
-
-fn insights_topic() -> ResultTopic {
-    ResultTopic { topic: "login-insights".to_owned() }
-}
-
-fn alerts_topic() -> ResultTopic {
-    ResultTopic { topic: "login-alerts".to_owned() }
 }
 
 /// The processor's Deployment.

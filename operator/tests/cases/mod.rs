@@ -13,21 +13,31 @@ pub fn spec(part: Value) -> Value {
     spec
 }
 
-/// The verdict on a pipeline: `None` is accepted, else a part of the API server's message.
+/// A pipeline's name and spec, and the verdict on it: `None` is accepted, else a part of the API server's message.
+type Case = (&'static str, Value, Option<&'static str>);
+
+/// All cases.
+pub fn cases() -> Vec<Case> {
+    [names(), kafka(), topics(), sizes(), counting(), alerts()].concat()
+}
+
 #[rustfmt::skip]
-pub fn cases() -> Vec<(&'static str, Value, Option<&'static str>)> {
+fn names() -> Vec<Case> {
     let long = "a".repeat(41);
     let long: &'static str = Box::leak(long.into_boxed_str());
     let forty = &long[..40];
-    let servers = |servers: &str| spec(json!({"kafka": {"external": {"bootstrapServers": servers}}}));
-    let windows = |windows: Value| spec(json!({"aggregation": {"windows": windows}}));
-    let topic = |field: &str, name: &str| spec(json!({field: {"topic": name}}));
     vec![
         ("fine", spec(json!({})), None),
         (forty, spec(json!({})), None),
         (long, spec(json!({})), Some("metadata.name is longer than 40 characters")),
         ("a.dot", spec(json!({})), Some("metadata.name contains a dot")),
+    ]
+}
 
+#[rustfmt::skip]
+fn kafka() -> Vec<Case> {
+    let servers = |servers: &str| spec(json!({"kafka": {"external": {"bootstrapServers": servers}}}));
+    vec![
         ("neither", json!({"kafka": {}}), Some("set exactly one of kafka.strimzi")),
         ("both", json!({"kafka": {"strimzi": {"cluster": "a"}, "external": {"bootstrapServers": "a:1"}}}), Some("set exactly one of kafka.strimzi")),
         ("cluster-1", json!({"kafka": {"strimzi": {"cluster": ""}}}), Some("spec.kafka.strimzi.cluster")),
@@ -45,7 +55,14 @@ pub fn cases() -> Vec<(&'static str, Value, Option<&'static str>)> {
         ("servers-7", servers("kafka:65535"), None),
         ("servers-8", servers("kafka:+1"), Some("bootstrapServers must be host:port")),
         ("servers-9", servers(&format!("kafka:9092{}", ",k:9".repeat(253))), None),
+    ]
+}
 
+#[rustfmt::skip]
+fn topics() -> Vec<Case> {
+    let topic = |field: &str, name: &str| spec(json!({field: {"topic": name}}));
+    let results = |field: &str, name: &str| spec(json!({"results": {field: {"topic": name}}}));
+    vec![
         ("topic-1", topic("source", "user login"), Some("spec.source.topic")),
         ("topic-2", topic("output", ""), Some("spec.output.topic")),
         ("topic-3", topic("deadLetters", &"x".repeat(250)), Some("spec.deadLetters.topic")),
@@ -53,14 +70,47 @@ pub fn cases() -> Vec<(&'static str, Value, Option<&'static str>)> {
         ("topic-5", topic("source", ".."), Some("source.topic is no name that Kafka takes")),
         ("topic-6", topic("output", "."), Some("output.topic is no name that Kafka takes")),
         ("topic-7", topic("deadLetters", "."), Some("deadLetters.topic is no name that Kafka takes")),
-        ("topic-8", topic("source", "processed-user-login"), Some("must be three different topics")),
-        ("topic-9", topic("deadLetters", "user-login"), Some("must be three different topics")),
-        ("topic-10", topic("deadLetters", "processed-user-login"), Some("must be three different topics")),
+        ("topic-8", topic("source", "processed-user-login"), Some("must be six different ones")),
+        ("topic-9", topic("deadLetters", "user-login"), Some("must be six different ones")),
+        ("topic-10", topic("deadLetters", "processed-user-login"), Some("must be six different ones")),
+        ("topic-11", topic("source", "login-insights"), Some("must be six different ones")),
 
+        ("results-1", spec(json!({"results": {}})), None),
+        ("results-2", results("aggregates", "a"), None),
+        ("results-3", results("aggregates", &"x".repeat(249)), None),
+        ("results-4", results("aggregates", &"x".repeat(250)), Some("spec.results.aggregates.topic")),
+        ("results-5", results("insights", "a b"), Some("spec.results.insights.topic")),
+        ("results-6", results("alerts", ""), Some("spec.results.alerts.topic")),
+        ("results-7", results("alerts", ".."), Some("a results topic has a name that Kafka does not take")),
+        ("results-8", results("alerts", "login-insights"), Some("must be six different ones")),
+        ("results-9", results("aggregates", "login-alerts"), Some("must be six different ones")),
+        ("results-10", results("insights", "user-login-dead-letters"), Some("must be six different ones")),
+    ]
+}
+
+#[rustfmt::skip]
+fn sizes() -> Vec<Case> {
+    vec![
         ("partitions-1", spec(json!({"source": {"partitions": 0}})), Some("spec.source.partitions")),
         ("partitions-2", spec(json!({"source": {"partitions": 1024}})), None),
         ("partitions-3", spec(json!({"source": {"partitions": 1025}})), Some("spec.source.partitions")),
 
+        ("replicas-1", spec(json!({"processor": {"replicas": 0}})), None),
+        ("replicas-2", spec(json!({"processor": {"replicas": -1}})), Some("spec.processor.replicas")),
+        ("replicas-3", spec(json!({"processor": {"replicas": 1025}})), Some("spec.processor.replicas")),
+        ("threads-1", spec(json!({"processor": {"threads": 0}})), Some("spec.processor.threads")),
+        ("threads-2", spec(json!({"processor": {"threads": 65}})), Some("spec.processor.threads")),
+        ("commit-1", spec(json!({"processor": {"commitInterval": "9ms"}})), Some("commitInterval must lie between")),
+        ("commit-2", spec(json!({"processor": {"commitInterval": "5001ms"}})), Some("commitInterval must lie between")),
+        ("commit-3", spec(json!({"processor": {"commitInterval": "5s"}})), None),
+        ("image-1", spec(json!({"processor": {"image": ""}})), Some("spec.processor.image")),
+    ]
+}
+
+#[rustfmt::skip]
+fn counting() -> Vec<Case> {
+    let windows = |windows: Value| spec(json!({"aggregation": {"windows": windows}}));
+    vec![
         ("required-1", spec(json!({"validation": {"required": []}})), None),
         ("required-2", spec(json!({"validation": {"required": ["ip", "ip"]}})), Some("spec.validation.required")),
 
@@ -79,17 +129,67 @@ pub fn cases() -> Vec<(&'static str, Value, Option<&'static str>)> {
         ("windows-13", windows(json!(["1m", "all", "all"])), Some("aggregation.windows")),
         ("dimensions-1", spec(json!({"aggregation": {"dimensions": []}})), None),
         ("dimensions-2", spec(json!({"aggregation": {"dimensions": ["locale", "locale"]}})), Some("spec.aggregation.dimensions")),
+        ("values-1", spec(json!({"aggregation": {"maxValues": 0}})), Some("spec.aggregation.maxValues")),
+        ("values-2", spec(json!({"aggregation": {"maxValues": 1}})), None),
+        ("values-3", spec(json!({"aggregation": {"maxValues": 10_000}})), None),
+        ("values-4", spec(json!({"aggregation": {"maxValues": 10_001}})), Some("spec.aggregation.maxValues")),
         ("idle-1", spec(json!({"aggregation": {"idleTimeout": "999ms"}})), Some("idleTimeout must be at least 1s")),
         ("idle-2", spec(json!({"aggregation": {"idleTimeout": "1s"}})), None),
+    ]
+}
 
-        ("replicas-1", spec(json!({"processor": {"replicas": 0}})), None),
-        ("replicas-2", spec(json!({"processor": {"replicas": -1}})), Some("spec.processor.replicas")),
-        ("replicas-3", spec(json!({"processor": {"replicas": 1025}})), Some("spec.processor.replicas")),
-        ("threads-1", spec(json!({"processor": {"threads": 0}})), Some("spec.processor.threads")),
-        ("threads-2", spec(json!({"processor": {"threads": 65}})), Some("spec.processor.threads")),
-        ("commit-1", spec(json!({"processor": {"commitInterval": "9ms"}})), Some("commitInterval must lie between")),
-        ("commit-2", spec(json!({"processor": {"commitInterval": "5001ms"}})), Some("commitInterval must lie between")),
-        ("commit-3", spec(json!({"processor": {"commitInterval": "5s"}})), None),
-        ("image-1", spec(json!({"processor": {"image": ""}})), Some("spec.processor.image")),
+#[rustfmt::skip]
+fn alerts() -> Vec<Case> {
+    let alert = |part: Value| {
+        let mut alert = json!({"name": "a", "window": "1m"});
+        alert.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+        spec(json!({"alerts": [alert]}))
+    };
+    let many = |count: usize| {
+        let value = "v".repeat(256);
+        let alert = |index| json!({"name": format!("a{index}"), "window": "1m", "above": 1, "dimension": "locale", "value": value});
+        spec(json!({"alerts": (0..count).map(alert).collect::<Vec<_>>()}))
+    };
+    vec![
+        ("alert-1", alert(json!({"above": 0})), None),
+        ("alert-2", alert(json!({"above": 1_000_000_000_000_i64, "dimension": "locale"})), None),
+        ("alert-3", alert(json!({"above": 1_000_000_000_001_i64})), Some("spec.alerts[0].above")),
+        ("alert-4", alert(json!({"above": -1})), Some("spec.alerts[0].above")),
+        ("alert-5", alert(json!({"above": 1, "dimension": "app_version", "value": "2.3.0", "window": "all"})), None),
+        ("alert-6", alert(json!({"deviation": 0.1})), None),
+        ("alert-7", alert(json!({"deviation": 1000, "dimension": "device_type"})), None),
+        ("alert-8", alert(json!({"deviation": 0.09})), Some("spec.alerts[0].deviation")),
+        ("alert-9", alert(json!({"deviation": 1000.5})), Some("spec.alerts[0].deviation")),
+        ("alert-10", alert(json!({"deviation": 0})), Some("must be at least 0.1 standard deviations")),
+        ("alert-11", alert(json!({})), Some("set exactly one of above")),
+        ("alert-12", alert(json!({"above": 1, "deviation": 1})), Some("set exactly one of above")),
+        ("alert-13", alert(json!({"deviation": 3, "window": "all"})), Some("choose a finite window")),
+        ("alert-14", alert(json!({"above": 1, "value": "RI"})), Some("needs the dimension that has it")),
+        ("alert-15", alert(json!({"above": 1, "dimension": "locale", "value": ""})), Some("spec.alerts[0].value")),
+        ("alert-16", alert(json!({"above": 1, "dimension": "locale", "value": "ä".repeat(256)})), None),
+        ("alert-17", alert(json!({"above": 1, "dimension": "locale", "value": "ä".repeat(257)})), Some("spec.alerts[0].value")),
+        ("alert-18", alert(json!({"above": 1, "dimension": "locale", "value": "_missing"})), None),
+        ("alert-19", alert(json!({"above": 1, "dimension": "locale", "value": "_other"})), Some("an alert cannot name _other")),
+        ("alert-20", alert(json!({"above": 1, "window": "60s"})), None),
+        ("alert-21", alert(json!({"above": 1, "window": "0h60m0s"})), None),
+        ("alert-22", alert(json!({"above": 1, "window": "2m"})), Some("must be one of aggregation.windows")),
+        ("alert-23", alert(json!({"name": "Upper", "above": 1})), Some("spec.alerts[0].name")),
+        ("alert-24", alert(json!({"name": "a".repeat(63), "above": 1})), None),
+        ("alert-25", alert(json!({"name": "a".repeat(64), "above": 1})), Some("spec.alerts[0].name")),
+        ("alert-26", alert(json!({"name": "a-", "above": 1})), Some("spec.alerts[0].name")),
+        ("alert-27", alert(json!({"name": "", "above": 1})), Some("spec.alerts[0].name")),
+        ("alert-28", spec(json!({
+            "aggregation": {"dimensions": ["locale"]}, "alerts": [{"name": "a", "window": "1m", "above": 1, "dimension": "app_version"}],
+        })), Some("must be one of aggregation.dimensions")),
+        ("alert-29", spec(json!({
+            "aggregation": {"windows": ["1h"]}, "alerts": [{"name": "a", "window": "all", "above": 1}],
+        })), Some("must be one of aggregation.windows")),
+        ("alert-30", alert(json!({"above": 1, "deviation": null, "dimension": null, "value": null})), None),
+        ("alerts-1", spec(json!({"alerts": []})), None),
+        ("alerts-2", many(64), None),
+        ("alerts-3", many(65), Some("spec.alerts")),
+        ("alerts-4", spec(json!({"alerts": [
+            {"name": "a", "window": "1m", "above": 1}, {"name": "a", "window": "1h", "above": 1},
+        ]})), Some("spec.alerts[1]")),
     ]
 }

@@ -48,6 +48,12 @@ async fn values_of_the_wrong_kind_are_refused_by_both() {
         json!({"validation": {"ip": "Maybe"}}),
         json!({"aggregation": {"dimensions": ["user_id"]}}),
         json!({"aggregation": {"windows": ["1d"]}}),
+        json!({"alerts": [{"name": "a", "window": "1m", "above": 1, "dimension": "user_id"}]}),
+        json!({"alerts": [{"name": "a", "window": "1 minute", "above": 1}]}),
+        json!({"alerts": [{"name": "a", "above": 1}]}),
+        json!({"alerts": [{"window": "1m", "above": 1}]}),
+        json!({"alerts": [{"name": "a", "window": "1m", "above": 0.5}]}),
+        json!({"results": {"alerts": {}}}),
         json!({"source": {"startFrom": "Now"}}),
         json!({"source": {"partitions": "8"}}),
         json!({"processor": {"replicas": 1.5}}),
@@ -77,6 +83,9 @@ async fn what_cannot_change_does_not_and_the_rest_does() {
         (json!({"source": {"topic": "other"}}), "source.topic cannot change"),
         (json!({"output": {"topic": "other"}}), "output.topic cannot change"),
         (json!({"deadLetters": {"topic": "other"}}), "deadLetters.topic cannot change"),
+        (json!({"results": {"aggregates": {"topic": "other"}}}), "a results topic cannot change"),
+        (json!({"results": {"insights": {"topic": "other"}}}), "a results topic cannot change"),
+        (json!({"results": {"alerts": {"topic": "other"}}}), "a results topic cannot change"),
         (json!({"kafka": {"strimzi": {"cluster": "other"}}}), "kafka.strimzi.cluster cannot change"),
         (json!({"source": {"partitions": 7}}), "source.partitions cannot shrink"),
     ] {
@@ -87,7 +96,8 @@ async fn what_cannot_change_does_not_and_the_rest_does() {
         json!({"source": {"partitions": 12, "startFrom": "Latest"}}),
         json!({"kafka": {"strimzi": {"listener": "other"}}}),
         json!({"processor": {"replicas": 5, "resources": {"limits": {"memory": "256Mi"}}}}),
-        json!({"aggregation": {"windows": ["5m"]}}),
+        json!({"alerts": [{"name": "a", "window": "1m", "deviation": 3}]}),
+        json!({"alerts": [], "aggregation": {"windows": ["5m"]}}),
     ] {
         change(spec).await.unwrap();
     }
