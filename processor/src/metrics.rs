@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 use serde::Deserialize;
 
-use crate::ingest::machine::Tally;
+use crate::{aggregate::metrics::AggregateMetrics, ingest::machine::Tally};
 
 /// How long a loop may not turn before it counts as dead: longer than every wait in it.
 const TURN_BOUND: Duration = Duration::from_secs(60);
@@ -48,6 +48,8 @@ pub struct Metrics {
     lag: Family<PartitionLabel, Gauge>,
     watermark: Family<PartitionLabel, Gauge>,
     brokers_up: Gauge,
+    /// Those of stage 2.
+    pub aggregate: AggregateMetrics,
 }
 
 impl Metrics {
@@ -71,6 +73,7 @@ impl Metrics {
             lag: Family::default(),
             watermark: Family::default(),
             brokers_up: Gauge::default(),
+            aggregate: AggregateMetrics::new(&mut registry),
             registry,
         };
         metrics.registered()
@@ -136,7 +139,7 @@ impl Metrics {
     /// Takes what is of interest from librdkafka's statistics. Returns whether any broker is connected.
     pub fn statistics(&self, json: &str, topic: &str, positions: &BTreeMap<i32, i64>) -> bool {
         let Ok(statistics) = serde_json::from_str::<Statistics>(json) else { return false };
-        let up = statistics.brokers.values().filter(|broker| broker.state == "UP").count();
+        let up = statistics.brokers_up();
         self.brokers_up.set(i64::try_from(up).unwrap_or(i64::MAX));
         if let Some(topic) = statistics.topics.get(topic) {
             for (partition, position) in positions {
@@ -165,10 +168,22 @@ impl Metrics {
     }
 }
 
+/// How many brokers librdkafka's statistics call connected.
+#[must_use]
+pub fn brokers_up(json: &str) -> usize {
+    serde_json::from_str(json).map_or(0, |statistics: Statistics| statistics.brokers_up())
+}
+
 #[derive(Deserialize)]
 struct Statistics {
     brokers: BTreeMap<String, BrokerStatistics>,
     topics: BTreeMap<String, TopicStatistics>,
+}
+
+impl Statistics {
+    fn brokers_up(&self) -> usize {
+        self.brokers.values().filter(|broker| broker.state == "UP").count()
+    }
 }
 
 #[derive(Deserialize)]
@@ -189,6 +204,8 @@ struct PartitionStatistics {
 /// How one thread is.
 #[derive(Debug)]
 pub struct ThreadStatus {
+    /// Its name in what is told about it.
+    pub name: String,
     started: Instant,
     last_turn_ms: AtomicU64,
     joined: AtomicBool,
@@ -200,12 +217,16 @@ pub struct ThreadStatus {
 #[derive(Debug, Default)]
 struct Detail {
     waiting: Vec<i32>,
+    blocked: Option<String>,
     problem: String,
 }
 
-impl Default for ThreadStatus {
-    fn default() -> Self {
+impl ThreadStatus {
+    /// A thread that has done nothing yet.
+    #[must_use]
+    pub fn new(name: String) -> Self {
         Self {
+            name,
             started: Instant::now(),
             last_turn_ms: AtomicU64::new(0),
             joined: AtomicBool::new(false),
@@ -214,9 +235,7 @@ impl Default for ThreadStatus {
             detail: Mutex::default(),
         }
     }
-}
 
-impl ThreadStatus {
     /// The loop turns.
     pub fn beat(&self) {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
@@ -243,6 +262,11 @@ impl ThreadStatus {
         }
     }
 
+    /// What the thread does instead of its work, whatever the group says; none once it can do that.
+    pub fn blocked(&self, why: Option<&str>) {
+        self.detail.lock().unwrap_or_else(PoisonError::into_inner).blocked = why.map(str::to_owned);
+    }
+
     /// What keeps partitions waiting.
     pub fn problem(&self, problem: &str) {
         problem.clone_into(&mut self.detail.lock().unwrap_or_else(PoisonError::into_inner).problem);
@@ -260,6 +284,9 @@ impl ThreadStatus {
     pub fn not_ready(&self) -> Option<String> {
         let detail = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
         let problem = if detail.problem.is_empty() { String::new() } else { format!(": {}", detail.problem) };
+        if let Some(blocked) = &detail.blocked {
+            return Some(format!("{blocked}{problem}"));
+        }
         if !self.joined.load(Ordering::Relaxed) {
             return Some(format!("has not joined the consumer group yet{problem}"));
         }

@@ -1,4 +1,4 @@
-//! `processor run`: a replica. Threads of stage 1, and a small HTTP server that tells how they are.
+//! `processor run`: a replica. Threads of stage 1, one of stage 2, and a small HTTP server that tells how they are.
 
 use std::{
     net::SocketAddr,
@@ -10,24 +10,24 @@ use std::{
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
-use crds::job::{JobConfig, JobError};
+use crds::job::{JobConfig, JobError, ResultTopics};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
 use crate::{
-    ingest::worker::{self, Context},
+    aggregate, ingest,
     kafka::{
         cluster::{Cluster, ClusterError, Limits},
         error::KafkaError,
     },
     metrics::{Metrics, ThreadStatus},
-    stop::Stop,
+    stop::{DRAIN_BOUND, Stop},
 };
 
 /// How long a replica takes to end after SIGTERM, at most: what a thread may take to drain, and a second for the rest.
-const STOP_BOUND: Duration = worker::DRAIN_BOUND.saturating_add(Duration::from_secs(1));
+const STOP_BOUND: Duration = DRAIN_BOUND.saturating_add(Duration::from_secs(1));
 
 /// How long a question to Kafka may take before it is asked again.
 const ASK: Duration = Duration::from_secs(2);
@@ -83,7 +83,7 @@ pub enum RunError {
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// A thread came to an end that nobody foresaw.
-    #[error("a thread of stage 1 panicked; the replica ends so that it is started anew")]
+    #[error("a thread panicked; the replica ends so that it is started anew")]
     Panicked,
 }
 
@@ -105,26 +105,21 @@ impl Replica {
     /// # Errors
     /// When librdkafka refuses a setting, or the system a thread.
     pub fn start(job: &Arc<JobConfig>, name: &str, limits: Option<Limits>) -> Result<Self, RunError> {
-        let stop = Stop::default();
-        let metrics = Arc::new(Metrics::new(job.revision));
-        let statuses: Arc<Vec<ThreadStatus>> = Arc::new((0..job.threads).map(|_| ThreadStatus::default()).collect());
-        let cluster = Arc::new(Cluster::new(job, &format!("{}.{name}.observer", job.pipeline))?);
-        let threads = (0..job.threads)
-            .map(|index| {
-                let transactional_id = job.pipeline.ingest_transactional_id(name, index);
-                let (job, cluster, metrics) = (Arc::clone(job), Arc::clone(&cluster), Arc::clone(&metrics));
-                let (statuses, stop) = (Arc::clone(&statuses), stop.clone());
-                thread::Builder::new().name(format!("ingest-{index}")).spawn(move || {
-                    let Some(status) = statuses.get(index) else { return Ok(()) };
-                    let limits = limits.or_else(|| await_limits(&cluster, status, &stop));
-                    let Some(limits) = limits else { return Ok(()) };
-                    let (job, cluster, metrics) = (&*job, &*cluster, &*metrics);
-                    let context =
-                        Context { job, transactional_id: &transactional_id, cluster, limits, metrics, status };
-                    Ok(worker::run(&context, &stop)?)
-                })
-            })
-            .collect::<Result<Vec<_>, _>>()?;
+        let names = (0..job.threads).map(|index| format!("ingest-{index}"));
+        let names = names.chain(job.topics.results.iter().map(|_| "aggregate".to_owned()));
+        let starting = Starting {
+            job: Arc::clone(job),
+            replica: name.to_owned(),
+            limits,
+            statuses: Arc::new(names.map(ThreadStatus::new).collect()),
+            metrics: Arc::new(Metrics::new(job.revision)),
+            stop: Stop::default(),
+        };
+        let mut threads = starting.ingest()?;
+        if let Some(topics) = &job.topics.results {
+            threads.push(starting.aggregate(topics.clone())?);
+        }
+        let Starting { statuses, metrics, stop, .. } = starting;
         Ok(Self { threads, statuses, metrics, stop })
     }
 
@@ -160,13 +155,85 @@ impl Replica {
     }
 }
 
+/// What the threads of a replica share while it starts.
+#[derive(Clone)]
+struct Starting {
+    job: Arc<JobConfig>,
+    replica: String,
+    limits: Option<Limits>,
+    statuses: Arc<Vec<ThreadStatus>>,
+    metrics: Arc<Metrics>,
+    stop: Stop,
+}
+
+impl Starting {
+    /// Starts the threads of stage 1.
+    fn ingest(&self) -> Result<Vec<JoinHandle<Result<(), RunError>>>, RunError> {
+        let cluster = Arc::new(Cluster::new(&self.job, &self.observer("ingest"))?);
+        let start = |index: usize| {
+            let transactional_id = self.job.pipeline.ingest_transactional_id(&self.replica, index);
+            let (shared, cluster) = (self.clone(), Arc::clone(&cluster));
+            self.spawn(index, move |status| {
+                let ask = || cluster.limits(ASK);
+                let Some(limits) = shared.limits.or_else(|| await_answer(ask, status, &shared.stop)) else {
+                    return Ok(());
+                };
+                let Starting { job, metrics, stop, .. } = &shared;
+                let transactional_id = &transactional_id;
+                let context =
+                    ingest::worker::Context { job, transactional_id, cluster: &cluster, limits, metrics, status };
+                Ok(ingest::worker::run(&context, stop)?)
+            })
+        };
+        (0..self.job.threads).map(start).collect()
+    }
+
+    /// Starts the thread of stage 2.
+    fn aggregate(&self, topics: ResultTopics) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+        let transactional_id = self.job.pipeline.aggregate_transactional_id(&self.replica);
+        let group = self.job.pipeline.aggregate_group();
+        let cluster = Cluster::of_group(&self.job, group, &self.observer("aggregate"))?;
+        let shared = self.clone();
+        self.spawn(self.job.threads, move |status| {
+            let known = shared.limits.map(|limits| limits.smallest);
+            let names = [&topics.aggregates, &topics.insights, &topics.alerts, &topics.state].map(String::as_str);
+            let ask = || cluster.limits_of(names, ASK).map(|limits| limits.into_iter().min().unwrap_or_default());
+            let Some(max_bytes) = known.or_else(|| await_answer(ask, status, &shared.stop)) else {
+                return Ok(());
+            };
+            let Starting { job, metrics, stop, .. } = &shared;
+            let (topics, transactional_id, cluster) = (&topics, &*transactional_id, &cluster);
+            let context =
+                aggregate::worker::Context { job, topics, transactional_id, cluster, max_bytes, metrics, status };
+            Ok(aggregate::worker::run(&context, stop)?)
+        })
+    }
+
+    /// The client id of what asks the seldom questions.
+    fn observer(&self, stage: &str) -> String {
+        format!("{}.{stage}.{}.observer", self.job.pipeline, self.replica)
+    }
+
+    /// Starts a thread that tells its state at this place.
+    fn spawn(
+        &self,
+        place: usize,
+        body: impl FnOnce(&ThreadStatus) -> Result<(), RunError> + Send + 'static,
+    ) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+        let statuses = Arc::clone(&self.statuses);
+        let name = statuses.get(place).map(|status| status.name.clone()).unwrap_or_default();
+        let body = move || statuses.get(place).map_or(Ok(()), body);
+        Ok(thread::Builder::new().name(name).spawn(body)?)
+    }
+}
+
 /// Asks until Kafka answers, for ever: a replica that starts before its Kafka only waits.
-fn await_limits(cluster: &Cluster, status: &ThreadStatus, stop: &Stop) -> Option<Limits> {
+fn await_answer<T>(ask: impl Fn() -> Result<T, ClusterError>, status: &ThreadStatus, stop: &Stop) -> Option<T> {
     let mut reported = String::new();
     while !stop.is_set() {
         status.beat();
-        match cluster.limits(ASK) {
-            Ok(limits) => return Some(limits),
+        match ask() {
+            Ok(answer) => return Some(answer),
             Err(error) => {
                 let problem = error.to_string();
                 if problem != reported {
@@ -236,17 +303,16 @@ fn router(replica: &Replica) -> Router {
 
 /// Red only when a loop does not turn, never for Kafka's state: a restart would not help.
 async fn healthz(State(shown): State<Shown>) -> impl IntoResponse {
-    if shown.statuses.iter().all(ThreadStatus::is_alive) {
-        (StatusCode::OK, "ok\n".to_owned())
-    } else {
-        (StatusCode::INTERNAL_SERVER_ERROR, "a thread of stage 1 hangs\n".to_owned())
+    let hangs = |status: &&ThreadStatus| !status.is_alive();
+    match shown.statuses.iter().find(hangs) {
+        None => (StatusCode::OK, "ok\n".to_owned()),
+        Some(status) => (StatusCode::INTERNAL_SERVER_ERROR, format!("thread {} hangs\n", status.name)),
     }
 }
 
 async fn readyz(State(shown): State<Shown>) -> impl IntoResponse {
-    let not_ready =
-        |(index, status): (usize, &ThreadStatus)| status.not_ready().map(|why| format!("thread {index} {why}\n"));
-    let problems: String = shown.statuses.iter().enumerate().filter_map(not_ready).collect();
+    let not_ready = |status: &ThreadStatus| Some(format!("thread {} {}\n", status.name, status.not_ready()?));
+    let problems: String = shown.statuses.iter().filter_map(not_ready).collect();
     if problems.is_empty() { (StatusCode::OK, "ok\n".to_owned()) } else { (StatusCode::SERVICE_UNAVAILABLE, problems) }
 }
 

@@ -1,9 +1,16 @@
 //! The signal to stop, shared by all threads.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
+
+/// How long draining a thread may take: the transaction in progress, and the group's answer. After that the thread ends
+/// without committing, and its successor takes up from what is committed.
+pub const DRAIN_BOUND: Duration = Duration::from_secs(8);
 
 /// Set once, seen by all.
 #[derive(Clone, Debug, Default)]

@@ -147,13 +147,13 @@ pub enum Failure {
 
 #[derive(Debug)]
 enum Phase {
-    Restoring { restore: Restore, position: i64, end: Option<i64> },
+    Restoring { restore: Box<Restore>, position: i64, end: Option<i64> },
     Folding(Box<Folding>),
 }
 
 impl Phase {
     fn restoring() -> Self {
-        Self::Restoring { restore: Restore::default(), position: 0, end: None }
+        Self::Restoring { restore: Box::default(), position: 0, end: None }
     }
 }
 

@@ -11,5 +11,12 @@
 //! `fold` is what the deltas add up to, `machine` the protocol of a replica: both pure. `stage` performs transactions, `reader`
 //! reads the two logs, and `worker` is the loop that follows the group.
 
+pub mod worker;
+
+mod reader;
+mod stage;
+
 pub mod fold;
 pub mod machine;
+
+pub mod metrics;

@@ -28,7 +28,7 @@ use crate::{
         transaction::TransactionError,
     },
     metrics::{Metrics, ThreadStatus},
-    stop::Stop,
+    stop::{DRAIN_BOUND, Stop},
 };
 
 /// Messages that are taken at once: enough to amortize the calls, few enough that their output stays in the cache.
@@ -39,10 +39,6 @@ const IDLE: Duration = Duration::from_millis(250);
 
 /// How often waiting partitions are asked for again, and idle ones looked for.
 const RETRY: Duration = Duration::from_millis(250);
-
-/// How long draining may take: the transaction in progress, and the group's answer. After that the thread ends without
-/// committing, and its successor takes up from what is committed.
-pub const DRAIN_BOUND: Duration = Duration::from_secs(8);
 
 /// What one thread works with.
 #[derive(Debug)]
