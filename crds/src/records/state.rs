@@ -46,7 +46,7 @@ pub struct Meta {
     /// While all partitions are idle: the highest watermark when that began, Unix seconds, and the earliest of their idle
     /// instants then, Unix milliseconds.
     pub all_idle: Option<(i64, i64)>,
-    /// The latest event time seen, Unix seconds.
+    /// No event seen so far is behind this instant, Unix seconds.
     pub latest: Option<i64>,
     /// The start of the first window of each size, seconds.
     pub first_windows: Vec<(i64, i64)>,
@@ -59,7 +59,8 @@ pub struct Meta {
 pub struct Change {
     /// Which.
     pub revision: u64,
-    /// The latest event time seen before, Unix seconds.
+    /// No event that was seen before is behind this instant, Unix seconds, and none that replicas with an older revision
+    /// processed after.
     pub latest: Option<i64>,
     /// The frontier then, Unix seconds.
     pub frontier: Option<i64>,

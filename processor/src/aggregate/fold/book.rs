@@ -100,6 +100,20 @@ impl Book {
         self.changes.push(Change { revision, latest, frontier });
     }
 
+    /// Whether events up to this instant, processed by the rules of this revision, move a change on: another revision governs
+    /// already, for replicas are not replaced all at once.
+    pub fn lags(&self, revision: u64, latest: i64) -> bool {
+        let moves = |change: &Change| change.revision > revision && change.latest.is_none_or(|known| known < latest);
+        self.changes.iter().skip(1).any(moves)
+    }
+
+    /// Moves the changes on to which such events belong.
+    pub fn catch_up(&mut self, revision: u64, latest: i64) {
+        for change in self.changes.iter_mut().skip(1).filter(|change| change.revision > revision) {
+            change.latest = change.latest.max(Some(latest));
+        }
+    }
+
     /// Which revisions governed, oldest first; the last one does.
     pub fn changes(&self) -> &[Change] {
         &self.changes
@@ -133,4 +147,69 @@ impl Book {
 pub fn counts(rules: &Rules, (window, dimension): Counter) -> bool {
     rules.aggregation.windows.contains(&window)
         && dimension.is_none_or(|dimension| rules.aggregation.dimensions.contains(&dimension))
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::pipeline::{Aggregation, Duration};
+
+    use super::*;
+
+    const MINUTE: Window = Window::Finite(Duration::from_secs(60));
+    const HOUR: Window = Window::Finite(Duration::from_secs(3600));
+
+    /// A book in which revision 2 began to govern when everything up to second 1000 was seen, and closed up to 900.
+    fn book(first: (Vec<Window>, Vec<Dimension>), second: (Vec<Window>, Vec<Dimension>)) -> Book {
+        let mut book = Book::default();
+        for (revision, (windows, dimensions)) in [(1, first), (2, second)] {
+            let aggregation = Aggregation { windows, dimensions, ..Aggregation::default() };
+            let rules = Rules { aggregation, ..Rules::default() };
+            book.learn(revision, &serde_json::to_string(&rules).unwrap(), 0).unwrap();
+        }
+        book.govern(1, None, None);
+        book.govern(2, Some(1000), Some(900));
+        book
+    }
+
+    fn span(start: i64) -> Span {
+        Span { window: MINUTE, start }
+    }
+
+    const ALL: Span = Span { window: Window::All, start: 0 };
+
+    #[test]
+    fn what_begins_is_partial_up_to_what_was_seen() {
+        use Dimension::{DeviceType, Locale};
+        let all = || vec![MINUTE, Window::All];
+        let mut book = book((all(), vec![Locale]), (all(), vec![Locale, DeviceType]));
+        let partial = |book: &Book, span| book.is_partial(span, Some(DeviceType));
+        assert!(partial(&book, span(960)) && partial(&book, ALL));
+        assert!(!partial(&book, span(1020)));
+        assert!(!book.is_partial(span(960), Some(Locale)) && !book.is_partial(span(960), None));
+        // A replica that still runs with revision 1 processes an event of second 1050.
+        assert!(book.lags(1, 1050) && !book.lags(2, 1050));
+        book.catch_up(1, 1050);
+        assert!(partial(&book, span(1020)) && !partial(&book, span(1080)));
+        assert!(!book.lags(1, 1050));
+    }
+
+    #[test]
+    fn what_ends_is_partial_where_it_was_open() {
+        let book = book((vec![MINUTE, HOUR], vec![]), (vec![HOUR], vec![]));
+        assert!(!book.is_partial(span(840), None), "closed before");
+        assert!(book.is_partial(span(900), None));
+        assert!(!book.is_partial(Span { window: HOUR, start: 0 }, None));
+    }
+
+    #[test]
+    fn a_revision_has_one_set_of_rules() {
+        let mut book = book((vec![MINUTE], vec![]), (vec![MINUTE], vec![]));
+        let other = serde_json::to_string(&Rules::default()).unwrap();
+        assert_eq!(book.learn(2, &other, 7), Err(Halt::RulesDiffer { delta: 7, revision: 2 }));
+        assert!(matches!(book.learn(3, "{}", 7), Err(Halt::Rules { revision: 3, .. })));
+        let texts = book.texts(|_| false);
+        assert_eq!(texts.len(), 2);
+        let restored = Book::restore(texts, book.changes().to_vec()).unwrap();
+        assert_eq!((restored.governing(), restored.current()), (Some(2), book.current()));
+    }
 }

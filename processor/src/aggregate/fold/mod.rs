@@ -178,33 +178,38 @@ impl Fold {
 
     /// Lets another revision govern from here on.
     fn govern(&mut self, revision: u64, delta: i64) {
+        let (latest, frontier) = (self.latest, self.frontier);
+        self.change(|book| book.govern(revision, latest, frontier));
+        let ended = |(span, window): (&Span, &mut Window)| {
+            let is_asked_for = |rules: &Rules| rules.aggregation.windows.contains(&span.window);
+            let ends = !self.book.current().is_some_and(is_asked_for) && span.end().is_some() && !window.is_final;
+            if ends {
+                window.is_final = true;
+                window.modified = delta;
+                window.due = Due::Everything;
+            }
+            ends.then_some(*span)
+        };
+        let ended: Vec<Span> = self.windows.iter_mut().filter_map(ended).collect();
+        self.stats.closed += ended.len() as u64;
+        self.dirty.extend(ended);
+    }
+
+    /// Changes what is known of the rules. Windows that are partial since then are emitted anew.
+    fn change(&mut self, change: impl FnOnce(&mut Book)) {
         let partial = |book: &Book, span: Span, window: &Window| {
             let counted = |dimension: Dimension| window.values[dimension as usize].is_some();
             let of = |dimension| counted(dimension) && book.is_partial(span, Some(dimension));
             (book.is_partial(span, None), Dimension::ALL.map(of))
         };
-        let before: Vec<_> =
-            self.windows.iter().map(|(span, window)| (*span, partial(&self.book, *span, window))).collect();
-        self.book.govern(revision, self.latest, self.frontier);
-        for (span, was) in before {
-            let ends = !self.asks_for(span.window);
-            let Some(window) = self.windows.get_mut(&span) else { continue };
-            let is = partial(&self.book, span, window);
-            let closes = ends && !window.is_final && span.end().is_some();
-            if closes {
-                window.is_final = true;
-                window.modified = delta;
-                self.stats.closed += 1;
-            }
-            if was != is || closes {
+        let before: Vec<_> = self.windows.iter().map(|(span, window)| partial(&self.book, *span, window)).collect();
+        change(&mut self.book);
+        for ((span, window), was) in self.windows.iter_mut().zip(before) {
+            if partial(&self.book, *span, window) != was {
                 window.due = Due::Everything;
-                self.dirty.insert(span);
+                self.dirty.insert(*span);
             }
         }
-    }
-
-    fn asks_for(&self, size: Size) -> bool {
-        self.book.current().is_some_and(|rules| rules.aggregation.windows.contains(&size))
     }
 
     fn merge(&mut self, panes: &[Pane], by: By, delta: i64) -> Result<(), Halt> {
@@ -217,11 +222,16 @@ impl Fold {
             own.dimensions.iter().copied().filter(|dimension| governing.dimensions.contains(dimension)).collect();
         let smallest = own.smallest_window().unwrap_or(1);
         let unique_users = own.unique_users && governing.unique_users;
+        if let Some(latest) = panes.iter().map(|pane| pane.start.saturating_add(smallest - 1)).max() {
+            self.latest = self.latest.max(Some(latest));
+            if self.book.lags(by.revision, latest) {
+                self.change(|book| book.catch_up(by.revision, latest));
+            }
+        }
         let mut evicted = Evicted::default();
         for pane in panes {
             let sketch = pane.total.sketch.as_deref().map(HllSketch::deserialize).transpose();
             let sketch = sketch.map_err(|error| Halt::Sketch { delta, problem: error.to_string() })?;
-            self.latest = self.latest.max(Some(pane.start.saturating_add(smallest - 1)));
             for size in &sizes {
                 let span = Span::of(*size, pane.start);
                 if span.end().is_some_and(|end| self.horizon.is_some_and(|horizon| end <= horizon)) {
