@@ -185,6 +185,118 @@ impl JobConfig {
             let value = format!("{:?}", job.rules.aggregation.windows);
             return refuse("rules.aggregation.windows", value, "begin with the smallest finite window, such as 1m");
         }
+        let max_values = job.rules.aggregation.max_values;
+        if !(1..=10_000).contains(&max_values) {
+            return refuse("rules.aggregation.maxValues", max_values.to_string(), "choose 1 to 10000");
+        }
+        if found > OLDEST_VERSION && job.topics.results.is_none() {
+            return refuse(
+                "topics.results",
+                "absent".to_owned(),
+                "name its topics, as every version but the first does",
+            );
+        }
         Ok(job)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::pipeline::{Dimension, Window};
+
+    const V1: &str = include_str!("../tests/golden/job.v1.json");
+    const V2: &str = include_str!("../tests/golden/job.v2.json");
+
+    /// The job of a pipeline that sets whatever a job config holds.
+    fn sample() -> JobConfig {
+        let spec = json!({
+            "kafka": {"strimzi": {"cluster": "my-cluster"}},
+            "source": {"startFrom": "Latest"},
+            "validation": {"required": ["user_id"], "maxFutureSkew": "1m", "ip": "Valid"},
+            "aggregation": {
+                "windows": ["30s", "1h", "all"], "dimensions": ["locale"], "maxValues": 500, "uniqueUsers": false,
+                "allowedLateness": "5s", "idleTimeout": "2s", "retention": "12h",
+            },
+            "alerts": [
+                {"name": "spike", "dimension": "locale", "value": "RI", "window": "30s", "above": 10_000},
+                {"name": "odd", "window": "1h", "deviation": 4.5},
+            ],
+            "results": {"alerts": {"topic": "anomalies"}},
+            "processor": {"threads": 3, "commitInterval": "250ms"},
+        });
+        let pipeline = PipelineId { namespace: "kafka".to_owned(), name: "logins".to_owned() };
+        JobConfig::new(pipeline, &serde_json::from_value(spec).unwrap(), 1_720_576_825, "kafka:9092".to_owned())
+    }
+
+    #[test]
+    fn the_golden_file_is_what_is_written_and_read() {
+        assert_eq!(serde_json::to_value(sample()).unwrap(), serde_json::from_str::<Value>(V2).unwrap());
+        assert_eq!(JobConfig::parse(V2).unwrap(), sample());
+    }
+
+    #[test]
+    fn the_version_before_has_no_results_and_the_defaults_of_later_rules() {
+        let job = JobConfig::parse(V1).unwrap();
+        assert_eq!((job.version, job.revision, job.threads), (1, 7, 1));
+        assert_eq!(job.topics.deltas, "streams.logins.deltas");
+        assert_eq!(job.topics.results, None);
+        assert_eq!(job.rules, Rules::default());
+        assert_eq!((job.rules.aggregation.max_values, job.rules.alerts.len()), (10_000, 0));
+        assert_eq!(
+            (job.rules.aggregation.windows[2], job.rules.aggregation.dimensions[1]),
+            (Window::All, Dimension::Locale)
+        );
+    }
+
+    /// What becomes of the golden file with this change.
+    fn changed(pointer: &str, value: Value) -> Result<JobConfig, JobError> {
+        let mut job: Value = serde_json::from_str(V2).unwrap();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        let parent = job.pointer_mut(parent).unwrap().as_object_mut().unwrap();
+        parent.insert(field.to_owned(), value);
+        parent.retain(|_, value| !value.is_null());
+        JobConfig::parse(&job.to_string())
+    }
+
+    #[test]
+    fn other_versions_are_refused_whatever_their_shape() {
+        for text in [r#"{"version":0}"#, r#"{"version":3,"shape":"another"}"#] {
+            let error = JobConfig::parse(text).unwrap_err();
+            assert!(matches!(error, JobError::Version { .. }), "{text}");
+            assert!(error.to_string().contains("this processor reads versions 1 to 2"), "{error}");
+        }
+        assert!(matches!(changed("/version", json!(3)), Err(JobError::Version { found: 3 })));
+        assert!(matches!(JobConfig::parse("{}"), Err(JobError::Shape(_))));
+    }
+
+    #[test]
+    fn what_cannot_run_is_refused() {
+        for (pointer, value) in [
+            ("/more", json!(1)),
+            ("/topics/more", json!("a")),
+            ("/topics/results/more", json!("a")),
+            ("/topics/results/state", Value::Null),
+            ("/rules/more", json!(1)),
+            ("/rules/aggregation/more", json!(1)),
+            ("/rules/alerts", json!([{"name": "a", "window": "30s", "below": 1}])),
+            ("/revision", json!(-1)),
+        ] {
+            assert!(matches!(changed(pointer, value), Err(JobError::Shape(_))), "{pointer}");
+        }
+        for (pointer, value, field) in [
+            ("/threads", json!(0), "threads"),
+            ("/threads", json!(65), "threads"),
+            ("/commitInterval", json!("9ms"), "commitInterval"),
+            ("/kafka/bootstrapServers", json!(""), "kafka.bootstrapServers"),
+            ("/rules/aggregation/windows", json!(["all"]), "rules.aggregation.windows"),
+            ("/rules/aggregation/maxValues", json!(0), "rules.aggregation.maxValues"),
+            ("/topics/results", Value::Null, "topics.results"),
+        ] {
+            let error = changed(pointer, value).unwrap_err().to_string();
+            assert!(error.starts_with(field), "{pointer}: {error}");
+        }
     }
 }
