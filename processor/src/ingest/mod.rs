@@ -13,6 +13,7 @@
 
 pub mod worker;
 
+mod history;
 mod outbox;
 mod resolve;
 mod stage;

@@ -1,7 +1,7 @@
 //! Where a partition is taken up: from what the group has committed, or, where that is gone, from what the pipeline wrote.
 
 use std::{
-    cell::{Cell, RefCell},
+    cell::Cell,
     collections::BTreeMap,
     time::{Duration, Instant},
 };
@@ -11,7 +11,6 @@ use crds::{
     pipeline::StartFrom,
     records::{
         dead_letter::SOURCE_OFFSET,
-        delta::Delta,
         enrichment::EVENT_ID,
         offset::{OffsetMetadata, OffsetMetadataError},
     },
@@ -21,7 +20,10 @@ use rdkafka::{
     message::{BorrowedMessage, Headers},
 };
 
-use super::machine::Start;
+use super::{
+    history::{History, HistoryError, Reached},
+    machine::Start,
+};
 use crate::kafka::{
     cluster::{Cluster, ClusterError, UNSTABLE_BOUND},
     native::consumer::{Committed, Consumer},
@@ -70,22 +72,27 @@ pub enum Stopped {
 /// Asks where partitions are taken up.
 #[derive(Debug)]
 pub struct Resolver<'a> {
-    /// The job.
-    pub job: &'a JobConfig,
+    job: &'a JobConfig,
     /// The transactional id of this thread.
-    pub own_id: &'a str,
-    /// Answers the seldom questions.
-    pub cluster: &'a Cluster,
+    own_id: &'a str,
+    cluster: &'a Cluster,
+    /// As far as it has been read, when that takes more than one turn, and for which waiting partitions.
+    history: Option<(BTreeMap<i32, Instant>, History)>,
 }
 
-impl Resolver<'_> {
+impl<'a> Resolver<'a> {
+    /// For the thread with this transactional id.
+    pub const fn new(job: &'a JobConfig, own_id: &'a str, cluster: &'a Cluster) -> Self {
+        Self { job, own_id, cluster, history: None }
+    }
+
     /// Asks for each waiting partition once; it was asked for the first time at the instant beside it. Ends within a few
     /// slices of time, with answers for as many as that allowed.
     ///
     /// # Errors
     /// When Kafka does not answer; ask again.
     pub fn resolve(
-        &self,
+        &mut self,
         consumer: &Consumer,
         waiting: &BTreeMap<i32, Instant>,
     ) -> Result<Vec<(i32, Resolution)>, ClusterError> {
@@ -101,18 +108,18 @@ impl Resolver<'_> {
         }
         ready.extend(waiting.keys().filter(|partition| answers.iter().all(|(waits, _)| waits != *partition)));
         let committed = self.committed(consumer, &ready, waiting, &mut answers)?;
-        let gone: Vec<i32> =
-            committed.iter().filter(|known| known.offset.is_none()).map(|known| known.partition).collect();
-        let last_deltas = self.after_last_delta(&gone)?;
+        let gone = committed.iter().filter(|known| known.offset.is_none()).map(|known| known.partition);
+        let gone: BTreeMap<i32, Instant> =
+            gone.filter_map(|partition| waiting.get(&partition).map(|since| (partition, *since))).collect();
+        let mut history = None;
         for Committed { partition, offset } in committed {
-            let (low, high) = consumer.bounds(partition, SLICE)?;
-            let resolution = match (offset, last_deltas.get(&partition)) {
-                (Some((position, metadata)), _) => at_commit(partition, position, &metadata, (low, high)),
-                (None, Some(start)) => {
-                    tracing::warn!(partition, position = start.position, "no commit: resuming after the last delta");
-                    Resolution::Ready(Start { log_start: low, ..*start })
-                }
-                (None, None) => Resolution::Ready(self.after_last_output(partition, low, high)?),
+            let bounds = consumer.bounds(partition, SLICE)?;
+            let resolution = match offset {
+                Some((position, metadata)) => at_commit(partition, position, &metadata, bounds),
+                None => match history.get_or_insert_with(|| self.history(&gone)) {
+                    Ok(history) => Resolution::Ready(self.without_commit(partition, history, bounds)?),
+                    Err(why) => Resolution::Waiting(format!("partition {partition} has no commit: {why}")),
+                },
             };
             answers.push((partition, resolution));
         }
@@ -148,32 +155,47 @@ impl Resolver<'_> {
         Ok(known)
     }
 
-    /// Where the last delta of each of these partitions ended. A missing offset never restarts from the beginning what was
-    /// processed before.
-    fn after_last_delta(&self, partitions: &[i32]) -> Result<BTreeMap<i32, Start>, ClusterError> {
-        let found = RefCell::new(BTreeMap::new());
-        if partitions.is_empty() {
-            return Ok(found.into_inner());
-        }
-        let each = |message: &BorrowedMessage<'_>| {
-            let Some(delta) = message.payload().and_then(|payload| Delta::decode(payload).ok()) else { return };
-            for range in delta.ranges.iter().filter(|range| partitions.contains(&range.partition)) {
-                let start = Start { position: range.to, watermark: range.watermark, log_start: 0 };
-                // Steps are read from the last to the first, and forwards in themselves: the furthest range is the last.
-                let known = found.borrow().get(&range.partition).map_or(-1, |known: &Start| known.position);
-                if start.position >= known {
-                    found.borrow_mut().insert(range.partition, start);
-                }
-            }
+    /// What the pipeline wrote of how far it is; it takes several turns where that is much. What was begun for partitions
+    /// that went away since would miss what their next owners wrote.
+    fn history(&mut self, gone: &BTreeMap<i32, Instant>) -> Result<History, HistoryError> {
+        let mut history = match self.history.take() {
+            Some((of, history)) if of == *gone => history,
+            _ => History::begin(self.cluster, self.job)?,
         };
-        let seen = || found.borrow().len() == partitions.len();
-        self.cluster.backwards(&self.job.topics.deltas, 0, each, seen)?;
-        Ok(found.into_inner())
+        let read = history.read_on(self.cluster, &self.job.topics.deltas);
+        if let Err(unfinished @ HistoryError::Unfinished { .. }) = read {
+            self.history = Some((gone.clone(), history));
+            return Err(unfinished);
+        }
+        read.map(|()| history)
     }
 
-    /// Where a partition is taken up of which neither a commit nor a delta tells: behind the last of its outputs, or at the
-    /// start.
-    fn after_last_output(&self, partition: i32, low: i64, high: i64) -> Result<Start, ClusterError> {
+    /// Where a partition is taken up whose committed offset is gone, or that never had one. What was processed before never
+    /// restarts from the beginning.
+    fn without_commit(
+        &self,
+        partition: i32,
+        history: &History,
+        (low, high): (i64, i64),
+    ) -> Result<Start, ClusterError> {
+        if let Some(Reached { position, watermark }) = history.reached(partition) {
+            tracing::warn!(partition, position, "no commit: resuming where snapshot and deltas end");
+            return Ok(Start { position, watermark, log_start: low });
+        }
+        if let Some(last) = self.last_output(partition)? {
+            tracing::warn!(partition, last, "no commit, no delta: resuming after the last output; lateness is unknown");
+            return Ok(Start { position: last + 1, watermark: None, log_start: low });
+        }
+        // One that was added later begins at its beginning, wherever the pipeline began.
+        let position = match self.job.start_from {
+            StartFrom::Latest if history.existed_at_the_start(partition) => high,
+            StartFrom::Latest | StartFrom::Earliest => low,
+        };
+        Ok(Start { position, watermark: None, log_start: low })
+    }
+
+    /// The source offset of the last record that became one of the outputs.
+    fn last_output(&self, partition: i32) -> Result<Option<i64>, ClusterError> {
         let topics = &self.job.topics;
         let last = Cell::new(None);
         let each = |offset: Option<i64>| last.set(last.get().max(offset));
@@ -181,24 +203,7 @@ impl Resolver<'_> {
         self.cluster.backwards(&topics.output, partition, |message| each(output_offset(message)), seen)?;
         let of_output = last.take();
         self.cluster.backwards(&topics.dead_letters, partition, |message| each(dead_letter_offset(message)), seen)?;
-        if let Some(last) = of_output.max(last.get()) {
-            tracing::warn!(partition, last, "no commit, no delta: resuming after the last output; lateness is unknown");
-            return Ok(Start { position: last + 1, watermark: None, log_start: low });
-        }
-        let position = match self.job.start_from {
-            StartFrom::Latest if self.existed_at_the_start(partition)? => high,
-            StartFrom::Latest | StartFrom::Earliest => low,
-        };
-        Ok(Start { position, watermark: None, log_start: low })
-    }
-
-    /// Whether the source had the partition when the pipeline first started; one that was added later begins at its
-    /// beginning, wherever the pipeline began.
-    fn existed_at_the_start(&self, partition: i32) -> Result<bool, ClusterError> {
-        let seen = self.cluster.first(&self.job.topics.deltas, 0, |message| {
-            Delta::decode(message.payload()?).ok().map(|delta| delta.source_partitions)
-        })?;
-        Ok(seen.is_none_or(|seen| i64::from(partition) < i64::from(seen)))
+        Ok(of_output.max(last.get()))
     }
 }
 

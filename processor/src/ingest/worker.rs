@@ -71,6 +71,7 @@ pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
         context,
         consumer,
         stage,
+        resolver: Resolver::new(context.job, context.transactional_id, context.cluster),
         group: None,
         waiting: BTreeMap::new(),
         active: BTreeSet::new(),
@@ -91,6 +92,7 @@ struct Worker<'a> {
     context: &'a Context<'a>,
     consumer: Consumer,
     stage: Stage<'a>,
+    resolver: Resolver<'a>,
     group: Option<GroupMetadata>,
     /// Assigned, not yet taken up; since when.
     waiting: BTreeMap<i32, Instant>,
@@ -235,8 +237,7 @@ impl Worker<'_> {
     }
 
     fn resolve(&mut self) -> Vec<(i32, Start)> {
-        let Context { job, transactional_id, cluster, .. } = *self.context;
-        let resolver = Resolver { job, own_id: transactional_id, cluster };
+        let Context { job, cluster, .. } = *self.context;
         match cluster.partitions(&job.topics.source, RETRY) {
             Ok(partitions) => self.stage.machine.source_has(u32::try_from(partitions).unwrap_or_default()),
             Err(error) => {
@@ -246,7 +247,7 @@ impl Worker<'_> {
         }
         let mut starts = Vec::new();
         let mut problems = Vec::new();
-        match resolver.resolve(&self.consumer, &self.waiting) {
+        match self.resolver.resolve(&self.consumer, &self.waiting) {
             Ok(answers) => {
                 for (partition, resolution) in answers {
                     match resolution {

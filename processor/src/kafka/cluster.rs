@@ -242,7 +242,7 @@ impl Cluster {
     }
 
     /// Reads a partition backwards in growing steps, and each step forwards, until `seen` says after a step that it has seen
-    /// enough, or the partition's start is reached. Committed records only.
+    /// enough, or the partition's start is reached. Committed records only. Returns the last stable offset, where it began.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
@@ -252,7 +252,7 @@ impl Cluster {
         partition: i32,
         mut each: impl FnMut(&BorrowedMessage<'_>),
         seen: impl Fn() -> bool,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<i64, ClusterError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let (low, high) = bounds(&reader, topic, partition)?;
         let (mut step, mut to) = (1000, high);
@@ -264,27 +264,33 @@ impl Cluster {
             })?;
             (step, to) = (step * 8, from);
         }
-        Ok(())
+        Ok(high)
     }
 
-    /// The first record of a partition of which `pick` makes something, committed.
+    /// Reads a partition from an offset on, committed records only, to the last stable offset or until `each` has enough.
+    /// Returns the offset to go on from.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
-    pub fn first<T>(
+    pub fn forwards(
         &self,
         topic: &str,
         partition: i32,
-        pick: impl Fn(&BorrowedMessage<'_>) -> Option<T>,
-    ) -> Result<Option<T>, ClusterError> {
+        from: i64,
+        mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
+    ) -> Result<i64, ClusterError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let (low, high) = bounds(&reader, topic, partition)?;
-        let mut first = None;
-        Self::read(&reader, topic, partition, low, high, |message| {
-            first = pick(message);
-            first.is_none()
+        let from = from.max(low);
+        let mut next = high.max(from);
+        Self::read(&reader, topic, partition, from, high, |message| {
+            let goes_on = each(message);
+            if !goes_on {
+                next = message.offset() + 1;
+            }
+            goes_on
         })?;
-        Ok(first)
+        Ok(next)
     }
 
     /// Reads [from, to) of a partition while `each` says so.
@@ -321,7 +327,8 @@ impl Cluster {
             match reader.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) if message.offset() < to => {
                     heard = Instant::now();
-                    if !each(&message) {
+                    // The last one is the end; asking for the next would take a moment.
+                    if !each(&message) || message.offset() + 1 == to {
                         return Ok(());
                     }
                 }
