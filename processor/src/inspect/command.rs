@@ -11,12 +11,7 @@ use std::{
 
 use clap::{Args, Subcommand};
 use crds::job::JobConfig;
-use rdkafka::{
-    Message, Offset, TopicPartitionList,
-    consumer::{BaseConsumer, Consumer},
-    error::KafkaError,
-    message::BorrowedMessage,
-};
+use rdkafka::{Message, message::BorrowedMessage};
 use serde::Serialize;
 
 use super::{
@@ -27,10 +22,7 @@ use super::{
 use crate::{
     audit::{PATIENCE, Polled, Record, TopicError, TopicReader},
     config::{self, ConfigError},
-    kafka::{
-        cluster::{Cluster, ClusterError, client_config},
-        settings,
-    },
+    kafka::cluster::{Cluster, ClusterError},
     output::Format,
 };
 
@@ -102,14 +94,6 @@ pub enum InspectError {
     /// A topic could not be read.
     #[error(transparent)]
     Topic(#[from] TopicError),
-    /// The offsets of a group could not be read.
-    #[error("offsets of group {group}: {source}")]
-    Offsets {
-        /// Which group.
-        group: String,
-        /// What the client says.
-        source: KafkaError,
-    },
     /// The result could not be written.
     #[error("the result cannot be written: {0}")]
     Output(#[from] io::Error),
@@ -231,13 +215,15 @@ fn read(
 }
 
 fn offsets(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
-    let cluster = Cluster::new(job, CLIENT)?;
-    for (group, topic) in
-        [(job.pipeline.ingest_group(), &job.topics.source), (job.pipeline.aggregate_group(), &job.topics.deltas)]
-    {
-        let partitions = cluster.partitions(topic, PATIENCE)?;
-        let offsets = committed(job, &group, topic, partitions)
-            .map_err(|source| InspectError::Offsets { group: group.clone(), source })?;
+    let source = (job.pipeline.ingest_group(), &job.topics.source);
+    let deltas = (job.pipeline.aggregate_group(), &job.topics.deltas);
+    for (group, topic) in [source, deltas] {
+        let cluster = Cluster::of_group(job, group.clone(), CLIENT)?;
+        let mut offsets = Offsets::new(group, topic.clone());
+        for partition in 0..cluster.partitions(topic, PATIENCE)? {
+            let committed = cluster.committed(topic, partition, PATIENCE)?;
+            offsets.push(partition, committed.as_ref().map(|(offset, metadata)| (*offset, metadata.as_str())));
+        }
         printer.unreadable += offsets.unreadable();
         match printer.format {
             Format::Json => offsets.views().try_for_each(|view| {
@@ -247,25 +233,4 @@ fn offsets(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), Ins
         }
     }
     Ok(())
-}
-
-fn committed(job: &JobConfig, group: &str, topic: &str, partitions: i32) -> Result<Offsets, KafkaError> {
-    let observer: BaseConsumer = client_config(&settings::reader(job, CLIENT))
-        .set("group.id", group)
-        // Whatever transaction is open.
-        .set("isolation.level", "read_uncommitted")
-        .create()?;
-    let mut list = TopicPartitionList::new();
-    list.add_partition_range(topic, 0, partitions - 1);
-    let list = observer.committed_offsets(list, PATIENCE)?;
-    let mut offsets = Offsets::new(group.to_owned(), topic.to_owned());
-    for element in list.elements() {
-        element.error()?;
-        let committed = match element.offset() {
-            Offset::Offset(offset) => Some((offset, element.metadata())),
-            _ => None,
-        };
-        offsets.push(element.partition(), committed);
-    }
-    Ok(offsets)
 }
