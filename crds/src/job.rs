@@ -24,7 +24,7 @@ pub struct JobConfig {
     pub version: u32,
     /// Which pipeline.
     pub pipeline: PipelineId,
-    /// Counts the changes of this pipeline's config; written into the delta log beside the rules.
+    /// Numbers the configs of this pipeline, each change with a higher one; written into the delta log beside the rules.
     pub revision: u64,
     /// How to reach Kafka.
     pub kafka: KafkaConfig,

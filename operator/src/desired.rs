@@ -55,7 +55,8 @@ pub fn render(
 
 /// The revision of a pipeline's config. A config that is new gets a number that no other ever had, because the number is
 /// taken when the ConfigMap that holds it is written, before anything uses it: the newest existing one knows the last
-/// number, and the status knows it when that was deleted by hand.
+/// number, and the status knows it when that was deleted by hand. The first is the time of the resource's creation, so that
+/// a resource that is deleted and made anew goes on above the numbers of its predecessor.
 #[must_use]
 pub fn revision(
     valid: &Valid,
@@ -68,7 +69,7 @@ pub fn revision(
     match (newest, reported) {
         (Some((newest, _)), Some(reported)) if reported.revision > newest => after_loss(reported, at),
         (None, Some(reported)) => after_loss(reported, at),
-        (None, None) => 1,
+        (None, None) => valid.first_revision,
         (Some((newest, held)), _) => {
             let is_same = content(&at(newest)).is_some_and(|(_, wanted)| wanted == held);
             if is_same { newest } else { newest.saturating_add(1) }
@@ -183,6 +184,16 @@ mod tests {
         held.config_maps.clear();
         pass(&mut held, 4, Reaches::Prune);
         assert_eq!(held.status.unwrap().revision, 4);
+    }
+
+    /// A log knows the configs of all resources that ever had the name.
+    #[test]
+    fn a_successor_goes_on_above_its_predecessor() {
+        let created = |second: u64| Valid { first_revision: second, ..valid(1) };
+        assert_eq!(revision(&created(1_720_576_825), SERVERS, &[], None), 1_720_576_825);
+        // What an earlier release numbered from 1 goes on from there.
+        let existing = [config_map(&valid(2), SERVERS, 7)];
+        assert_eq!(revision(&created(1_720_576_825), SERVERS, &existing, None), 8);
     }
 
     proptest! {

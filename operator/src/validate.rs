@@ -16,6 +16,9 @@ pub struct Valid {
     pub owner: OwnerReference,
     /// The spec, checked.
     pub spec: LoginPipelineSpec,
+    /// The revision of its first config: when the resource was created, Unix seconds. A predecessor of the same name wrote
+    /// into the same log, and counted its own configs up from an earlier second.
+    pub first_revision: u64,
 }
 
 impl Valid {
@@ -87,5 +90,8 @@ pub fn check_pipeline(pipeline: &LoginPipeline) -> Result<Valid, ValidateError> 
         block_owner_deletion: None,
     };
     let namespace = pipeline.metadata.namespace.clone().unwrap_or_default();
-    Ok(Valid { id: PipelineId { namespace, name }, owner, spec: pipeline.spec.clone() })
+    // Nor has it a time of creation.
+    let created = pipeline.metadata.creation_timestamp.as_ref().map(|created| created.0.as_second());
+    let first_revision = created.and_then(|created| u64::try_from(created).ok()).unwrap_or(1);
+    Ok(Valid { id: PipelineId { namespace, name }, owner, spec: pipeline.spec.clone(), first_revision })
 }

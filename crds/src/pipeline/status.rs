@@ -41,7 +41,10 @@ pub struct LoginPipelineStatus {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigStatus {
-    /// Counts the changes of the job config; replicas write it into the delta log.
+    /// Numbers the job configs, the first with the Unix time of the resource's creation; replicas write it into the delta
+    /// log.
+    // Kubernetes knows no unsigned integers.
+    #[schemars(with = "i64", range(min = 0))]
     pub revision: u64,
     /// Name of the ConfigMap.
     pub config_map: String,

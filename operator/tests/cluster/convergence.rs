@@ -59,8 +59,8 @@ async fn a_config_has_one_revision_and_replicas_are_no_part_of_it() {
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
     world.wait_ready("logins").await;
-    let first = world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap();
-    assert_eq!(first.revision, 1);
+    let first = world.config("logins").await;
+    assert_eq!(first.revision, world.first_revision("logins").await);
 
     let scale = ["scale", "loginpipeline", "logins", "--replicas=4", "-n", &world.namespace];
     assert!(world.server.kubectl(&scale, "").unwrap().status.success());
@@ -72,11 +72,11 @@ async fn a_config_has_one_revision_and_replicas_are_no_part_of_it() {
     assert_eq!(status.config.as_ref(), Some(&first));
 
     let mut names = vec![first.config_map.clone()];
-    for revision in 2..=4 {
-        world.change("logins", json!({"aggregation": {"allowedLateness": format!("{revision}m")}})).await;
+    for change in 1..=3 {
+        world.change("logins", json!({"aggregation": {"allowedLateness": format!("{change}m")}})).await;
         let changed = || async {
-            let config = world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap();
-            (config.revision == revision).then_some(config)
+            let config = world.config("logins").await;
+            (config.revision == first.revision + change).then_some(config)
         };
         names.push(wait_for_async("the next revision", BOUND, changed).await.config_map);
         world.wait_ready("logins").await;
@@ -94,10 +94,7 @@ async fn a_config_has_one_revision_and_replicas_are_no_part_of_it() {
 
     // The way back is a revision of its own: the log says which rules held when.
     world.change("logins", json!({"aggregation": {"allowedLateness": "30s"}})).await;
-    let back = || async {
-        let config = world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap();
-        (config.revision == 5).then_some(())
-    };
+    let back = || async { (world.config("logins").await.revision == first.revision + 4).then_some(()) };
     wait_for_async("the fifth revision", BOUND, back).await;
     world.wait_ready("logins").await;
 

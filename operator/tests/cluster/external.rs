@@ -106,7 +106,7 @@ async fn a_manifest_becomes_topics_and_a_pipeline_and_both_grow() {
         assert_eq!(cluster.partitions(topic).unwrap(), Some(5), "{topic}");
     }
     world.wait_ready("logins").await;
-    assert_eq!(world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap().revision, 1);
+    assert_eq!(world.config("logins").await.revision, world.first_revision("logins").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]

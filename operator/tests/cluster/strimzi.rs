@@ -1,5 +1,7 @@
 //! A manifest becomes a running pipeline on a Kafka that Strimzi runs, and its status tells no lie on the way.
 
+use std::time::Duration;
+
 use crds::{
     job::JobConfig,
     pipeline::ConditionStatus::{False, True},
@@ -79,7 +81,7 @@ async fn check_objects(world: &World) {
     let config_map = world.config_maps().get(&config.config_map).await.unwrap();
     assert_eq!(config_map.immutable, Some(true));
     let job = JobConfig::parse(&config_map.data.as_ref().unwrap()["job.json"]).unwrap();
-    assert_eq!(job.revision, 1);
+    assert_eq!(job.revision, world.first_revision("logins").await);
     assert_eq!(job.kafka.bootstrap_servers, format!("my-cluster-kafka-bootstrap.{namespace}.svc:9092"));
 
     let deployment = world.deployments().get("logins-processor").await.unwrap();
@@ -162,6 +164,41 @@ async fn a_pipeline_that_is_deleted_leaves_its_topics() {
     world.wait_ready("logins").await;
 }
 
+/// What is left of a pipeline in Kafka is found by one of the same name: in its log a revision must go on meaning one config.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_successor_numbers_its_configs_above_its_predecessor() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+    world.change("logins", json!({"aggregation": {"allowedLateness": "1m"}})).await;
+    let changed = || async {
+        let config = world.config("logins").await;
+        (config.revision > world.first_revision("logins").await).then_some(config)
+    };
+    let last = wait_for_async("the second revision", BOUND, changed).await;
+    let created = last.revision - 1;
+    assert_eq!(created, world.first_revision("logins").await);
+
+    world.delete("loginpipeline", "logins").unwrap();
+    operator.quiet().await;
+    for config_map in world.config_maps().list(&ListParams::default()).await.unwrap() {
+        world.delete("configmap", &config_map.name_any()).unwrap();
+    }
+    world.delete("deployment", "logins-processor").unwrap();
+    world.delete("serviceaccount", "logins-processor").unwrap();
+    // Creation is known to the second, and a change every second is the most that the numbers bear.
+    tokio::time::sleep(Duration::from_secs(2)).await;
+
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+    let successor = world.config("logins").await;
+    assert_eq!(successor.revision, world.first_revision("logins").await);
+    assert!(successor.revision > last.revision, "{successor:?} {last:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_it() {
     let world = World::new().await;
@@ -225,8 +262,7 @@ async fn outputs_grow_before_the_source() {
     assert_eq!(partitions("output").await, 12);
     assert_eq!(partitions("deltas").await, 1);
     // Partitions are no part of the config: nothing restarted.
-    let config = world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap();
-    assert_eq!(config.revision, 1);
+    assert_eq!(world.config("logins").await.revision, world.first_revision("logins").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -304,7 +340,7 @@ async fn a_listener_that_is_not_there_is_named() {
         (deployment.spec.unwrap().replicas == Some(3)).then_some(())
     };
     wait_for_async("three replicas", BOUND, scaled).await;
-    assert_eq!(world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap().revision, 1);
+    assert_eq!(world.config("logins").await.revision, world.first_revision("logins").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -338,10 +374,10 @@ async fn strimzi_may_come_later_and_in_an_older_version() {
         let names = world.server.kubectl(&list, "").unwrap().stdout;
         (String::from_utf8_lossy(&names).lines().count() == count).then_some(())
     };
-    wait_for_async("the outputs' KafkaTopics", BOUND, || made(3)).await;
+    wait_for_async("the outputs' KafkaTopics", BOUND, || made(OUTPUTS.len())).await;
 
     // An upgrade of Strimzi: the same objects in another version, which the stand-in answers.
     world.install_strimzi(&["v1", "v1beta2"]);
-    wait_for_async("the source's KafkaTopic", BOUND, || made(4)).await;
+    wait_for_async("the source's KafkaTopic", BOUND, || made(Role::ALL.len())).await;
     world.wait_condition("logins", "TopicsReady", False, "ListenerNotFound").await;
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crds::{
-    pipeline::{Condition, ConditionStatus, LoginPipeline},
+    pipeline::{Condition, ConditionStatus, ConfigStatus, LoginPipeline},
     strimzi::{KafkaTopic, api_resource},
 };
 use k8s_openapi::api::{
@@ -133,6 +133,17 @@ impl World {
 
     pub fn service_accounts(&self) -> Api<ServiceAccount> {
         Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    /// The revision of a pipeline's first config.
+    pub async fn first_revision(&self, name: &str) -> u64 {
+        let created = self.pipelines().get(name).await.unwrap().creation_timestamp().unwrap();
+        created.0.as_second().try_into().unwrap()
+    }
+
+    /// The job config in use.
+    pub async fn config(&self, name: &str) -> ConfigStatus {
+        self.pipelines().get(name).await.unwrap().status.unwrap().config.unwrap()
     }
 
     /// Changes a pipeline's spec.
