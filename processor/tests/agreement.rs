@@ -2,13 +2,20 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+use std::collections::BTreeMap;
+
 use crds::{
     job::{JobConfig, Rules},
-    pipeline::{Duration, Field, IpRule, LoginPipelineSpec},
+    pipeline::{Dimension, Duration, Field, IpRule, LoginPipelineSpec},
+    records::delta::{Delta, MISSING},
     topics::PipelineId,
 };
+use datasketches::{
+    hash::value::raw_bytes,
+    hll::{Coupon, HllSketch, HllType},
+};
 use processor::{
-    audit::{self, Late, Verdict},
+    audit::{self, Late, Login, Verdict},
     generate::{Events, Kind, Options, Shares},
     ingest::machine::{Fate, Ingest, Record, Start},
 };
@@ -112,13 +119,15 @@ fn change() -> impl Strategy<Value = Change> {
 
 fn rules() -> impl Strategy<Value = Rules> {
     let required = prop::sample::subsequence(Field::ALL.to_vec(), 0..=4);
-    (required, any::<bool>(), prop_oneof![0_u64..4000, 0_u64..120_000], 0_u64..5_000_000).prop_map(
-        |(required, address, lateness, skew)| {
+    let lateness = || prop_oneof![0_u64..4000, 0_u64..120_000];
+    (required, any::<bool>(), lateness(), lateness(), 0_u64..5_000_000).prop_map(
+        |(required, address, lateness, retention, skew)| {
             let mut rules = Rules::default();
             rules.validation.required = required;
             rules.validation.ip = if address { IpRule::Valid } else { IpRule::Any };
             rules.validation.max_future_skew = Duration::from_millis(skew);
             rules.aggregation.allowed_lateness = Duration::from_millis(lateness);
+            rules.aggregation.retention = Duration::from_millis(retention);
             rules
         },
     )
@@ -131,29 +140,98 @@ fn job(rules: &Rules) -> JobConfig {
     JobConfig { rules: rules.clone(), ..JobConfig::new(id, &spec, 1, String::new()) }
 }
 
-/// Feeds both with the same records and compares what they make of each.
-fn compare(rules: &Rules, limit: usize, values: &[Option<Vec<u8>>], timestamps: &[i64]) {
-    let mut ingest = Ingest::new(&job(rules), "test".to_owned(), 1, limit);
-    ingest.own(PARTITION, Start::default());
-    let mut judge = audit::Judge::new(rules.clone(), PARTITION, limit, true);
-    let key = b"key";
-    for (offset, (value, timestamp)) in (0..).zip(values.iter().zip(timestamps)) {
-        let (value, timestamp) = (value.as_deref(), *timestamp);
-        let mut arena = Vec::new();
-        let record = Record { partition: PARTITION, offset, timestamp_ms: timestamp, fixed_bytes: key.len(), value };
-        let fate = ingest.record(&record, &mut arena);
-        let verdict = judge.judge(&audit::Record { offset, timestamp, key: Some(key), value, headers: &[] });
-        let shown = || String::from_utf8_lossy(value.unwrap_or(b"a tombstone")).into_owned();
-        match (fate, verdict) {
-            (Fate::Output(range), Verdict::Output { value, late }) => {
-                assert_ne!(late, Late::Unknown);
-                assert_eq!(String::from_utf8_lossy(&arena[range]), String::from_utf8_lossy(&value), "{}", shown());
+/// What a minute counts: events, late ones, and how often each value of each dimension was there.
+#[derive(Debug, Default, PartialEq)]
+struct Minute {
+    count: u64,
+    late: u64,
+    values: BTreeMap<(Dimension, String), u64>,
+    users: Vec<u8>,
+}
+
+/// By start, and whether its events are unmerged.
+type Minutes = BTreeMap<(i64, bool), Minute>;
+
+/// What stage 1 has counted.
+fn counted(ingest: &mut Ingest, minutes: &mut Minutes) {
+    let sealed = ingest.seal().unwrap();
+    for pane in sealed.deltas.iter().flat_map(|delta| Delta::decode(delta).unwrap().panes) {
+        let minute = minutes.entry((pane.start, pane.unmerged)).or_default();
+        minute.count += pane.total.count;
+        minute.late += pane.total.late;
+        for (dimension, values) in pane.dimensions {
+            for (value, count) in values {
+                *minute.values.entry((dimension, value)).or_default() += count;
             }
-            (Fate::DeadLetter(rejection), Verdict::DeadLetter(reason)) => {
-                assert_eq!(rejection.reason, reason, "{}", shown());
-            }
-            (fate, verdict) => panic!("{fate:?} and {verdict:?}: {}", shown()),
         }
+        minute.users = pane.total.sketch.unwrap_or_default();
+    }
+}
+
+/// What the audit counts of an event.
+fn count(login: &Login, late: Late, minutes: &mut Minutes) {
+    let minute = minutes.entry((login.time - login.time % 60, login.unmerged)).or_default();
+    minute.count += 1;
+    minute.late += u64::from(late == Late::Yes);
+    for (dimension, value) in Dimension::ALL.into_iter().zip(&login.values) {
+        let value = value.clone().unwrap_or_else(|| MISSING.to_owned());
+        *minute.values.entry((dimension, value)).or_default() += 1;
+    }
+    if let Some(user) = &login.user {
+        let mut users = match &minute.users[..] {
+            [] => HllSketch::new(12, HllType::Hll8).unwrap(),
+            users => HllSketch::deserialize(users).unwrap(),
+        };
+        users.update_with_coupon(Coupon::from_value(raw_bytes::from_slice(user.as_bytes())));
+        minute.users = users.serialize();
+    }
+}
+
+/// Feeds both with the same records, the first half by some rules and the rest by others, and compares what they make of
+/// each, and what they count.
+fn compare(rules: &[Rules; 2], limit: usize, values: &[Option<Vec<u8>>], timestamps: &[i64]) {
+    let half = i64::try_from(values.len() / 2).unwrap();
+    let mut start = Start::default();
+    let mut judge = audit::Judge::new(Rules::default(), PARTITION, limit, true)
+        .by_runs(vec![(0, rules[0].clone()), (half, rules[1].clone())]);
+    for (rules, part) in rules.iter().zip([0..half, half..i64::MAX]) {
+        let mut ingest = Ingest::new(&job(rules), "test".to_owned(), 1, limit);
+        ingest.own(PARTITION, start);
+        let (mut streamed, mut audited) = (Minutes::new(), Minutes::new());
+        let records = (0..).zip(values.iter().zip(timestamps)).filter(|(offset, _)| part.contains(offset));
+        for (offset, (value, timestamp)) in records {
+            compare_one(&mut ingest, &mut judge, offset, value.as_deref(), *timestamp, &mut audited);
+        }
+        start = Start { position: half, watermark: ingest.watermarks().next().map(|(_, time)| time), log_start: 0 };
+        counted(&mut ingest, &mut streamed);
+        assert_eq!(streamed, audited);
+    }
+}
+
+fn compare_one(
+    ingest: &mut Ingest,
+    judge: &mut audit::Judge,
+    offset: i64,
+    value: Option<&[u8]>,
+    timestamp: i64,
+    minutes: &mut Minutes,
+) {
+    let key = b"key";
+    let mut arena = Vec::new();
+    let record = Record { partition: PARTITION, offset, timestamp_ms: timestamp, fixed_bytes: key.len(), value };
+    let fate = ingest.record(&record, &mut arena);
+    let verdict = judge.judge(&audit::Record { offset, timestamp, key: Some(key), value, headers: &[] });
+    let shown = || String::from_utf8_lossy(value.unwrap_or(b"a tombstone")).into_owned();
+    match (fate, verdict) {
+        (Fate::Output(range), Verdict::Output { value, late, login }) => {
+            assert_ne!(late, Late::Unknown);
+            assert_eq!(String::from_utf8_lossy(&arena[range]), String::from_utf8_lossy(&value), "{}", shown());
+            count(&login, late, minutes);
+        }
+        (Fate::DeadLetter(rejection), Verdict::DeadLetter(reason)) => {
+            assert_eq!(rejection.reason, reason, "{}", shown());
+        }
+        (fate, verdict) => panic!("{fate:?} and {verdict:?}: {}", shown()),
     }
 }
 
@@ -165,7 +243,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(256) })]
     #[test]
     fn they_agree_about_any_event(
-        rules in rules(),
+        rules in [rules(), rules()],
         seed: u64,
         limit in prop_oneof![1 => 300_usize..600, 3 => Just(1_000_000)],
         changes in prop::collection::vec(prop::collection::vec(change(), 0..4), 40),

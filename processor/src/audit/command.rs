@@ -16,9 +16,13 @@ use clap::Args;
 use crds::pipeline;
 
 use super::{
+    aggregation::{Aggregation, AggregationError, Skipped},
+    batch::{Batch, HistoryError},
+    count::count,
     plan::{Plan, PlanError},
     read::{ReadError, Reader},
-    report::{PartitionReport, Report, conclude},
+    report::{Aggregates, Report, conclude},
+    topic::{TopicError, TopicReader},
 };
 use crate::{
     config::{self, ConfigError},
@@ -54,6 +58,15 @@ pub enum AuditError {
     /// A partition could not be audited.
     #[error(transparent)]
     Read(#[from] ReadError),
+    /// The aggregation's results could not be had.
+    #[error(transparent)]
+    Aggregation(#[from] AggregationError),
+    /// The aggregation's state does not tell by which rules events were counted.
+    #[error(transparent)]
+    History(#[from] HistoryError),
+    /// The source could not be read once more.
+    #[error(transparent)]
+    Source(#[from] TopicError),
     /// The report could not be written.
     #[error("the report cannot be written: {0}")]
     Output(#[from] io::Error),
@@ -76,27 +89,69 @@ pub fn run(args: &AuditArgs) -> Result<ExitCode, AuditError> {
 pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     let job = config::read(&args.config, args.bootstrap.as_deref())?;
     let deadline = Instant::now() + args.wait.get();
-    let plan = Plan::new(&job)?;
+    let mut aggregation = Aggregation::find(&job)?;
+    let mut plan = Plan::new(&job, aggregation.as_ref().and_then(Aggregation::coverage))?;
     tracing::info!(partitions = plan.partitions(), offsets = plan.offsets(), "the end of the source is fixed");
-    let progress = Progress::new(plan.offsets());
-    let reports = all_partitions(&plan, deadline, &progress);
+    if let Some(aggregation) = &mut aggregation {
+        aggregation.await_coverage(&plan, deadline)?;
+        aggregation.coverage().map_or(Ok(()), |coverage| plan.follow(coverage))?;
+    }
+    let progress = Progress::new(plan.offsets(), "events audited");
+    let reports = in_parallel(
+        plan.partitions(),
+        || Reader::new(&plan, deadline),
+        |reader, partition| reader.audit(partition, || progress.step()),
+    );
     progress.clear();
-    Ok(conclude(reports?))
+    let mut report = conclude(reports?);
+    report.aggregates = match &mut aggregation {
+        Some(aggregation) => aggregates(aggregation, &mut plan, deadline)?,
+        None => skipped(Skipped::NoResults),
+    };
+    Ok(report)
 }
 
-/// Audits the partitions on as many threads as there are processors.
-fn all_partitions(plan: &Plan, deadline: Instant, progress: &Progress) -> Result<Vec<PartitionReport>, ReadError> {
-    let partitions = plan.partitions();
+/// Compares the aggregation's results with what the source makes of them.
+fn aggregates(aggregation: &mut Aggregation, plan: &mut Plan, deadline: Instant) -> Result<Aggregates, AuditError> {
+    let found = match aggregation.settle(plan, deadline)? {
+        Ok(found) => found,
+        Err(why) => return Ok(skipped(why)),
+    };
+    let Some(coverage) = aggregation.coverage() else { return Ok(skipped(Skipped::NoSnapshot)) };
+    tracing::info!(records = found.count(), "the results are read");
+    plan.follow(coverage)?;
+    let plan = &*plan;
+    let batch = Mutex::new(Batch::new(coverage.meta(), coverage.is_current())?);
+    let progress = Progress::new(plan.offsets(), "events counted");
+    let source = || TopicReader::new(&plan.job, &plan.job.topics.source);
+    let counted = in_parallel(plan.source_partitions(), source, |source, partition| {
+        count(plan, source, partition, &batch, || progress.step())
+    });
+    progress.clear();
+    counted?;
+    Ok(batch.into_inner().unwrap_or_else(PoisonError::into_inner).compare(&found).into())
+}
+
+fn skipped(why: Skipped) -> Aggregates {
+    Aggregates { aggregates_skipped: Some(why.to_string()), ..Aggregates::default() }
+}
+
+/// Does something to each partition on as many threads as there are processors, each with a reader of its own.
+fn in_parallel<Reader, T: Send, E: Send>(
+    partitions: i32,
+    start: impl Fn() -> Result<Reader, E> + Sync,
+    each: impl Fn(&mut Reader, i32) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
     let next = AtomicI32::new(0);
-    let work = || -> Result<Vec<PartitionReport>, ReadError> {
-        let mut reader = Reader::new(plan, deadline)?;
-        let mut reports = Vec::new();
+    let work = || -> Result<Vec<T>, E> {
+        let mut reader = start()?;
+        let mut results = Vec::new();
         loop {
             let partition = next.fetch_add(1, Relaxed);
             if partition >= partitions {
-                return Ok(reports);
+                return Ok(results);
             }
-            reports.push(reader.audit(partition, || progress.step())?);
+            results.push(each(&mut reader, partition)?);
         }
     };
     let threads = thread::available_parallelism().map_or(1, usize::from).min(usize::try_from(partitions).unwrap_or(1));
@@ -104,21 +159,22 @@ fn all_partitions(plan: &Plan, deadline: Instant, progress: &Progress) -> Result
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
         let results =
             workers.into_iter().map(|worker| worker.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        let reports: Vec<Vec<PartitionReport>> = results.collect::<Result<_, _>>()?;
-        Ok(reports.into_iter().flatten().collect())
+        let results: Vec<Vec<T>> = results.collect::<Result<_, _>>()?;
+        Ok(results.into_iter().flatten().collect())
     })
 }
 
 /// A line on the terminal, where there is one.
 struct Progress {
     total: u64,
+    what: &'static str,
     done: AtomicU64,
     shown: Option<Mutex<Instant>>,
 }
 
 impl Progress {
-    fn new(total: u64) -> Self {
-        Self { total, done: AtomicU64::new(0), shown: stderr().is_terminal().then(|| Mutex::new(Instant::now())) }
+    fn new(total: u64, what: &'static str) -> Self {
+        Self { total, what, done: AtomicU64::new(0), shown: stderr().is_terminal().then(|| Mutex::new(Instant::now())) }
     }
 
     fn step(&self) {
@@ -127,7 +183,7 @@ impl Progress {
         let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
         if shown.elapsed() > Duration::from_millis(500) {
             *shown = Instant::now();
-            eprint!("\r{done} of {} events audited\x1b[K", self.total);
+            eprint!("\r{done} of {} {}\x1b[K", self.total, self.what);
         }
     }
 

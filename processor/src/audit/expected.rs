@@ -76,7 +76,7 @@ impl Expected {
     #[must_use]
     pub fn new(record: &Record, verdict: Verdict) -> Self {
         let (value, late, reason) = match verdict {
-            Verdict::Output { value, late } => (Some(value), late, None),
+            Verdict::Output { value, late, .. } => (Some(value), late, None),
             Verdict::DeadLetter(reason) => (record.value.map(<[u8]>::to_vec), Late::No, Some(reason)),
         };
         let headers = record.headers.iter().map(|(name, value)| ((*name).to_owned(), value.map(<[u8]>::to_vec)));

@@ -2,22 +2,28 @@
 //!
 //! ```text
 //!  command ──> plan (I/O): what there is to read ──> read, topic (I/O): the three streams of a partition
-//!                                                      │
-//!                                                      v
-//!              report: all partitions together <── merge: the streams side by side
-//!                                                      ├─ verdict, json: what a source record should become
-//!                                                      └─ expected: in what a record differs from that
+//!    │                                                 │
+//!    │                                                 v
+//!    │         report: all partitions together <── merge: the streams side by side
+//!    │           ^                                     ├─ verdict, json: what a source record should become
+//!    │           │                                     └─ expected: in what a record differs from that
+//!    v           │
+//!  aggregation (I/O), coverage: what was aggregated, and by which rules ──┐
+//!  count (I/O): the source's valid events ────────────────────────────────┴─> batch: what that should have given
 //! ```
 //!
-//! Nothing is taken from `ingest`: events are judged apart from the streaming code, so that a mistake there is found here.
+//! Nothing is taken from `ingest` and `aggregate`: events are judged and counted apart from the streaming code, so that a mistake there is found here.
 
 pub mod batch;
 
+mod aggregation;
 mod command;
+mod count;
 mod plan;
 mod read;
 mod topic;
 
+mod coverage;
 mod expected;
 mod json;
 mod merge;
@@ -26,16 +32,17 @@ mod record;
 mod report;
 mod verdict;
 
+pub use aggregation::{AggregationError, Skipped};
 pub use command::{AuditArgs, AuditError, audit, run};
 pub use expected::{Difference, Source};
 pub use merge::{Bounds, PartitionAudit, WindowFull};
 pub use plan::PlanError;
 pub use read::ReadError;
 pub use record::{Header, Origin, Record, Stream, record_bytes};
-pub use report::{Fault, Finding, PartitionReport, Place, Report, conclude};
+pub use report::{Aggregates, Fault, Finding, PartitionReport, Place, Report, conclude};
 pub use topic::TopicError;
 pub(crate) use topic::{PATIENCE, Polled, TopicReader, headers, is_transient};
-pub use verdict::{Judge, Late, Verdict};
+pub use verdict::{Judge, Late, Login, Verdict};
 
 #[cfg(test)]
 mod tests;

@@ -1,7 +1,11 @@
-//! What is to be read: which topics and partitions, from which source offset to which. Asks Kafka; decides nothing about
-//! events.
+//! What is to be read: which topics and partitions, from which source offset to which, and by which rules. Asks Kafka;
+//! decides nothing about events.
+
+use std::collections::BTreeMap;
 
 use super::{
+    batch::{self, HistoryError},
+    coverage::Coverage,
     expected::Source,
     merge::{Bounds, PartitionAudit},
     record::Stream,
@@ -10,9 +14,12 @@ use super::{
 };
 use crate::kafka::cluster::{Cluster, ClusterError, Limits};
 use crds::{
-    job::JobConfig,
+    job::{JobConfig, Rules},
     pipeline::StartFrom,
-    records::delta::{Delta, DeltaError},
+    records::{
+        delta::{Delta, DeltaError},
+        state::Run,
+    },
 };
 
 /// Memory for the records of a partition that wait for their counterparts.
@@ -65,14 +72,16 @@ pub struct Plan {
     partitions: [i32; 3],
     /// By source partition.
     ranges: Vec<Range>,
+    /// By source partition: rules, and the first offset that they hold for, in ascending order. Empty for the job's own.
+    runs: BTreeMap<i32, Vec<(i64, Rules)>>,
 }
 
 impl Plan {
-    /// Asks Kafka for the topics and where the source ends.
+    /// Asks Kafka for the topics and where the source ends. How far the aggregation is tells also where the pipeline began.
     ///
     /// # Errors
     /// When Kafka does not answer, a topic is not there, or nothing tells where the pipeline began.
-    pub fn new(job: &JobConfig) -> Result<Self, PlanError> {
+    pub fn new(job: &JobConfig, coverage: Option<&Coverage>) -> Result<Self, PlanError> {
         let cluster = Cluster::new(job, "processor-audit")?;
         let limits = cluster.limits(PATIENCE)?;
         let mut partitions = [0; 3];
@@ -83,10 +92,43 @@ impl Plan {
         let offsets: Vec<(i64, i64)> = (0..partitions[Stream::Input as usize])
             .map(|partition| reader.offsets(partition))
             .collect::<Result<_, _>>()?;
-        let beginning = Beginning::find(job, &offsets)?;
+        let beginning = match coverage {
+            Some(coverage) => Beginning::of(job, coverage, offsets.len()),
+            None => Beginning::find(job, &offsets)?,
+        };
         let ranges =
             offsets.iter().enumerate().map(|(partition, offsets)| beginning.range(partition, *offsets)).collect();
-        Ok(Self { job: job.clone(), limits, partitions, ranges })
+        Ok(Self { job: job.clone(), limits, partitions, ranges, runs: BTreeMap::new() })
+    }
+
+    /// Judges each event by the rules by which the pipeline processed it.
+    ///
+    /// # Errors
+    /// When rules cannot be read.
+    pub fn follow(&mut self, coverage: &Coverage) -> Result<(), HistoryError> {
+        let rules = batch::rules(coverage.meta())?;
+        for partition in &coverage.meta().partitions {
+            let rules_of = |run: &Run| {
+                let rules = rules.get(&run.revision).ok_or(HistoryError::Unknown(run.revision))?;
+                Ok((run.from, rules.clone()))
+            };
+            let runs = partition.runs.iter().map(rules_of).collect::<Result<_, HistoryError>>()?;
+            self.runs.insert(partition.partition, runs);
+        }
+        Ok(())
+    }
+
+    /// How many partitions the source has.
+    #[must_use]
+    pub const fn source_partitions(&self) -> i32 {
+        self.partitions[Stream::Input as usize]
+    }
+
+    /// The most that an event's time may be beyond its record's, milliseconds.
+    #[must_use]
+    pub fn max_future_skew(&self) -> i64 {
+        let rules = self.runs.values().flatten().map(|(_, rules)| rules).chain([&self.job.rules]);
+        rules.map(|rules| rules.validation.max_future_skew.as_millis()).max().unwrap_or_default()
     }
 
     /// How many partitions there are to audit: an outcome may have more than the source.
@@ -114,11 +156,19 @@ impl Plan {
         usize::try_from(partition).ok().and_then(|index| self.ranges.get(index)).copied().unwrap_or(nothing)
     }
 
+    /// The judge of a partition's events, before the first.
+    #[must_use]
+    pub fn judge(&self, partition: i32) -> Judge {
+        let judge =
+            Judge::new(self.job.rules.clone(), partition, self.limits.output, self.range(partition).from_the_start);
+        judge.by_runs(self.runs.get(&partition).cloned().unwrap_or_default())
+    }
+
     /// The audit of a partition, with nothing read.
     #[must_use]
     pub fn audit(&self, partition: i32) -> PartitionAudit {
-        let Range { start, end, from_the_start } = self.range(partition);
-        let judge = Judge::new(self.job.rules.clone(), partition, self.limits.output, from_the_start);
+        let Range { start, end, .. } = self.range(partition);
+        let judge = self.judge(partition);
         let topic = self.job.topics.source.clone();
         let source = Source { topic, partition, max_message_bytes: self.limits.dead_letters };
         PartitionAudit::new(judge, source, Bounds { start, end: Some(end), window_bytes: WINDOW_BYTES })
@@ -145,6 +195,12 @@ struct Beginning {
 }
 
 impl Beginning {
+    /// What the aggregation knows, whatever deltas are left.
+    fn of(job: &JobConfig, coverage: &Coverage, partitions: usize) -> Self {
+        let first = |(partition, _)| coverage.partition(partition).map(|known| known.first);
+        Self { start_from: job.start_from, first: (0..).zip(0..partitions).map(first).collect(), whole: true }
+    }
+
     /// Reads deltas until each source partition was named; none where every partition is read from its very start.
     fn find(job: &JobConfig, offsets: &[(i64, i64)]) -> Result<Self, PlanError> {
         let start_from = job.start_from;

@@ -6,6 +6,7 @@ use crds::records::dead_letter::Reason;
 use serde::Serialize;
 
 use super::{
+    batch::{Kind, Mismatch, Mismatches, Unchecked},
     expected::Difference,
     ranges::Offsets,
     record::{Origin, Stream},
@@ -147,6 +148,36 @@ impl PartitionReport {
     }
 }
 
+/// What the comparison of the aggregation's results has found.
+#[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
+pub struct Aggregates {
+    /// Aggregates, insights and alerts that are not what the source makes of them, are missing, or should not be there.
+    pub aggregate_mismatches: u64,
+    /// The same by kind.
+    pub mismatches_by_kind: BTreeMap<Kind, u64>,
+    /// How many were compared.
+    pub aggregates_checked: u64,
+    /// How many were not, or not in a field, and why.
+    pub aggregates_unchecked: BTreeMap<Unchecked, u64>,
+    /// Why none was compared; null where they were.
+    pub aggregates_skipped: Option<String>,
+    /// The first examples of what is wrong.
+    pub mismatch_examples: Vec<Mismatch>,
+}
+
+impl From<Mismatches> for Aggregates {
+    fn from(mismatches: Mismatches) -> Self {
+        Self {
+            aggregate_mismatches: mismatches.count(),
+            mismatches_by_kind: mismatches.by_kind,
+            aggregates_checked: mismatches.checked,
+            aggregates_unchecked: mismatches.unchecked,
+            aggregates_skipped: None,
+            mismatch_examples: mismatches.examples,
+        }
+    }
+}
+
 /// What an audit has found. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
@@ -180,6 +211,9 @@ pub struct Report {
     pub unchecked: u64,
     /// The first examples of each fault.
     pub examples: BTreeMap<Fault, Vec<Finding>>,
+    /// The aggregation.
+    #[serde(flatten)]
+    pub aggregates: Aggregates,
 }
 
 /// Puts the partitions' reports together.
@@ -258,7 +292,7 @@ impl Report {
     /// Whether there is no fault at all.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        Fault::ALL.into_iter().all(|fault| self.count(fault) == 0)
+        Fault::ALL.into_iter().all(|fault| self.count(fault) == 0) && self.aggregates.aggregate_mismatches == 0
     }
 }
 
@@ -302,9 +336,32 @@ impl fmt::Display for Report {
                 self.lost_at_end
             )?;
         }
-        match self.is_clean() {
-            true => write!(f, "clean: each event ended exactly once, in its place, as it should"),
-            false => write!(f, "FAULTS FOUND"),
+        write!(f, "{}", self.aggregates)?;
+        match (self.is_clean(), self.aggregates.aggregates_checked) {
+            (true, 0) => write!(f, "clean: each event ended exactly once, in its place, as it should"),
+            (true, _) => {
+                write!(f, "clean: each event ended exactly once, in its place, as it should, and was counted once")
+            }
+            (false, _) => write!(f, "FAULTS FOUND"),
         }
+    }
+}
+
+/// Lines of the table.
+impl fmt::Display for Aggregates {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(why) = &self.aggregates_skipped {
+            return writeln!(f, "aggregates, insights and alerts were not checked: {why}");
+        }
+        if self.aggregates_checked == 0 && self.aggregates_unchecked.is_empty() {
+            return Ok(());
+        }
+        let mut line = |name: &str, count: u64| writeln!(f, "{name:<16}{count:>14}");
+        line("aggregates", self.aggregates_checked)?;
+        line("  mismatches", self.aggregate_mismatches)?;
+        for (why, count) in &self.aggregates_unchecked {
+            writeln!(f, "  unchecked{count:>20}  {}", why.as_str())?;
+        }
+        self.mismatch_examples.iter().try_for_each(|mismatch| writeln!(f, "mismatch: {mismatch}"))
     }
 }

@@ -172,6 +172,15 @@ impl TopicReader {
         Ok(Polled::Nothing)
     }
 
+    /// Shows all records up to the end.
+    ///
+    /// # Errors
+    /// When the partition cannot be read, or nothing comes for long.
+    pub fn rest(&mut self, mut show: impl FnMut(&Record)) -> Result<(), TopicError> {
+        while !self.is_done() && self.poll(true, &mut show)? != Polled::End {}
+        Ok(())
+    }
+
     fn error(&self, partition: i32, source: KafkaError) -> TopicError {
         TopicError::Kafka { topic: self.topic.clone(), partition, source }
     }

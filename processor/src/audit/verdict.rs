@@ -2,11 +2,11 @@
 //!
 //! The records of one partition are judged in their order, for lateness depends on those before.
 
-use std::net::IpAddr;
+use std::{borrow::Cow, net::IpAddr};
 
 use crds::{
     job::Rules,
-    pipeline::{Field, IpRule},
+    pipeline::{Dimension, Field, IpRule},
     records::{
         dead_letter::{MAX_FIELD_BYTES, Reason},
         enrichment,
@@ -15,6 +15,7 @@ use crds::{
 use jiff::Timestamp;
 
 use super::{
+    batch::Event,
     json::{self, Member},
     record::{Record, record_bytes},
 };
@@ -42,21 +43,51 @@ pub enum Verdict {
         value: Vec<u8>,
         /// Whether it is late.
         late: Late,
+        /// What the aggregation counts of it.
+        login: Login,
     },
     /// A dead letter.
     DeadLetter(Reason),
 }
 
+/// What the aggregation counts of a valid event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Login {
+    /// When it happened, Unix seconds.
+    pub time: i64,
+    /// Whether it came so late that finite windows do not take it; false where that depends on events that the source no
+    /// longer has.
+    pub unmerged: bool,
+    /// Who logged in, unescaped.
+    pub user: Option<String>,
+    /// Its values in the order of [`Dimension::ALL`], unescaped.
+    pub values: [Option<String>; Dimension::ALL.len()],
+}
+
 /// Judges the records of one partition, in their order.
 #[derive(Clone, Debug)]
 pub struct Judge {
+    /// The rules of the first record.
     rules: Rules,
+    /// Other ones, and the offset of the first record that they hold for, in ascending order.
+    later_rules: Vec<(i64, Rules)>,
     partition: i32,
     max_message_bytes: usize,
     /// Whether the first record judged is the first that the pipeline saw.
     from_the_start: bool,
-    /// The highest time of the valid events so far, Unix seconds.
-    latest: Option<i64>,
+    /// The highest of the valid events' times, each minus the lateness that was allowed to it, Unix seconds.
+    watermark: Option<i64>,
+}
+
+impl Login {
+    /// The event as the batch takes it; where lateness is unknown, in time.
+    #[must_use]
+    pub fn event(&self, partition: i32, offset: i64, late: Late) -> Event<'_> {
+        let Self { time, unmerged, user, values } = self;
+        let values = values.each_ref().map(Option::as_deref);
+        let late = late == Late::Yes;
+        Event { partition, offset, time: *time, late, unmerged: *unmerged, user: user.as_deref(), values }
+    }
 }
 
 impl Judge {
@@ -64,21 +95,39 @@ impl Judge {
     /// record is the first that the pipeline saw, without which lateness cannot always be known.
     #[must_use]
     pub const fn new(rules: Rules, partition: i32, max_message_bytes: usize, from_the_start: bool) -> Self {
-        Self { rules, partition, max_message_bytes, from_the_start, latest: None }
+        Self { rules, later_rules: Vec::new(), partition, max_message_bytes, from_the_start, watermark: None }
+    }
+
+    /// Judges by rules that have changed: each with the offset of the first record that they hold for, in ascending order.
+    /// The first ones hold for all records before, too.
+    #[must_use]
+    pub fn by_runs(self, mut runs: Vec<(i64, Rules)>) -> Self {
+        if runs.is_empty() {
+            return self;
+        }
+        let later_rules = runs.split_off(1);
+        let rules = runs.pop().map_or(self.rules, |(_, rules)| rules);
+        Self { rules, later_rules, ..self }
     }
 
     /// What the partition's next record should become.
     pub fn judge(&mut self, record: &Record) -> Verdict {
-        match self.enriched(record) {
-            Ok((value, time, late)) => {
-                self.latest = self.latest.max(Some(time));
-                Verdict::Output { value, late }
+        let rules = self.rules_of(record.offset);
+        match self.enriched(rules, record) {
+            Ok((value, login, late)) => {
+                let watermark = login.time.saturating_sub(rules.aggregation.allowed_lateness.as_secs());
+                self.watermark = self.watermark.max(Some(watermark));
+                Verdict::Output { value, late, login }
             }
             Err(reason) => Verdict::DeadLetter(reason),
         }
     }
 
-    fn enriched(&self, record: &Record) -> Result<(Vec<u8>, i64, Late), Reason> {
+    fn rules_of(&self, offset: i64) -> &Rules {
+        self.later_rules.iter().rfind(|(from, _)| *from <= offset).map_or(&self.rules, |(_, rules)| rules)
+    }
+
+    fn enriched(&self, rules: &Rules, record: &Record) -> Result<(Vec<u8>, Login, Late), Reason> {
         let bytes = record.value.ok_or(Reason::Malformed)?;
         let members = json::event(bytes).ok_or(Reason::Malformed)?;
         let present = |field: Field| {
@@ -86,7 +135,7 @@ impl Judge {
             (member.value != "null").then_some(member.value)
         };
 
-        let required = |field: &Field| self.rules.validation.required.contains(field);
+        let required = |field: &Field| rules.validation.required.contains(field);
         if Field::ALL.iter().filter(|field| required(field)).any(|field| present(*field).is_none()) {
             return Err(Reason::MissingField);
         }
@@ -96,13 +145,13 @@ impl Judge {
             let Some(value) = present(field) else { continue };
             if field == Field::Timestamp {
                 timestamp = Some(whole_number(value).ok_or(Reason::InvalidField)?);
-            } else if !self.is_valid_text(field, value) {
+            } else if !is_valid_text(rules, field, value) {
                 return Err(Reason::InvalidField);
             }
         }
 
         let time = timestamp.unwrap_or_else(|| record.timestamp.div_euclid(1000).max(0));
-        if time > self.latest_allowed(record.timestamp) {
+        if time > latest_allowed(rules, record.timestamp) {
             return Err(Reason::Future);
         }
 
@@ -111,29 +160,13 @@ impl Judge {
         if record_bytes(record.key, Some(&value), record.headers) > self.max_message_bytes {
             return Err(Reason::TooLarge);
         }
-        Ok((value, time, late))
-    }
-
-    fn is_valid_text(&self, field: Field, value: &str) -> bool {
-        if !value.starts_with('"') || !(1..=MAX_FIELD_BYTES).contains(&value.len().saturating_sub(2)) {
-            return false;
-        }
-        let Some(text) = json::unquote(value) else { return false };
-        let address = field == Field::Ip && self.rules.validation.ip == IpRule::Valid;
-        !text.contains(|c: char| c.is_ascii_control()) && (!address || text.parse::<IpAddr>().is_ok())
-    }
-
-    fn latest_allowed(&self, record_timestamp: i64) -> i64 {
-        if record_timestamp < 0 {
-            return LAST_SECOND;
-        }
-        let skew = self.rules.validation.max_future_skew.as_millis();
-        record_timestamp.saturating_add(skew).div_euclid(1000).min(LAST_SECOND)
+        let text = |field: Field| present(field).and_then(json::unquote).map(Cow::into_owned);
+        let values = Dimension::ALL.map(|dimension| text(dimension.field()));
+        Ok((value, Login { time, unmerged: self.is_unmerged(rules, time), user: text(Field::UserId), values }, late))
     }
 
     fn is_late(&self, time: i64) -> Late {
-        let lateness = self.rules.aggregation.allowed_lateness.as_secs();
-        if self.latest.is_some_and(|latest| time < latest.saturating_sub(lateness)) {
+        if self.watermark.is_some_and(|watermark| time < watermark) {
             Late::Yes
         } else if self.from_the_start {
             Late::No
@@ -141,6 +174,28 @@ impl Judge {
             Late::Unknown
         }
     }
+
+    fn is_unmerged(&self, rules: &Rules, time: i64) -> bool {
+        let retention = rules.aggregation.retention.as_secs();
+        self.watermark.is_some_and(|watermark| time < watermark.saturating_sub(retention))
+    }
+}
+
+fn is_valid_text(rules: &Rules, field: Field, value: &str) -> bool {
+    if !value.starts_with('"') || !(1..=MAX_FIELD_BYTES).contains(&value.len().saturating_sub(2)) {
+        return false;
+    }
+    let Some(text) = json::unquote(value) else { return false };
+    let address = field == Field::Ip && rules.validation.ip == IpRule::Valid;
+    !text.contains(|c: char| c.is_ascii_control()) && (!address || text.parse::<IpAddr>().is_ok())
+}
+
+fn latest_allowed(rules: &Rules, record_timestamp: i64) -> i64 {
+    if record_timestamp < 0 {
+        return LAST_SECOND;
+    }
+    let skew = rules.validation.max_future_skew.as_millis();
+    record_timestamp.saturating_add(skew).div_euclid(1000).min(LAST_SECOND)
 }
 
 /// An integer from 0 to `i64::MAX` that is written with digits alone.

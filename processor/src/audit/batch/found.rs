@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crds::{
     pipeline::Dimension,
-    records::aggregate::{Aggregate, Alert, Counted, Insight, Span},
+    records::aggregate::{Aggregate, Alert, Counted, Insight, ResultError, Span, decode},
 };
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -140,11 +140,11 @@ fn put<T: DeserializeOwned>(
     records: &mut BTreeMap<String, T>,
     key: &str,
     value: Option<&[u8]>,
-) -> Result<(), serde_json::Error> {
+) -> Result<(), ResultError> {
     // Whatever was there is no longer the last.
     records.remove(key);
     if let Some(value) = value {
-        records.insert(key.to_owned(), serde_json::from_slice(value)?);
+        records.insert(key.to_owned(), decode(value)?);
     }
     Ok(())
 }

@@ -55,14 +55,21 @@ pub struct History {
     pub frontier: Option<i64>,
 }
 
+/// The rules that a meta holds, by revision.
+///
+/// # Errors
+/// When some cannot be read.
+pub fn rules(meta: &Meta) -> Result<BTreeMap<u64, Rules>, HistoryError> {
+    let read = |(revision, text): &(u64, String)| {
+        let rules = serde_json::from_str(text).map_err(|source| HistoryError::Rules { revision: *revision, source })?;
+        Ok((*revision, rules))
+    };
+    meta.rules.iter().map(read).collect()
+}
+
 impl History {
     pub fn new(meta: &Meta) -> Result<Self, HistoryError> {
-        let mut rules = BTreeMap::new();
-        for (revision, text) in &meta.rules {
-            let parsed =
-                serde_json::from_str(text).map_err(|source| HistoryError::Rules { revision: *revision, source })?;
-            rules.insert(*revision, parsed);
-        }
+        let rules = rules(meta)?;
         let runs: BTreeMap<i32, Vec<Run>> =
             meta.partitions.iter().map(|partition| (partition.partition, partition.runs.clone())).collect();
         let mut counting = BTreeMap::new();

@@ -50,7 +50,7 @@ impl Unchecked {
 }
 
 /// A difference between a result and what it should be.
-#[derive(Serialize, Clone, Debug, PartialEq)]
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
     /// Among which results.
     pub kind: Kind,

@@ -35,7 +35,7 @@ use counts::Counts;
 use history::History;
 
 pub use found::{Found, Kind};
-pub use history::HistoryError;
+pub use history::{HistoryError, rules};
 pub use mismatch::{Mismatch, Mismatches, Unchecked};
 
 /// A valid event.

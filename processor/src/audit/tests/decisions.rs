@@ -18,7 +18,7 @@ const ROOM: usize = 1_000_000;
 fn judge(rules: &Rules, value: Option<&[u8]>, timestamp: i64) -> Result<String, Reason> {
     let record = Record { offset: 42, timestamp, key: Some(b"key"), value, headers: &[] };
     match Judge::new(rules.clone(), 7, ROOM, true).judge(&record) {
-        Verdict::Output { value, late } => {
+        Verdict::Output { value, late, .. } => {
             assert_eq!(late, Late::No, "the first event is never late");
             Ok(String::from_utf8(value).unwrap())
         }
@@ -277,7 +277,7 @@ fn an_event_is_late_behind_its_partitions_newest() {
                 value: Some(text.as_bytes()),
                 headers: &[],
             }) {
-                Verdict::Output { late, value } => {
+                Verdict::Output { late, value, .. } => {
                     assert_eq!(String::from_utf8(value).unwrap().ends_with(r#","late":true}"#), late == Yes);
                     Some(late)
                 }
