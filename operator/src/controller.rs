@@ -35,6 +35,7 @@ use tokio::{net::TcpListener, sync::watch};
 use crate::{
     args,
     build::PIPELINE_LABEL,
+    causes::with_causes,
     metrics::Metrics,
     reconcile::{Next, ReconcileError, Surroundings, jitter, reconcile, reported_readiness},
     server::{self, Shown},
@@ -103,7 +104,7 @@ pub async fn run(
             match result {
                 // Failed passes are logged where they fail.
                 Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
-                Err(error) => tracing::warn!(%error, "a watch failed"),
+                Err(error) => tracing::warn!(error = with_causes(&error), "a watch failed"),
             }
         });
     let too_late = async {
@@ -190,7 +191,8 @@ fn retry(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) 
         backoff(*count)
     };
     let (namespace, name) = key;
-    tracing::warn!(namespace, name, category = error.category(), %error, retry_in = ?pause, "a pass failed");
+    let (category, error) = (error.category(), with_causes(error));
+    tracing::warn!(namespace, name, category, error, retry_in = ?pause, "a pass failed");
     Action::requeue(pause)
 }
 

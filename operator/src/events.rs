@@ -4,7 +4,10 @@ use crds::pipeline::{ConditionStatus, LoginPipelineStatus};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::status::{READY, condition};
+use crate::{
+    causes::with_causes,
+    status::{READY, condition},
+};
 
 /// What happened between two statuses of a pipeline: readiness or its reason changed, or a new config came into use.
 #[must_use]
@@ -45,7 +48,7 @@ fn event(is_fault: bool, reason: &str, mut note: String, action: &str) -> Event 
 pub async fn publish(recorder: &Recorder, events: &[Event], regarding: &ObjectReference) {
     for event in events {
         if let Err(error) = recorder.publish(event, regarding).await {
-            tracing::warn!(%error, reason = event.reason, "an Event was lost");
+            tracing::warn!(error = with_causes(&error), reason = event.reason, "an Event was lost");
         }
     }
 }

@@ -30,6 +30,7 @@ pub mod validate;
 pub mod owned;
 pub mod topics;
 
+pub mod causes;
 pub mod events;
 pub mod manifest;
 pub mod metrics;

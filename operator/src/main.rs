@@ -1,12 +1,17 @@
 //! The operator's command line: `run`, `crd`, `validate`.
 
-use std::{io::Write, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal, Write, stderr},
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::Parser;
 use crds::pipeline::LoginPipeline;
 use kube::{Client, CustomResourceExt};
 use operator::{
     args::{Args, Command, LogFormat, Run},
+    causes::with_causes,
     controller, manifest,
 };
 use tokio::{
@@ -37,7 +42,7 @@ fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Nobody is left to be told when standard error is closed.
-            let _ = writeln!(std::io::stderr(), "operator: {error}");
+            let _ = writeln!(stderr(), "operator: {}", with_causes(error.as_ref()));
             ExitCode::from(FAILURE)
         }
     }
@@ -56,6 +61,7 @@ fn run(options: Run) -> Result<(), Box<dyn std::error::Error>> {
         let listener = TcpListener::bind(asked).await.map_err(|error| format!("cannot listen on {asked}: {error}"))?;
         let listen = listener.local_addr()?;
         let client = Client::try_default().await.map_err(|error| {
+            let error = with_causes(&error);
             format!("no API server is known: run in a cluster, or set KUBECONFIG to a kubeconfig file ({error})")
         })?;
         let (stop, stopped) = watch::channel(false);
@@ -78,10 +84,13 @@ fn run(options: Run) -> Result<(), Box<dyn std::error::Error>> {
     result
 }
 
+/// The client logs each failed request without its cause; whoever asked logs it with all of them.
+const LOGGED: &str = "info,kube_client::client::builder=off";
+
 fn log_to_stderr(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     let registry = tracing_subscriber::registry().with(filter);
-    let layer = fmt::layer().with_writer(std::io::stderr);
+    let layer = fmt::layer().with_ansi(stderr().is_terminal()).with_writer(stderr);
     match format {
         LogFormat::Text => registry.with(layer).init(),
         LogFormat::Json => registry.with(layer.json()).init(),

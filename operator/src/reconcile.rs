@@ -59,7 +59,7 @@ pub enum ReconcileError {
     Apply(#[from] ApplyError),
     /// Step 5.
     #[error("the API server did not take the status: {0}")]
-    Status(kube::Error),
+    Status(#[source] kube::Error),
     /// The API server is so slow that the pass was given up.
     #[error("the pass took longer than {} s and was given up", .0.as_secs())]
     Timeout(Duration),

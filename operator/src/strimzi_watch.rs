@@ -19,7 +19,7 @@ use kube::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{build::kafka_topic_name, controller::Guarded};
+use crate::{build::kafka_topic_name, causes::with_causes, controller::Guarded};
 
 /// How often it is asked which versions the API server serves.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
@@ -36,7 +36,8 @@ pub async fn run(
         let version = match discover(&client).await {
             Ok(version) => version,
             Err(error) => {
-                tracing::warn!(%error, "the API server did not say whether it serves Strimzi's resources");
+                let error = with_causes(&error);
+                tracing::warn!(error, "the API server did not say whether it serves Strimzi's resources");
                 tokio::time::sleep(DISCOVERY_INTERVAL).await;
                 continue;
             }
@@ -105,7 +106,10 @@ fn touched(
         None => Api::all_with(client.clone(), &resource),
     };
     watcher(api, watcher::Config::default()).default_backoff().touched_objects().filter_map(move |object| {
-        let object = object.inspect_err(|error| tracing::warn!(kind = resource.kind, %error, "a watch failed")).ok();
+        let warn = |error: &watcher::Error| {
+            tracing::warn!(kind = resource.kind, error = with_causes(error), "a watch failed");
+        };
+        let object = object.inspect_err(warn).ok();
         async move { object }
     })
 }

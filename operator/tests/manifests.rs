@@ -1,4 +1,4 @@
-//! `operator crd`, `operator validate`, the examples, and what may be imported where.
+//! `operator crd`, `operator validate`, the examples, what is logged, and what may be imported where.
 
 #![expect(clippy::needless_pass_by_value, clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -6,8 +6,9 @@ mod cases;
 
 use std::{
     collections::BTreeSet,
+    io::{BufRead, BufReader},
     path::Path,
-    process::{Command, Output},
+    process::{Command, Output, Stdio},
 };
 
 use crds::pipeline::{LoginPipeline, LoginPipelineSpec, check};
@@ -130,6 +131,29 @@ fn the_reference_shows_the_defaults() {
     spec.processor.image.clone_from(&shown.processor.image);
     spec.processor.resources.clone_from(&shown.processor.resources);
     assert_eq!(shown, spec);
+}
+
+#[test]
+fn a_log_that_no_terminal_shows_is_plain_and_names_the_cause() {
+    let kubeconfig = r#"{"apiVersion": "v1", "kind": "Config", "current-context": "a", "users": [{"name": "a", "user": {}}],
+        "clusters": [{"name": "a", "cluster": {"server": "http://127.0.0.1:1"}}],
+        "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}]}"#;
+    let file = std::env::temp_dir().join(format!("kubeconfig-{}", std::process::id()));
+    std::fs::write(&file, kubeconfig).unwrap();
+    let mut operator = Command::new(env!("CARGO_BIN_EXE_operator"))
+        .args(["run", "--listen", "127.0.0.1:0"])
+        .env("KUBECONFIG", &file)
+        .env_remove("RUST_LOG")
+        .env_remove("NO_COLOR")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = BufReader::new(operator.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let failed: Vec<_> = log.filter(|line| line.contains("a watch failed")).take(1).collect();
+    operator.kill().unwrap();
+    operator.wait().unwrap();
+    std::fs::remove_file(file).unwrap();
+    assert!(failed[0].contains("Connection refused") && !failed[0].contains('\u{1b}'), "{failed:?}");
 }
 
 #[test]
