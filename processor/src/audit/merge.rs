@@ -9,14 +9,18 @@
 //! The three streams may be fed in any order; the report is the same. Who follows [`PartitionAudit::wants`] needs no more
 //! memory than a few records. No I/O, no clock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    mem,
+};
 
 use super::{
+    batch::Event,
     expected::{Expected, Source},
     ranges::Offsets,
     record::{Header, Origin, Record, Stream},
     report::{Counts, Fault, Finding, Findings, PartitionReport, Place},
-    verdict::{Judge, Late},
+    verdict::{Judge, Late, Login, Verdict},
 };
 
 /// What the audit of a partition goes by.
@@ -55,6 +59,8 @@ pub struct PartitionAudit {
     bounds: Bounds,
     /// The highest source offset read.
     last: Option<i64>,
+    /// What the source record of that offset counts, where it is a valid event.
+    login: Option<(Login, Late)>,
     /// Offsets that the source does not have: control records, compaction.
     gaps: Offsets,
     /// What the two outcomes should bring next, in the order of the source.
@@ -116,6 +122,7 @@ impl PartitionAudit {
             source,
             bounds,
             last: None,
+            login: None,
             gaps: Offsets::default(),
             output: Outcome::default(),
             dead_letters: Outcome::default(),
@@ -178,6 +185,13 @@ impl PartitionAudit {
         self.counts.input
     }
 
+    /// The source record that was taken last, as the batch counts it; none where it is no valid event.
+    #[must_use]
+    pub fn event(&self) -> Option<Event<'_>> {
+        let ((login, late), offset) = self.login.as_ref().zip(self.last)?;
+        Some(login.event(self.source.partition, offset, *late))
+    }
+
     /// How many source records wait for their outcome.
     #[must_use]
     pub fn pending(&self) -> usize {
@@ -222,7 +236,11 @@ impl PartitionAudit {
         self.gaps.insert(next, offset);
         self.last = Some(offset);
         self.counts.input += 1;
-        let verdict = self.judge.judge(record);
+        let mut verdict = self.judge.judge(record);
+        self.login = match &mut verdict {
+            Verdict::Output { login, late, .. } => Some((mem::take(login), *late)),
+            Verdict::DeadLetter(_) => None,
+        };
         let expected = Expected::new(record, verdict);
         self.held += expected.bytes();
         let outcome = self.outcome_mut(expected.stream());

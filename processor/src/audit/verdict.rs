@@ -51,7 +51,7 @@ pub enum Verdict {
 }
 
 /// What the aggregation counts of a valid event.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Login {
     /// When it happened, Unix seconds.
     pub time: i64,

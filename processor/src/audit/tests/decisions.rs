@@ -8,7 +8,7 @@ use crds::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use crate::audit::{Judge, Late, Record, Verdict, json};
+use crate::audit::{Judge, Late, Login, Record, Verdict, json};
 
 /// 2024-07-10T02:00:25Z, and half a second.
 const NOW_MS: i64 = 1_720_576_825_500;
@@ -292,6 +292,72 @@ fn an_event_is_late_behind_its_partitions_newest() {
         [Some(No), Some(No), Some(Yes), None, Some(No), Some(No), Some(Yes), Some(No), Some(No)]
     );
     assert_eq!(late(false, &[(1000, u), (970, u), (969, u)]), [Some(Unknown), Some(Unknown), Some(Yes)]);
+}
+
+/// What the aggregation counts of events at these offsets with these members, each beside whether it is late.
+fn logins(judge: &mut Judge, events: &[(i64, &str)]) -> Vec<Option<(Login, Late)>> {
+    let login = |(offset, members): &(i64, &str)| {
+        let text = format!("{{{members}}}");
+        let value = Some(text.as_bytes());
+        match judge.judge(&Record { offset: *offset, timestamp: 7_500, key: None, value, headers: &[] }) {
+            Verdict::Output { login, late, .. } => Some((login, late)),
+            Verdict::DeadLetter(_) => None,
+        }
+    };
+    events.iter().map(login).collect()
+}
+
+#[test]
+fn an_event_is_counted_by_what_its_text_says() {
+    let mut rules = Rules::default();
+    rules.validation.required = vec![];
+    let mut judge = Judge::new(rules, 0, ROOM, true);
+    let members = r#""user_id":"\u0061","locale":"R\u0049","app_version":null,"device_id":"d""#;
+    let found = logins(&mut judge, &[(0, members)]);
+    let text = |text: &str| Some(text.to_owned());
+    let login = Login { time: 7, unmerged: false, user: text("a"), values: [None, text("RI"), None] };
+    assert_eq!(found, [Some((login, Late::No))]);
+    let values = r#""device_type":"iOS","app_version":"2.3.0","timestamp":5"#;
+    let login = Login { time: 5, unmerged: false, user: None, values: [text("iOS"), None, text("2.3.0")] };
+    assert_eq!(logins(&mut judge, &[(1, values)]), [Some((login, Late::No))]);
+}
+
+#[test]
+fn the_rules_of_an_event_are_those_that_held_for_its_offset() {
+    let rules = |required: &[Field], lateness: u64, retention: u64| {
+        let mut rules = Rules::default();
+        rules.validation.required = required.to_vec();
+        rules.aggregation.allowed_lateness = Duration::from_secs(lateness);
+        rules.aggregation.retention = Duration::from_secs(retention);
+        rules.validation.max_future_skew = Duration::from_secs(10_000);
+        rules
+    };
+    let runs = || vec![(10, rules(&[], 10, 5)), (20, rules(&[Field::Locale], 50, 5)), (30, rules(&[], 0, 100))];
+    let found = |events: &[(i64, &str)]| -> Vec<Option<(bool, bool)>> {
+        let mut judge = Judge::new(rules(&[Field::Ip], 0, 0), 0, ROOM, true).by_runs(runs());
+        let found = logins(&mut judge, events);
+        found.into_iter().map(|found| found.map(|(login, late)| (late == Late::Yes, login.unmerged))).collect()
+    };
+    let at = |time: i64| format!(r#""timestamp":{time}"#);
+    // Also those before the first that is known of.
+    let (first, late, unmerged, higher) = (at(1000), at(989), at(984), at(1010));
+    let early = [(9, &*first), (19, &*late), (19, &*unmerged)];
+    assert_eq!(found(&early), [Some((false, false)), Some((true, false)), Some((true, true))]);
+    assert_eq!(
+        found(&[(19, &first), (20, &first), (29, &first), (30, &first)])[1..],
+        [None, None, Some((false, false))]
+    );
+    // The watermark goes on, each event with the lateness of its own rules: 990, still 990, then 1010.
+    let with_locale = format!(r#""locale":"RI",{higher}"#);
+    let (below, at_990, at_1009) = (format!(r#""locale":"RI",{late}"#), at(990), at(1009));
+    let events = [(19, &*first), (20, &*with_locale), (21, &*below), (30, &*at_990), (31, &*higher), (32, &*at_1009)];
+    let late = [false, false, true, false, false, true];
+    assert_eq!(found(&events), late.map(|late| Some((late, false))));
+    // Older than the retention of the rules that hold now.
+    assert_eq!(
+        found(&[(30, &at(1000)), (31, &at(900)), (32, &at(899))])[1..],
+        [Some((true, false)), Some((true, true))]
+    );
 }
 
 /// Any JSON value, as text with white space and escapes here and there.
