@@ -12,6 +12,7 @@
 //!
 //! Nothing here does I/O, and nothing here depends on the operator or the processor.
 
+pub mod manifest;
 pub mod pipeline;
 pub mod strimzi;
 

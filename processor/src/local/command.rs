@@ -12,6 +12,7 @@ use std::{
 use clap::Args;
 use crds::{
     job::JobConfig,
+    manifest::Manifest,
     pipeline::Results,
     topics::{PipelineId, Role, Topic, topics},
 };
@@ -21,7 +22,7 @@ use super::{
     broker::{Broker, BrokerError},
     feed::{Feed, FeedOptions},
     follow::{FollowError, Follower},
-    manifest::{Manifest, ManifestError},
+    manifest::{self, ManifestError},
     progress::Progress,
     summary::Summary,
 };
@@ -152,7 +153,7 @@ impl Setup {
 
 fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
     let shares = args.shares.shares()?;
-    let Manifest { mut name, mut spec } = Manifest::read(&args.file)?;
+    let Manifest { mut name, mut spec } = manifest::read(&args.file)?;
     let replicas = args.replicas.map_or(usize::try_from(spec.processor.replicas).unwrap_or_default(), usize::from);
     if replicas == 0 {
         return Err(LocalError::NoReplicas);
