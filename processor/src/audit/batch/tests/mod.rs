@@ -1,0 +1,5 @@
+//! Results written out by hand beside events; then each difference is planted, and must be found.
+
+mod differences;
+mod semantics;
+mod world;
