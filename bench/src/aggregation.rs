@@ -29,6 +29,9 @@ use crate::{BOUND, BenchError, pipeline::Pipeline};
 const SOURCE: &str = "bench-source";
 const PARTITIONS: i32 = 8;
 
+/// How long a replica may take to be ready.
+const READY: Duration = Duration::from_secs(60);
+
 /// Measures both, and prints what came of it.
 pub(crate) fn run(processor: &Path) -> Result<(), BenchError> {
     let kafka = Cluster::start(1)?;
@@ -168,11 +171,12 @@ fn ready(replica: &mut Process) -> Result<String, BenchError> {
     let started = Instant::now();
     loop {
         replica.check_running()?;
-        if ask(replica, "/readyz").is_some_and(|answer| answer.starts_with("HTTP/1.1 200")) {
+        let answer = ask(replica, "/readyz").unwrap_or_default();
+        if answer.starts_with("HTTP/1.1 200") {
             return Ok(ask(replica, "/metrics").unwrap_or_default());
         }
-        if started.elapsed() > BOUND {
-            return Err(BenchError::Other(format!("not ready in {BOUND:?}\n{}", replica.log())));
+        if started.elapsed() > READY {
+            return Err(BenchError::Other(format!("not ready in {READY:?}: {answer}\n{}", replica.log())));
         }
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -180,7 +184,9 @@ fn ready(replica: &mut Process) -> Result<String, BenchError> {
 
 fn ask(replica: &Process, path: &str) -> Option<String> {
     let log = replica.log();
-    let address = log.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
+    // A second replica of the same name goes on in the log of the first.
+    let (_, address) = log.rsplit_once("address=")?;
+    let address = address.split_whitespace().next()?;
     let mut stream = TcpStream::connect(address).ok()?;
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
     let mut answer = String::new();
