@@ -28,7 +28,7 @@ pub enum Command {
     Local(LocalArgs),
     /// Send realistic login events to a topic
     Generate(GenerateArgs),
-    /// Check that each event of the source ended exactly once, in its place, as it should
+    /// Check that each event of the source ended exactly once, in its place, as it should, and was counted once
     Audit(AuditArgs),
     /// Show what a pipeline has written for itself: deltas, state, committed offsets
     Inspect(InspectArgs),

@@ -31,6 +31,12 @@ use crate::{
 
 /// Which pipeline to audit.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Each event is judged by the rules by which the pipeline processed it, as the aggregation's snapshots tell, or by the config's
+where there is none. Aggregates, insights and alerts are counted anew from the source and compared when they count exactly
+what is audited; else the report says why they were not. What the source no longer has is not checked, and is counted as such.
+
+Exit code: 0 nothing is wrong, 1 something is, 2 it could not be told")]
 pub struct AuditArgs {
     /// The pipeline's job config, as the operator mounts it into its pods
     #[arg(long, value_name = "FILE")]

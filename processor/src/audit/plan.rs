@@ -250,6 +250,8 @@ impl Beginning {
 
 #[cfg(test)]
 mod tests {
+    use crds::{records::state, topics::PipelineId};
+
     use super::*;
 
     #[test]
@@ -274,5 +276,22 @@ mod tests {
         assert_eq!(range(Latest, false, Some(7), (0, 9)), (7, 9, false));
         assert_eq!(range(Latest, true, None, (0, 9)), (0, 9, true), "a partition that was added");
         assert_eq!(range(Latest, true, Some(9), (0, 7)), (9, 9, true), "the source was made anew");
+    }
+
+    #[test]
+    fn what_the_aggregation_knows_outlasts_the_first_deltas() {
+        let spec = r#"{"kafka":{"external":{"bootstrapServers":"localhost:9092"}}}"#;
+        let id = PipelineId { namespace: "tests".to_owned(), name: "plan".to_owned() };
+        let job = JobConfig::new(id, &serde_json::from_str(spec).unwrap(), 1, String::new());
+        let partition = state::Partition { partition: 1, first: 3, to: 9, ..state::Partition::default() };
+        let coverage = Coverage::new(state::Meta { partitions: vec![partition], ..state::Meta::default() });
+        let beginning = Beginning::of(&job, &coverage, 2);
+        let range = |partition, low| {
+            let Range { start, end, from_the_start } = beginning.range(partition, (low, 9));
+            (start, end, from_the_start)
+        };
+        assert_eq!(range(1, 3), (3, 9, true), "nothing was removed since it was taken up");
+        assert_eq!(range(1, 5), (5, 9, false));
+        assert_eq!(range(0, 5), (5, 9, true), "nothing was taken yet");
     }
 }

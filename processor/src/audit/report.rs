@@ -360,8 +360,86 @@ impl fmt::Display for Aggregates {
         line("aggregates", self.aggregates_checked)?;
         line("  mismatches", self.aggregate_mismatches)?;
         for (why, count) in &self.aggregates_unchecked {
-            writeln!(f, "  unchecked{count:>20}  {}", why.as_str())?;
+            writeln!(f, "  unchecked{count:>19}  {}", why.as_str())?;
         }
         self.mismatch_examples.iter().try_for_each(|mismatch| writeln!(f, "mismatch: {mismatch}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn mismatch() -> Mismatch {
+        let (key, field) = ("1m/2024-07-10T02:00:00Z/locale/RI".to_owned(), "count".to_owned());
+        Mismatch { kind: Kind::Aggregates, key, field, expected: json!(7), found: json!(null) }
+    }
+
+    fn report(aggregates: Aggregates) -> Report {
+        Report { input: 3, aggregates, ..Report::default() }
+    }
+
+    fn lines(report: &Report) -> Vec<String> {
+        report.to_string().lines().skip(10).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn mismatches_are_faults_that_a_person_can_follow() {
+        let mut report = report(Aggregates {
+            aggregate_mismatches: 1,
+            aggregates_checked: 12,
+            aggregates_unchecked: BTreeMap::from([(Unchecked::RemovedInput, 4)]),
+            mismatch_examples: vec![mismatch()],
+            ..Aggregates::default()
+        });
+        assert!(!report.is_clean());
+        assert_eq!(
+            lines(&report),
+            [
+                "aggregates                  12",
+                "  mismatches                 1",
+                "  unchecked                  4  windows whose events the source no longer has",
+                "mismatch: aggregate 1m/2024-07-10T02:00:00Z/locale/RI: count should be 7, is nothing",
+                "FAULTS FOUND",
+            ]
+        );
+        report.aggregates.aggregate_mismatches = 0;
+        assert!(report.is_clean() && report.to_string().ends_with("as it should, and was counted once"));
+    }
+
+    #[test]
+    fn what_was_not_checked_is_no_fault_and_said() {
+        let skipped = Some("the pipeline is still at work".to_owned());
+        let report = report(Aggregates { aggregates_skipped: skipped, ..Aggregates::default() });
+        assert!(report.is_clean());
+        assert_eq!(
+            lines(&report),
+            [
+                "aggregates, insights and alerts were not checked: the pipeline is still at work",
+                "clean: each event ended exactly once, in its place, as it should",
+            ]
+        );
+    }
+
+    #[test]
+    fn the_names_of_the_fields_are_stable() {
+        let mismatches = Mismatches {
+            by_kind: BTreeMap::from([(Kind::Insights, 2)]),
+            checked: 9,
+            unchecked: BTreeMap::from([(Unchecked::EvictedUsers, 1)]),
+            examples: vec![mismatch()],
+        };
+        let value = serde_json::to_value(report(mismatches.into())).unwrap();
+        assert_eq!(value["input"], 3);
+        assert_eq!(value["aggregate_mismatches"], 2);
+        assert_eq!(value["mismatches_by_kind"], json!({"insights": 2}));
+        assert_eq!(value["aggregates_checked"], 9);
+        assert_eq!(value["aggregates_unchecked"], json!({"evicted-users": 1}));
+        assert_eq!(value["aggregates_skipped"], json!(null));
+        let example = json!({"kind": "aggregates", "key": "1m/2024-07-10T02:00:00Z/locale/RI", "field": "count",
+            "expected": 7, "found": null});
+        assert_eq!(value["mismatch_examples"], json!([example]));
     }
 }

@@ -13,12 +13,15 @@ use crate::audit::batch::{Batch, Event, Found, Kind, Mismatches};
 /// 2024-07-10T02:00:00Z.
 pub const T: i64 = 1_720_576_800;
 
+/// An event: its time, its locale, its user, whether it is late and unmerged.
+pub type Login = (i64, Option<&'static str>, Option<&'static str>, bool, bool);
+
 /// Events, the meta, and the results by kind and key.
 #[derive(Clone, Default)]
 pub struct World {
     pub meta: Meta,
-    /// Time, locale, user, whether late and unmerged; all of partition 0, with offsets in their order.
-    pub events: Vec<(i64, Option<&'static str>, Option<&'static str>, bool, bool)>,
+    /// All of partition 0, with offsets in their order.
+    pub events: Vec<Login>,
     pub results: BTreeMap<(Kind, String), Value>,
     pub removed_until: Option<i64>,
     pub is_stale: bool,
