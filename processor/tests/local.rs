@@ -49,7 +49,9 @@ impl Manifest {
         let output = self.run(options);
         let summary = summary(&output.stdout);
         assert_eq!(output.status.code(), Some(0), "{summary:#}\n{}", text(&output.stderr));
-        for fault in ["lost", "duplicated", "out_of_order", "misrouted", "altered", "unexpected"] {
+        let faults =
+            ["lost", "duplicated", "out_of_order", "misrouted", "altered", "unexpected", "aggregate_mismatches"];
+        for fault in faults {
             assert_eq!(summary[fault], 0, "{fault}: {summary:#}");
         }
         let count = |field: &str| summary[field].as_u64().unwrap();
@@ -57,6 +59,8 @@ impl Manifest {
         let reasons = summary["dead_letters_by_reason"].as_object().unwrap().values();
         assert_eq!(count("dead_letters"), reasons.map(|count| count.as_u64().unwrap()).sum::<u64>(), "{summary:#}");
         assert!(count("events_per_second") > 0, "{summary:#}");
+        assert!(count("aggregates_checked") > 0, "{summary:#}");
+        assert_eq!(summary["insights"]["events"], summary["processed"], "{summary:#}");
         summary
     }
 
@@ -89,6 +93,21 @@ fn the_embedded_broker_ends_clean() {
     assert_eq!(summary["replicas"], 2);
     assert!(summary["dead_letters"].as_u64().unwrap() > 300, "{summary:#}");
     assert!(summary["late"].as_u64().unwrap() > 100, "{summary:#}");
+}
+
+#[test]
+fn a_run_tells_who_logged_in_from_where_on_what() {
+    let alert = "alerts: [{name: any-login, window: 1m, above: 0}]";
+    let summary = Manifest::new(&format!("{KAFKA}, {alert}")).run_clean(&["--events", "20000", "--exit"]);
+    let insights = &summary["insights"];
+    let users = insights["unique_users"].as_u64().unwrap();
+    assert!((1000..20_000).contains(&users), "{insights:#}");
+    for (dimension, most) in [("device_type", "iOS"), ("locale", "CA"), ("app_version", "2.3.0")] {
+        assert_eq!(insights["dimensions"][dimension]["most"][0]["value"], most, "{insights:#}");
+    }
+    // Ten minutes of events, of which the last stay open.
+    assert!(insights["windows_closed"].as_u64().unwrap() >= 8, "{insights:#}");
+    assert!(insights["alerts"]["any-login"].as_u64().unwrap() >= 10, "{insights:#}");
 }
 
 #[test]
@@ -127,6 +146,26 @@ fn a_record_that_somebody_doubles_is_found_while_it_runs() {
     assert_eq!((summary["duplicated"].as_u64(), summary["lost"].as_u64()), (Some(1), Some(0)), "{summary:#}");
 }
 
+#[test]
+fn an_aggregate_that_somebody_invents_is_found() {
+    let manifest = Manifest::new(&format!("{KAFKA}, source: {{partitions: 1}}"));
+    let mut process = manifest.start(&["--events", "1000"]);
+    let sent = "1000 of 1000 events sent, 1000 audited";
+    wait_for("all events to be audited", BOUND, || process.log().contains(sent).then_some(()));
+    let log = process.log();
+    let address = log.split("broker at ").nth(1).unwrap().split(';').next().unwrap();
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
+    let key = "1m/2001-09-09T01:46:00Z/_all";
+    let value = r#"{"v":1,"window":"1m","start":"2001-09-09T01:46:00Z","end":"2001-09-09T01:47:00Z","dimension":"_all","count":7,"late":0,"unmerged":0,"final":true,"revision":0}"#;
+    producer.send(BaseRecord::to("login-aggregates").key(key).payload(value)).map_err(|(error, _)| error).unwrap();
+    producer.flush(BOUND).unwrap();
+    process.signal("INT");
+    assert_eq!(process.wait(BOUND).unwrap(), 1, "{}", process.log());
+    let summary = summary(process.log().as_bytes());
+    assert_eq!((summary["aggregate_mismatches"].as_u64(), summary["lost"].as_u64()), (Some(1), Some(0)), "{summary:#}");
+    assert!(process.log().contains(&format!("mismatch: aggregate {key}: count should be nothing, is 7")));
+}
+
 /// Writes the first record of a topic once more.
 fn double_first(servers: &str, topic: &str) {
     let mut config = ClientConfig::new();
@@ -149,7 +188,10 @@ fn a_real_kafka_ends_clean_and_again_on_fresh_topics() {
     let kafka = testkit::kafka::shared();
     let name = testkit::unique("local");
     let topics = format!("source: {{topic: {name}-in, partitions: 4}}, output: {{topic: {name}-out}}");
-    let manifest = Manifest::new(&format!("{KAFKA}, {topics}, deadLetters: {{topic: {name}-dead}}"));
+    let results =
+        ["aggregates", "insights", "alerts"].map(|role| format!("{role}: {{topic: {name}-{role}}}")).join(", ");
+    let results = format!("deadLetters: {{topic: {name}-dead}}, results: {{{results}}}");
+    let manifest = Manifest::new(&format!("{KAFKA}, {topics}, {results}"));
     // The name of the pipeline stands in the topic of the deltas.
     let text_of = fs::read_to_string(&manifest.file).unwrap().replace("name: logins", &format!("name: {name}"));
     fs::write(&manifest.file, text_of).unwrap();

@@ -17,6 +17,10 @@ use crate::generate::{Deliveries, Event, Events, GenerateError, Options, now, pr
 /// Events that are sent before the producer is served and others have their turn.
 const TURN: u64 = 256;
 
+/// Event time over which a limited number of events is spread that are sent as fast as possible, in seconds: so that windows
+/// close meanwhile.
+const SPAN: u64 = 600;
+
 /// How long a turn waits where nothing can be sent.
 const IDLE: Duration = Duration::from_millis(2);
 
@@ -72,6 +76,7 @@ impl Feed {
             sent: 0,
             ended: false,
         };
+        feed.set_time();
         feed.make_next();
         Ok(feed)
     }
@@ -108,7 +113,7 @@ impl Feed {
         for (partition, audited) in audited.enumerate() {
             self.window.audited(partition, audited);
         }
-        self.model.set_time(now());
+        self.set_time();
         let before = self.sent;
         let due = self.due().min(before + TURN);
         while !self.is_at_end() && self.sent < due && self.send_next()? {}
@@ -127,6 +132,18 @@ impl Feed {
             0 => u64::MAX,
             rate => (self.started.elapsed().as_secs_f64() * rate as f64) as u64 + 1,
         }
+    }
+
+    /// Says when the next events happen.
+    fn set_time(&mut self) {
+        let behind = match self.options.total {
+            Some(total) if self.options.rate == 0 => {
+                let left = u128::from(total.saturating_sub(self.sent)) * u128::from(SPAN) / u128::from(total.max(1));
+                u64::try_from(left).unwrap_or(SPAN)
+            }
+            _ => 0,
+        };
+        self.model.set_time(now().saturating_sub_unsigned(behind));
     }
 
     /// Sends the next event. False when it has to wait.

@@ -4,22 +4,26 @@ use std::{
     io,
     sync::{
         Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
-use crds::job::JobConfig;
+use crds::job::{JobConfig, ResultTopics};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::KafkaError,
 };
 
-use super::live::LiveAudit;
+use super::live::{Conclusion, Content, LiveAudit};
 use crate::{
-    audit::{Record, Report, Stream, WindowFull, headers, is_transient},
+    audit::{
+        Record, Stream, WindowFull,
+        batch::{HistoryError, Kind},
+        headers, is_transient,
+    },
     kafka::{
         cluster::{Limits, client_config},
         settings,
@@ -62,6 +66,9 @@ pub enum FollowError {
     /// The streams are too far apart.
     #[error(transparent)]
     Window(#[from] WindowFull),
+    /// The rules cannot be read back.
+    #[error(transparent)]
+    Rules(#[from] HistoryError),
     /// The operating system refuses a thread.
     #[error("the operating system refuses: {0}")]
     System(#[from] io::Error),
@@ -73,8 +80,9 @@ pub enum FollowError {
 /// A thread that follows the topics.
 #[derive(Debug)]
 pub struct Follower {
-    thread: JoinHandle<Result<Report, FollowError>>,
+    thread: JoinHandle<Result<Conclusion, FollowError>>,
     told: Arc<Told>,
+    compare: Stop,
     finish: Stop,
 }
 
@@ -84,10 +92,11 @@ struct Told {
     taken: AtomicU64,
     /// By source partition.
     audited: Vec<AtomicU64>,
+    is_counted: AtomicBool,
 }
 
 impl Follower {
-    /// Starts to follow, each topic from its present end on. `partitions` are those of the three streams' topics.
+    /// Starts to follow, each topic from its present end on. `partitions` are those of the topics of events.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -95,19 +104,25 @@ impl Follower {
         let names = [&job.topics.source, &job.topics.output, &job.topics.dead_letters];
         let mut readers = Vec::new();
         for ((stream, topic), partitions) in Stream::ALL.into_iter().zip(names).zip(partitions) {
-            readers.push(Reader::new(job, stream, topic, partitions)?);
+            readers.push(Reader::new(job, Content::Events(stream), topic, partitions)?);
+        }
+        if let Some(ResultTopics { aggregates, insights, alerts, .. }) = &job.topics.results {
+            for (kind, topic) in Kind::ALL.into_iter().zip([aggregates, insights, alerts]) {
+                readers.push(Reader::new(job, Content::Results(kind), topic, 1)?);
+            }
         }
         let starts = readers.first().map_or(&[][..], |input| &input.next);
-        let audit = LiveAudit::new(job, limits, starts, partitions.into_iter().max().unwrap_or_default());
+        let audit = LiveAudit::new(job, limits, starts, partitions.into_iter().max().unwrap_or_default())?;
         let audited = starts.iter().map(|_| AtomicU64::new(0)).collect();
-        let told = Arc::new(Told { taken: AtomicU64::new(0), audited });
-        let finish = Stop::default();
-        let task = { (Arc::clone(&told), finish.clone()) };
+        let told = Arc::new(Told { taken: AtomicU64::new(0), audited, is_counted: AtomicBool::new(false) });
+        let (compare, finish) = (Stop::default(), Stop::default());
+        let mut task =
+            Task { readers, audit, told: Arc::clone(&told), compare: compare.clone(), finish: finish.clone() };
         let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
-            let (told, finish) = task;
-            follow(readers, audit, &told, &finish)
+            task.follow()?;
+            Ok(task.audit.conclude())
         })?;
-        Ok(Self { thread, told, finish })
+        Ok(Self { thread, told, compare, finish })
     }
 
     /// How many records of all topics were taken.
@@ -121,6 +136,14 @@ impl Follower {
         self.told.audited.iter().map(|audited| audited.load(Relaxed))
     }
 
+    /// Whether the aggregation has written exactly what all events add up to. It is looked at from the first call on: no
+    /// more events come.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.compare.set();
+        self.told.is_counted.load(Relaxed)
+    }
+
     /// Whether the thread has ended by itself.
     #[must_use]
     pub fn has_ended(&self) -> bool {
@@ -131,38 +154,59 @@ impl Follower {
     ///
     /// # Errors
     /// What kept the audit from following.
-    pub fn finish(self) -> Result<Report, FollowError> {
+    pub fn finish(self) -> Result<Conclusion, FollowError> {
         self.finish.set();
         self.thread.join().map_err(|_| FollowError::Panicked)?
     }
 }
 
-fn follow(mut readers: Vec<Reader>, mut audit: LiveAudit, told: &Told, finish: &Stop) -> Result<Report, FollowError> {
-    while !finish.is_set() {
-        let mut taken = 0;
-        for reader in &mut readers {
-            taken += reader.take(&mut audit, BATCH, Duration::ZERO)?;
+/// What the thread does.
+struct Task {
+    /// The source first.
+    readers: Vec<Reader>,
+    audit: LiveAudit,
+    told: Arc<Told>,
+    compare: Stop,
+    finish: Stop,
+}
+
+impl Task {
+    fn follow(&mut self) -> Result<(), FollowError> {
+        let mut has_news = true;
+        while !self.finish.is_set() {
+            let taken = self.take()?;
+            has_news |= taken > 0;
+            if taken == 0 && has_news && self.compare.is_set() {
+                self.told.is_counted.store(self.audit.is_counted(), Relaxed);
+                has_news = false;
+            }
         }
-        told.taken.fetch_add(taken, Relaxed);
-        for (partition, audited) in told.audited.iter().enumerate() {
-            audited.store(audit.audited(partition), Relaxed);
+        self.readers.iter_mut().try_for_each(|reader| reader.take_rest(&mut self.audit))
+    }
+
+    /// Takes what there is of each topic, and waits a moment where there is nothing. Returns how many records were taken.
+    fn take(&mut self) -> Result<u64, FollowError> {
+        let mut taken = 0;
+        for reader in &mut self.readers {
+            taken += reader.take(&mut self.audit, BATCH, Duration::ZERO)?;
+        }
+        for (partition, audited) in self.told.audited.iter().enumerate() {
+            audited.store(self.audit.audited(partition), Relaxed);
         }
         if taken == 0
-            && let Some(input) = readers.first_mut()
+            && let Some(input) = self.readers.first_mut()
         {
-            told.taken.fetch_add(input.take(&mut audit, 1, IDLE)?, Relaxed);
+            taken += input.take(&mut self.audit, 1, IDLE)?;
         }
+        self.told.taken.fetch_add(taken, Relaxed);
+        Ok(taken)
     }
-    for reader in &mut readers {
-        reader.take_rest(&mut audit)?;
-    }
-    Ok(audit.conclude())
 }
 
 /// Follows one topic.
 struct Reader {
     consumer: BaseConsumer,
-    stream: Stream,
+    content: Content,
     topic: String,
     /// The next offset, by partition.
     next: Vec<i64>,
@@ -171,7 +215,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(job: &JobConfig, stream: Stream, topic: &str, partitions: usize) -> Result<Self, FollowError> {
+    fn new(job: &JobConfig, content: Content, topic: &str, partitions: usize) -> Result<Self, FollowError> {
         let error = |source| FollowError::Kafka { topic: topic.to_owned(), source };
         let mut settings = settings::reader(job, "processor-local");
         // The feed waits for the audit: it has to see at once what is there.
@@ -180,7 +224,7 @@ impl Reader {
         let consumer: BaseConsumer = client_config(&settings).create().map_err(error)?;
         let end = |(partition, _)| consumer.fetch_watermarks(topic, partition, PATIENCE).map(|(_, end)| end);
         let next = (0..).zip(0..partitions).map(end).collect::<Result<_, _>>().map_err(error)?;
-        let mut reader = Self { consumer, stream, topic: topic.to_owned(), next, at_end: vec![false; partitions] };
+        let mut reader = Self { consumer, content, topic: topic.to_owned(), next, at_end: vec![false; partitions] };
         reader.assign()?;
         Ok(reader)
     }
@@ -210,7 +254,7 @@ impl Reader {
                         value: message.payload(),
                         headers: &headers(&message).ok_or_else(not_text)?,
                     };
-                    audit.take(self.stream, partition, &record)?;
+                    audit.take(self.content, partition, &record)?;
                     if let Some((next, at_end)) = self.next.get_mut(partition).zip(self.at_end.get_mut(partition)) {
                         (*next, *at_end) = (message.offset() + 1, false);
                     }

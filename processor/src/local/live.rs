@@ -1,9 +1,17 @@
 //! The audit of all partitions while their records come in, in whatever order the topics are read. Pure.
 
-use crds::job::JobConfig;
+use crds::{
+    job::JobConfig,
+    records::state::{Change, Meta},
+};
 
+use super::insights::Insights;
 use crate::{
-    audit::{Bounds, Judge, PartitionAudit, Record, Report, Source, Stream, WindowFull, conclude},
+    audit::{
+        Bounds, Judge, PartitionAudit, Record, Report, Source, Stream, WindowFull,
+        batch::{Batch, Found, HistoryError, Kind},
+        conclude,
+    },
     kafka::cluster::Limits,
 };
 
@@ -11,15 +19,40 @@ use crate::{
 /// are given up for lost. The feed's window is far smaller.
 const WINDOW_BYTES: usize = 64 << 20;
 
-/// The audit of all partitions.
+/// What a topic holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// Events, or what became of them.
+    Events(Stream),
+    /// What the aggregation makes of them.
+    Results(Kind),
+}
+
+/// What the audit has found.
+#[derive(Clone, Debug)]
+pub struct Conclusion {
+    /// What became of the events, and of their counts.
+    pub report: Report,
+    /// What the counts tell.
+    pub insights: Insights,
+}
+
+/// The audit of all partitions, and of what is aggregated of them.
 #[derive(Debug)]
-pub struct LiveAudit(Vec<PartitionAudit>);
+pub struct LiveAudit {
+    partitions: Vec<PartitionAudit>,
+    /// What should be aggregated; none of a job that aggregates nothing.
+    batch: Option<Batch>,
+    found: Found,
+}
 
 impl LiveAudit {
     /// Begins with nothing read. `starts` are the source offsets from which on events count, by source partition;
     /// `partitions` how many there are in the topic that has most.
-    #[must_use]
-    pub fn new(job: &JobConfig, limits: Limits, starts: &[i64], partitions: usize) -> Self {
+    ///
+    /// # Errors
+    /// Never for the rules of a job: they are read back as they were written.
+    pub fn new(job: &JobConfig, limits: Limits, starts: &[i64], partitions: usize) -> Result<Self, HistoryError> {
         let audit = |(partition, index): (i32, usize)| {
             let start = starts.get(index).copied().unwrap_or_default();
             let judge = Judge::new(job.rules.clone(), partition, limits.output, start == 0);
@@ -27,36 +60,68 @@ impl LiveAudit {
             let source = Source { topic, partition, max_message_bytes: limits.dead_letters };
             PartitionAudit::new(judge, source, Bounds { start, end: None, window_bytes: WINDOW_BYTES })
         };
-        Self((0..).zip(0..partitions).map(audit).collect())
+        // A run has one revision of its rules, and it governs from the first event on.
+        let rules = serde_json::to_string(&job.rules).unwrap_or_default();
+        let meta = Meta {
+            rules: vec![(job.revision, rules)],
+            changes: vec![Change { revision: job.revision, ..Change::default() }],
+            ..Meta::default()
+        };
+        let batch = job.topics.results.as_ref().map(|_| Batch::new(&meta, false)).transpose()?;
+        Ok(Self { partitions: (0..).zip(0..partitions).map(audit).collect(), batch, found: Found::default() })
     }
 
-    /// Takes the next record of a partition of a stream.
+    /// Takes the next record of a partition.
     ///
     /// # Errors
-    /// When the streams are further apart than memory reaches.
-    pub fn take(&mut self, stream: Stream, partition: usize, record: &Record) -> Result<(), WindowFull> {
-        self.0.get_mut(partition).map_or(Ok(()), |audit| audit.push(stream, record))
+    /// When the streams of events are further apart than memory reaches.
+    pub fn take(&mut self, content: Content, partition: usize, record: &Record) -> Result<(), WindowFull> {
+        match content {
+            Content::Events(stream) => {
+                let Some(audit) = self.partitions.get_mut(partition) else { return Ok(()) };
+                audit.push(stream, record)?;
+                let event = audit.event().filter(|event| stream == Stream::Input && event.offset == record.offset);
+                if let Some((batch, event)) = self.batch.as_mut().zip(event) {
+                    batch.event(&event);
+                }
+            }
+            Content::Results(kind) => {
+                self.found.push(kind, record.key.unwrap_or_default(), record.value);
+            }
+        }
+        Ok(())
     }
 
     /// How many source records of a partition have found their outcome.
     #[must_use]
     pub fn audited(&self, partition: usize) -> u64 {
-        self.0.get(partition).map_or(0, |audit| audit.inputs().saturating_sub(audit.pending() as u64))
+        self.partitions.get(partition).map_or(0, |audit| audit.inputs().saturating_sub(audit.pending() as u64))
+    }
+
+    /// Whether the aggregation has written exactly what the events that were taken add up to.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.batch.as_ref().is_none_or(|batch| batch.compare(&self.found).count() == 0)
     }
 
     /// Ends the audit: all that was written has been taken.
     #[must_use]
-    pub fn conclude(self) -> Report {
-        let mut report = conclude(self.0.into_iter().map(PartitionAudit::finish).collect());
+    pub fn conclude(self) -> Conclusion {
+        let mut report = conclude(self.partitions.into_iter().map(PartitionAudit::finish).collect());
         // It was awaited until nothing came any more: the report's advice to wait longer would mislead.
         report.lost_at_end = 0;
-        report
+        report.aggregates = self.batch.map(|batch| batch.compare(&self.found).into()).unwrap_or_default();
+        Conclusion { report, insights: Insights::of(&self.found) }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use crds::{pipeline::LoginPipelineSpec, topics::PipelineId};
+    use crds::{
+        pipeline::{Dimension, LoginPipelineSpec, Window},
+        records::aggregate::{Aggregate, Counted, Span, VERSION, encode},
+        topics::PipelineId,
+    };
 
     use super::*;
     use crate::{
@@ -79,7 +144,8 @@ mod tests {
 
     /// Feeds the audit the input and, now and then, what there is of the output, which `plant` has changed.
     fn audited(plant: impl FnOnce(&mut Vec<Outcome>)) -> (u64, Report) {
-        let job = job();
+        let mut job = job();
+        job.topics.results = None;
         let input: Vec<_> = (0..).zip(Events::new(Options::default()).take(100)).collect();
         let source = |offset, value| Record { offset, timestamp: TIME, key: None, value, headers: &[] };
         let mut judge = Judge::new(job.rules.clone(), 1, LIMITS.output, true);
@@ -92,20 +158,70 @@ mod tests {
         }
         plant(&mut output);
 
-        let mut live = LiveAudit::new(&job, LIMITS, &[0, 0], 2);
+        let mut live = LiveAudit::new(&job, LIMITS, &[0, 0], 2).unwrap();
         let mut outcomes = output.iter();
         for (offset, event) in &input {
-            live.take(Stream::Input, 1, &source(*offset, event.payload())).unwrap();
+            live.take(Content::Events(Stream::Input), 1, &source(*offset, event.payload())).unwrap();
             if offset % 10 == 9 {
                 for (offset, value) in outcomes.by_ref().take(9) {
-                    live.take(Stream::Output, 1, &source(*offset, Some(value))).unwrap();
+                    live.take(Content::Events(Stream::Output), 1, &source(*offset, Some(value))).unwrap();
                 }
             }
         }
         for (offset, value) in outcomes {
-            live.take(Stream::Output, 1, &source(*offset, Some(value))).unwrap();
+            live.take(Content::Events(Stream::Output), 1, &source(*offset, Some(value))).unwrap();
         }
-        (live.audited(1), live.conclude())
+        (live.audited(1), live.conclude().report)
+    }
+
+    /// The aggregate of one event, in one of the windows of the rules.
+    fn aggregate(window: Window, of: Counted) -> Aggregate {
+        let total = of == Counted::All;
+        Aggregate {
+            v: VERSION,
+            span: Span::of(window, TIME / 1000),
+            of,
+            count: 1,
+            late: total.then_some(0),
+            unmerged: (total && window != Window::All).then_some(0),
+            unique_users: total.then_some(1),
+            is_final: false,
+            revision: 0,
+            partial: false,
+            evicted_at: None,
+        }
+    }
+
+    fn take_aggregate(live: &mut LiveAudit, aggregate: &Aggregate) {
+        let (key, value) = (aggregate.key(), encode(aggregate).unwrap());
+        let record =
+            Record { offset: 0, timestamp: TIME, key: Some(key.as_bytes()), value: Some(&value), headers: &[] };
+        live.take(Content::Results(Kind::Aggregates), 0, &record).unwrap();
+    }
+
+    #[test]
+    fn counts_are_held_against_the_events() {
+        let job = job();
+        let mut live = LiveAudit::new(&job, LIMITS, &[0], 1).unwrap();
+        assert!(live.is_counted(), "nothing yet");
+        let login =
+            br#"{"user_id":"u","device_type":"iOS","locale":"RI","app_version":"2.3.0","timestamp":1720576800}"#;
+        let login = Record { offset: 0, timestamp: TIME, key: None, value: Some(login), headers: &[] };
+        live.take(Content::Events(Stream::Input), 0, &login).unwrap();
+        let values = [(Dimension::DeviceType, "iOS"), (Dimension::Locale, "RI"), (Dimension::AppVersion, "2.3.0")];
+        let values = values.map(|(dimension, value)| Counted::Value(dimension, value.to_owned()));
+        for window in &job.rules.aggregation.windows {
+            for of in values.iter().chain([&Counted::All]) {
+                assert!(!live.is_counted(), "{window:?} {of:?} is missing");
+                take_aggregate(&mut live, &aggregate(*window, of.clone()));
+            }
+        }
+        assert!(live.is_counted());
+        take_aggregate(&mut live, &Aggregate { count: 2, ..aggregate(Window::All, Counted::All) });
+        assert!(!live.is_counted());
+        let Conclusion { report, insights } = live.conclude();
+        assert_eq!((report.aggregates.aggregate_mismatches, report.aggregates.aggregates_checked), (1, 12), "{report}");
+        assert_eq!((insights.events, insights.unique_users), (2, Some(1)));
     }
 
     #[test]

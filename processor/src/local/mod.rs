@@ -4,13 +4,14 @@
 //!  manifest ──> broker (embedded, or Kafka): topics ──> replicas, all assigned
 //!                                                          │
 //!  feed ──────> source ───────────────────────────────────>┤
-//!   ↑ window      │          output, dead letters <────────┘
+//!   ↑ window      │          output, dead letters <────────┤
+//!   │             │          aggregates, insights, alerts <┘
 //!   │             v                    v
-//!   └───────── follow: the live audit of all three ──> summary
+//!   └───────── follow: the live audit of all of them ──> summary, insights
 //! ```
 //!
-//! The feed is never further ahead of the audit than the broker keeps records. `manifest`, `window` and `summary` are pure,
-//! and so is what `follow` feeds: the audit of `processor audit`.
+//! The feed is never further ahead of the audit than the broker keeps records. `manifest`, `window`, `insights` and `summary`
+//! are pure, and so is what `follow` feeds: the audit of `processor audit`, in `live`.
 
 mod command;
 
@@ -20,6 +21,7 @@ mod broker;
 mod feed;
 mod follow;
 
+mod insights;
 mod live;
 mod progress;
 mod summary;

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use crds::records::dead_letter::Reason;
 use serde::Serialize;
 
-use crate::audit::Report;
+use super::{insights::Insights, live::Conclusion};
 
 /// Which broker a run used.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +42,12 @@ pub struct Summary {
     pub altered: u64,
     /// Records that come from no event.
     pub unexpected: u64,
+    /// Aggregates, insights and alerts that are not what the events add up to, are missing, or should not be there.
+    pub aggregate_mismatches: u64,
+    /// How many were compared.
+    pub aggregates_checked: u64,
+    /// What the aggregates tell.
+    pub insights: Insights,
     /// Dead letters by reason.
     pub dead_letters_by_reason: BTreeMap<Reason, u64>,
     /// Processed events that are late.
@@ -57,7 +63,8 @@ pub struct Summary {
 impl Summary {
     /// Sums up.
     #[must_use]
-    pub fn new(mut report: Report, produced: u64, elapsed: Duration, broker: BrokerKind, replicas: usize) -> Self {
+    pub fn new(conclusion: Conclusion, produced: u64, elapsed: Duration, broker: BrokerKind, replicas: usize) -> Self {
+        let Conclusion { mut report, insights } = conclusion;
         // What was acknowledged and then cannot be read was lost by the broker.
         report.lost += produced.saturating_sub(report.input);
         let seconds = elapsed.as_secs_f64();
@@ -74,6 +81,9 @@ impl Summary {
             misrouted: report.misrouted,
             altered: report.altered,
             unexpected: report.unexpected,
+            aggregate_mismatches: report.aggregates.aggregate_mismatches,
+            aggregates_checked: report.aggregates.aggregates_checked,
+            insights,
             late: report.late,
             replicas,
             seconds,
@@ -86,7 +96,7 @@ impl Summary {
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         let faults = self.lost + self.duplicated + self.out_of_order + self.misrouted + self.altered + self.unexpected;
-        faults == 0
+        faults + self.aggregate_mismatches == 0
     }
 }
 
@@ -97,6 +107,7 @@ impl fmt::Display for Summary {
         writeln!(f, "{:<16}{:>14}", "replicas", self.replicas)?;
         writeln!(f, "{:<16}{:>14.1}", "seconds", self.seconds)?;
         writeln!(f, "{:<16}{:>14}", "events/s", self.events_per_second)?;
+        write!(f, "{}", self.insights)?;
         writeln!(f, "{}", self.table)?;
         match self.broker {
             BrokerKind::Kafka => write!(f, "broker: kafka"),

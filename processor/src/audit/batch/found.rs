@@ -76,6 +76,21 @@ impl Found {
         }
     }
 
+    /// The aggregates that can be read, in the order of their keys.
+    pub fn aggregates(&self) -> impl Iterator<Item = &Aggregate> {
+        self.aggregates.values()
+    }
+
+    /// The insights that can be read, in the order of their keys.
+    pub fn insights(&self) -> impl Iterator<Item = &Insight> {
+        self.insights.values()
+    }
+
+    /// The alerts that can be read, in the order of their keys.
+    pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
+        self.alerts.values()
+    }
+
     /// How many records there are.
     #[must_use]
     pub fn count(&self) -> u64 {
