@@ -600,3 +600,6 @@ impl Backlog {
         self.deltas.back().map(|(offset, _)| offset + 1)
     }
 }
+
+#[cfg(test)]
+mod tests;
