@@ -41,6 +41,7 @@ pub fn documents(text: &str) -> Vec<(usize, Document)> {
             Ok(value) => documents.push((number, Document::of(&value))),
             Err(error) => {
                 documents.push((number, Document::Unreadable(error.to_string())));
+                // The reader would give the same error for ever.
                 break;
             }
         }
