@@ -3,16 +3,12 @@
 //! The group's consumer fetches nothing: that it is assigned the deltas means that this replica emits. Deltas and state are
 //! read by a consumer that belongs to no group, as standbys read them too.
 
-use std::{
-    cell::Cell,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
-};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crds::{
     job::{JobConfig, ResultTopics},
     records::state::{Key, Meta, decode},
 };
-use rdkafka::{Message, message::BorrowedMessage};
 
 use super::{
     machine::{Committed, Machine, Outcome, Question, Role, Sealed},
@@ -268,7 +264,12 @@ impl Worker<'_> {
                 self.machine.stable_is(committed, millis(self.started));
                 self.unsettled = None;
             }
-            Question::LastSnapshot => self.machine.last_snapshot_is(last_snapshot(cluster, &topics.state)?),
+            Question::LastSnapshot => {
+                let (meta, _) = cluster.last_value(&topics.state, PARTITION, &Key::Meta.encode())?;
+                // One that cannot be read counts as none: then the next snapshot is a whole one.
+                let meta = meta.and_then(|value| decode::<Meta>(&value).ok());
+                self.machine.last_snapshot_is(meta.map(|meta| meta.offset));
+            }
         }
         Ok(())
     }
@@ -350,18 +351,6 @@ fn commit(
     stage.commit(sealed, group.filter(|_| !consumer.is_lost()))?;
     context.metrics.aggregate.emitted(started.elapsed(), sealed.snapshot.then_some(&sealed.state));
     Ok(())
-}
-
-/// The offset in the last `meta` of the state topic.
-fn last_snapshot(cluster: &Cluster, state: &str) -> Result<Option<i64>, ClusterError> {
-    let last = Cell::new(None);
-    let each = |message: &BorrowedMessage<'_>| {
-        let is_meta = message.key().is_some_and(|key| key == Key::Meta.encode().as_bytes());
-        let meta = message.payload().filter(|_| is_meta).and_then(|value| decode::<Meta>(value).ok());
-        last.set(meta.map(|meta| meta.offset).or(last.get()));
-    };
-    cluster.backwards(state, PARTITION, each, || last.get().is_some())?;
-    Ok(last.get())
 }
 
 fn millis(since: Instant) -> i64 {

@@ -2,7 +2,6 @@
 //! partition is taken up whose committed offset is gone.
 
 use std::{
-    cell::RefCell,
     collections::BTreeMap,
     time::{Duration, Instant},
 };
@@ -14,7 +13,7 @@ use crds::{
         state::{self, Key, Meta, StateError},
     },
 };
-use rdkafka::{Message, message::BorrowedMessage};
+use rdkafka::Message;
 
 use crate::kafka::cluster::{Cluster, ClusterError};
 
@@ -150,19 +149,12 @@ impl History {
 /// The `meta` of the last snapshot.
 fn last_meta(cluster: &Cluster, topic: &str) -> Result<Option<Meta>, HistoryError> {
     let end = cluster.high_watermark(topic, 0, SLICE)?;
-    let found: RefCell<Option<Vec<u8>>> = RefCell::default();
-    let each = |message: &BorrowedMessage<'_>| {
-        if message.key() == Some(Key::Meta.encode().as_bytes()) {
-            found.replace(message.payload().map(<[u8]>::to_vec));
-        }
-    };
-    let stable = cluster.backwards(topic, 0, each, || found.borrow().is_some())?;
+    let (found, stable) = cluster.last_value(topic, 0, &Key::Meta.encode())?;
     // A younger snapshot behind an open transaction may have let deltas go that the older one needs.
     if stable < end {
         return Err(HistoryError::Open(topic.to_owned()));
     }
-    let decode = |bytes: Vec<u8>| state::decode(&bytes);
-    let meta = found.into_inner().map(decode).transpose();
+    let meta = found.as_deref().map(state::decode).transpose();
     meta.map_err(|source| HistoryError::Meta { topic: topic.to_owned(), source })
 }
 

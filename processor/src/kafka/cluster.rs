@@ -1,6 +1,7 @@
 //! The seldom questions to Kafka, asked through the safe binding.
 
 use std::{
+    cell::RefCell,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -265,6 +266,22 @@ impl Cluster {
             (step, to) = (step * 8, from);
         }
         Ok(high)
+    }
+
+    /// The last committed value of a key in a partition, none where that is a tombstone or the key is not there; and the last
+    /// stable offset.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time.
+    pub fn last_value(&self, topic: &str, partition: i32, key: &str) -> Result<(Option<Vec<u8>>, i64), ClusterError> {
+        let found: RefCell<Option<Option<Vec<u8>>>> = RefCell::default();
+        let each = |message: &BorrowedMessage<'_>| {
+            if message.key() == Some(key.as_bytes()) {
+                found.replace(Some(message.payload().map(<[u8]>::to_vec)));
+            }
+        };
+        let stable = self.backwards(topic, partition, each, || found.borrow().is_some())?;
+        Ok((found.into_inner().flatten(), stable))
     }
 
     /// Reads a partition from an offset on, committed records only, to the last stable offset or until `each` has enough.
