@@ -37,6 +37,9 @@ const INTERVAL: Duration = Duration::from_millis(250);
 /// How long the aggregation is waited for whoever waits: it writes four times a second, and a moment is needed between two.
 const GRACE: Duration = Duration::from_secs(2);
 
+/// How often a snapshot is read of which the deltas behind it are deleted.
+const TRIES: usize = 5;
+
 /// The last record of a key, as far as it is read: its offset and its value.
 type Last = Option<(i64, Vec<u8>)>;
 
@@ -176,7 +179,7 @@ impl<'a> Aggregation<'a> {
     pub fn await_coverage(&mut self, plan: &Plan, deadline: Instant) -> Result<(), AggregationError> {
         while Instant::now() < deadline && self.coverage.is_some() && self.position(plan)? == Some(Skipped::AtWork) {
             thread::sleep(INTERVAL);
-            self.read_deltas()?;
+            self.look()?;
         }
         Ok(())
     }
@@ -202,21 +205,32 @@ impl<'a> Aggregation<'a> {
 
     /// Reads the last snapshot, and the deltas behind it.
     fn look(&mut self) -> Result<(), AggregationError> {
-        let known = self.coverage.as_ref().map(|coverage| coverage.meta().offset);
-        let (meta, _) = self.snapshot()?;
-        if let Some(meta) = meta.filter(|meta| known.is_none_or(|known| known < meta.offset)) {
-            self.coverage = Some(Coverage::new(meta));
+        // Deltas are deleted behind a snapshot, perhaps behind one that was written since this one was read.
+        for _ in 0..TRIES {
+            let known = self.coverage.as_ref().map(|coverage| coverage.meta().offset);
+            let (meta, _) = self.snapshot()?;
+            if let Some(meta) = meta.filter(|meta| known.is_none_or(|known| known < meta.offset)) {
+                self.coverage = Some(Coverage::new(meta));
+            }
+            if self.read_deltas()? {
+                return Ok(());
+            }
         }
-        self.read_deltas()
+        self.coverage = None;
+        Ok(())
     }
 
-    fn read_deltas(&mut self) -> Result<(), AggregationError> {
-        let Some(coverage) = &mut self.coverage else { return Ok(()) };
+    /// Reads the deltas behind what is known; false where some of them are deleted.
+    fn read_deltas(&mut self) -> Result<bool, AggregationError> {
+        let Some(coverage) = &mut self.coverage else { return Ok(true) };
         let (low, end) = self.deltas.offsets(0)?;
+        if low > coverage.next() {
+            return Ok(false);
+        }
         self.deltas_end = end;
         let topic = &self.job.topics.deltas;
-        self.deltas.assign(0, coverage.next().max(low), end)?;
-        let mut taken = Ok(());
+        self.deltas.assign(0, coverage.next(), end)?;
+        let mut taken = Ok(true);
         self.deltas.rest(|record| match Delta::decode(record.value.unwrap_or_default()) {
             Ok(delta) => coverage.take(record.offset, &delta),
             Err(source) => {

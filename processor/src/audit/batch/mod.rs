@@ -78,15 +78,6 @@ impl Batch {
         Ok(Self { history: History::new(meta)?, windows: BTreeMap::new(), is_current, removed_until: None })
     }
 
-    /// Goes on by a later meta. Events that were counted stay counted as they are.
-    ///
-    /// # Errors
-    /// When rules that the meta names are not in it, or cannot be read.
-    pub fn follow(&mut self, meta: &Meta, is_current: bool) -> Result<(), HistoryError> {
-        (self.history, self.is_current) = (History::new(meta)?, is_current);
-        Ok(())
-    }
-
     /// The source no longer has all events up to this time, Unix seconds: windows that start then or before, and `all`, are
     /// not checked.
     pub fn removed_until(&mut self, time: i64) {

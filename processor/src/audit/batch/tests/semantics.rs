@@ -322,17 +322,3 @@ fn the_window_before_may_be_unknown_only_where_it_may_be_evicted() {
     world.is_stale = true;
     assert_eq!(world.assert_clean().unchecked, BTreeMap::from([(Unchecked::EvictedPrevious, 1)]));
 }
-
-#[test]
-fn a_later_meta_tells_what_must_be_closed() {
-    let mut world = small_world();
-    let later = Meta { frontier: Some(T + 180), ..world.meta.clone() };
-    world.meta.frontier = None;
-    world.is_stale = true;
-    let mut batch = world.batch();
-    assert_eq!(batch.compare(&world.found()).count(), 0);
-    batch.follow(&later, true).unwrap();
-    let found: Vec<(String, String)> =
-        batch.compare(&world.found()).examples.into_iter().map(|found| (found.key, found.field)).collect();
-    assert_eq!(found, [(total(2), "final".to_owned())]);
-}
