@@ -409,7 +409,8 @@ impl Machine {
         tenure.settled = true;
         match tenure.sealed.as_ref().map(Sealed::committed) {
             Some(sealed) if Some(&sealed) == tenure.committed.as_ref() => self.outcome(Outcome::Committed, now_ms),
-            Some(_) if before == tenure.committed => {}
+            Some(_) if before.is_some() && before == tenure.committed => {}
+            // Somebody else has emitted, or the offset is gone: the state tells what is committed.
             Some(_) => self.restore_anew(),
             None => self.take_over(),
         }

@@ -126,19 +126,26 @@ impl Book {
         used.map(|(revision, entry)| (*revision, entry.text.clone())).collect()
     }
 
-    /// Whether a window was cut by a change: a count began when events of the window may have been before, or ended
-    /// before the window was closed.
+    /// Whether a window was cut by a change: a count, or the estimate of unique users, began or ended when events of the
+    /// window may have been before, but not where it ended after the window was closed.
     pub fn is_partial(&self, span: Span, dimension: Option<Dimension>) -> bool {
         let counter = (span.window, dimension);
+        let users = |rules: &Rules| counts(rules, counter) && rules.aggregation.unique_users;
+        self.is_cut(span, |rules| counts(rules, counter)) || dimension.is_none() && self.is_cut(span, users)
+    }
+
+    fn is_cut(&self, span: Span, counts: impl Fn(&Rules) -> bool) -> bool {
         self.changes.windows(2).any(|pair| {
             let [before, change] = pair else { return false };
             let (Some(old), Some(new)) = (self.get(before.revision), self.get(change.revision)) else { return false };
-            let began = !counts(old, counter) && counts(new, counter);
-            let ended = counts(old, counter) && !counts(new, counter);
-            let users = dimension.is_none() && old.aggregation.unique_users != new.aggregation.unique_users;
             let may_have_begun = change.latest.is_some_and(|latest| span.end().is_none() || span.start <= latest);
             let was_open = span.end().is_none_or(|end| change.frontier.is_none_or(|frontier| frontier < end));
-            (began || users) && may_have_begun || (ended || users) && was_open
+            may_have_begun
+                && match (counts(old), counts(new)) {
+                    (false, true) => true,
+                    (true, false) => was_open,
+                    _ => false,
+                }
         })
     }
 }
@@ -199,6 +206,24 @@ mod tests {
         assert!(!book.is_partial(span(840), None), "closed before");
         assert!(book.is_partial(span(900), None));
         assert!(!book.is_partial(Span { window: HOUR, start: 0 }, None));
+    }
+
+    #[test]
+    fn an_estimate_of_unique_users_that_ends_does_not_cut_what_was_closed() {
+        let rules = |unique_users| {
+            let aggregation = Aggregation { windows: vec![MINUTE], unique_users, ..Aggregation::default() };
+            serde_json::to_string(&Rules { aggregation, ..Rules::default() }).unwrap()
+        };
+        for (before, cuts_closed) in [(true, false), (false, true)] {
+            let mut book = Book::default();
+            book.learn(1, &rules(before), 0).unwrap();
+            book.learn(2, &rules(!before), 0).unwrap();
+            book.govern(1, None, None);
+            book.govern(2, Some(1000), Some(900));
+            assert_eq!(book.is_partial(span(840), None), cuts_closed);
+            assert!(book.is_partial(span(960), None));
+            assert!(!book.is_partial(span(1020), None), "no event was seen before");
+        }
     }
 
     #[test]

@@ -175,6 +175,23 @@ fn the_committed_offset_tells_what_became_of_a_transaction() {
     let (mut machine, _) = in_doubt();
     machine.stable_is(committed(5), 20);
     assert_eq!((machine.role(), machine.seal(1000)), (Role::Restoring, None));
+    // An offset that is gone was perhaps there in between.
+    let mut machine = machine_without_offset();
+    feed(&mut machine, 5);
+    seal(&mut machine, 0);
+    machine.outcome(Outcome::Unknown, 10);
+    machine.stable_is(None, 20);
+    assert_eq!((machine.role(), machine.seal(1000)), (Role::Restoring, None));
+}
+
+/// An emitter that has found neither an offset nor a state.
+fn machine_without_offset() -> Machine {
+    let mut machine = restored("a", &[]);
+    machine.assigned(0);
+    machine.stable_is(None, 0);
+    restore(&mut machine, &[]);
+    assert_eq!(machine.role(), Role::Emitter);
+    machine
 }
 
 #[test]

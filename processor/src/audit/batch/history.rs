@@ -104,7 +104,8 @@ impl History {
     }
 
     /// Whether a change began or ended a count within a window; `newest` is the newest revision that governed when an event
-    /// was counted. None where a closed window may have been marked or not.
+    /// was counted. None where a closed window may have been marked or not, or was evicted before replicas with older rules
+    /// moved the change on to it.
     pub fn is_cut(&self, span: Span, newest: Option<u64>, counts: impl Fn(&Rules) -> bool) -> Option<bool> {
         let mut certain = true;
         for (change, before, after) in self.changes_since(span) {
@@ -113,7 +114,10 @@ impl History {
                 continue;
             }
             let was_closed = span.end().is_some_and(|end| change.frontier.is_some_and(|frontier| frontier >= end));
-            if !was_closed || begins && newest >= Some(change.revision) {
+            let is_evicted = span.end().is_some_and(|end| self.eviction().is_some_and(|horizon| horizon >= end));
+            if is_evicted && !was_closed {
+                certain = false;
+            } else if !was_closed || begins && newest >= Some(change.revision) {
                 return Some(true);
             }
             certain &= !begins;
