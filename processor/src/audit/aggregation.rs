@@ -1,7 +1,6 @@
 //! What the aggregation has written, and of which deltas: asks Kafka; decides nothing about events.
 
 use std::{
-    cell::RefCell,
     fmt, thread,
     time::{Duration, Instant},
 };
@@ -14,11 +13,11 @@ use crds::{
     },
 };
 use rdkafka::{
-    Message, Offset, TopicPartitionList,
+    Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
-    message::BorrowedMessage,
 };
+use serde::de::DeserializeOwned;
 
 use super::{
     batch::{Found, Kind},
@@ -39,9 +38,6 @@ const GRACE: Duration = Duration::from_secs(2);
 
 /// How often a snapshot is read of which the deltas behind it are deleted.
 const TRIES: usize = 5;
-
-/// The last record of a key, as far as it is read: its offset and its value.
-type Last = Option<(i64, Vec<u8>)>;
 
 /// Stands for an offset that is being committed: no offset is like it.
 const UNKNOWN: i64 = -1;
@@ -208,7 +204,7 @@ impl<'a> Aggregation<'a> {
         // Deltas are deleted behind a snapshot, perhaps behind one that was written since this one was read.
         for _ in 0..TRIES {
             let known = self.coverage.as_ref().map(|coverage| coverage.meta().offset);
-            let (meta, _) = self.snapshot()?;
+            let meta: Option<Meta> = self.state(Key::Meta)?;
             if let Some(meta) = meta.filter(|meta| known.is_none_or(|known| known < meta.offset)) {
                 self.coverage = Some(Coverage::new(meta));
             }
@@ -240,31 +236,16 @@ impl<'a> Aggregation<'a> {
         taken
     }
 
-    /// The last `meta` and `position` of the state topic; none where the topic is not there.
-    fn snapshot(&self) -> Result<(Option<Meta>, Option<Position>), AggregationError> {
+    /// The last record of a key in the state topic; none where that, or the topic, is not there.
+    fn state<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, AggregationError> {
         let topic = &self.topics.state;
         match self.cluster.partitions(topic, PATIENCE) {
-            Err(ClusterError::NoTopic(_)) => return Ok((None, None)),
+            Err(ClusterError::NoTopic(_)) => return Ok(None),
             other => other?,
         };
-        let wanted = [Key::Meta.encode(), Key::Position.encode()];
-        let last: RefCell<[Last; 2]> = RefCell::default();
-        let each = |message: &BorrowedMessage<'_>| {
-            let index = wanted.iter().position(|key| message.key() == Some(key.as_bytes()));
-            let mut last = last.borrow_mut();
-            let Some(last) = index.and_then(|index| last.get_mut(index)) else { return };
-            // Steps are read from the last to the first, and forwards in themselves.
-            if last.as_ref().is_none_or(|(offset, _)| *offset < message.offset()) {
-                *last = Some((message.offset(), message.payload().unwrap_or_default().to_vec()));
-            }
-        };
-        let seen = || last.borrow().iter().all(Option::is_some);
-        self.cluster.backwards(topic, 0, each, seen)?;
-        let [meta, position] = last.into_inner().map(|last| last.map(|(_, bytes)| bytes));
-        let error = |source| AggregationError::State { topic: topic.clone(), source };
-        let meta = meta.map(|bytes| state::decode(&bytes)).transpose().map_err(error)?;
-        let position = position.map(|bytes| state::decode(&bytes)).transpose().map_err(error)?;
-        Ok((meta, position))
+        let (value, _) = self.cluster.last_value(topic, 0, &key.encode())?;
+        let decoded = value.map(|bytes| state::decode(&bytes)).transpose();
+        decoded.map_err(|source| AggregationError::State { topic: topic.clone(), source })
     }
 
     /// Whether the deltas cover all that is audited, and nothing else.
@@ -331,7 +312,7 @@ impl<'a> Aggregation<'a> {
         match offset {
             Some(Offset::Offset(offset)) => Ok(Some(offset)),
             // The group's offsets are gone: the snapshots tell.
-            _ => Ok(self.snapshot()?.1.map(|position| position.offset)),
+            _ => Ok(self.state(Key::Position)?.map(|position: Position| position.offset)),
         }
     }
 
