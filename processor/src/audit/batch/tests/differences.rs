@@ -143,12 +143,19 @@ fn a_record_that_is_missing_or_should_not_be_there_is_found() {
 
 #[test]
 fn a_tombstone_takes_a_record_away_and_the_last_record_counts() {
+    let world = small_world();
+    let right = world.results[&(Kind::Aggregates, total(0))].to_string();
     let mut found = Found::default();
-    let key = b"all/_all";
-    found.push(Kind::Aggregates, key, Some(b"{"));
-    assert_eq!((found.count(), found.unreadable().count()), (1, 1));
-    found.push(Kind::Aggregates, key, None);
-    assert_eq!((found.count(), found.unreadable().count()), (0, 0));
+    let mut push = |value: Option<&str>| {
+        found.push(Kind::Aggregates, total(0).as_bytes(), value.map(str::as_bytes));
+        (found.count(), found.unreadable().count())
+    };
+    assert_eq!(push(Some(&right)), (1, 0));
+    assert_eq!(push(None), (0, 0));
+    assert_eq!(push(Some("{")), (1, 1));
+    assert_eq!(push(Some(&right)), (1, 0));
+    assert_eq!(push(Some("{")), (1, 1), "what was there before is no longer the last");
+    assert_eq!(push(None), (0, 0));
 }
 
 #[test]
