@@ -6,10 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-use crds::pipeline::StartFrom;
+use crds::{pipeline::StartFrom, records::delta::Delta};
 use support::{BOUND, Pipeline, Replica, login, mixed};
 use testkit::{
-    kafka::{Cluster, Isolation},
+    kafka::{Cluster, Isolation, Record},
     wait_for,
 };
 
@@ -52,10 +52,41 @@ fn offsets_that_are_gone_are_found_again_in_what_the_pipeline_wrote() {
     run();
     pipeline.settle();
     delete_group();
-    pipeline.kafka.delete_topic(&topics.deltas).unwrap();
-    let limit = [("max.message.bytes", "1200000")];
-    wait_for("the deltas to go", BOUND, || pipeline.kafka.create_topic(&topics.deltas, 1, &limit).ok());
+    // Without deltas and snapshots only the outputs are left.
+    for topic in [&topics.deltas, &topics.results.as_ref().unwrap().state] {
+        pipeline.kafka.delete_topic(topic).unwrap();
+        let limit = [("max.message.bytes", "1200000")];
+        wait_for("the topic to go", BOUND, || pipeline.kafka.create_topic(topic, 1, &limit).ok());
+    }
     run();
+}
+
+#[test]
+fn a_snapshot_tells_how_far_a_partition_is_when_its_deltas_are_gone() {
+    let pipeline = Pipeline::new("trimmed", 2, |spec| spec.aggregation.idle_timeout = "1h".parse().unwrap());
+    let now = 1_720_576_825;
+    pipeline.write((0..100).map(|index| login(index % 2, now)));
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    pipeline.settle_records().assert_exactly_once();
+    // Stage 2 deletes the deltas before a snapshot when there is another one, for which something must have changed.
+    wait_for("the deltas of partition 0 to go", BOUND, || {
+        pipeline.write([login(1, now)]);
+        let deltas = pipeline.read(&pipeline.job.topics.deltas);
+        let mut ranges = deltas.iter().flat_map(|delta| Delta::decode(delta.payload.as_ref().unwrap()).unwrap().ranges);
+        (!ranges.any(|range| range.partition == 0)).then_some(())
+    });
+    pipeline.settle_records().assert_exactly_once();
+    replica.stop();
+    pipeline.kafka.delete_group(&pipeline.job.pipeline.ingest_group()).unwrap();
+    // Behind the last output it would not be known to be late.
+    pipeline.write([login(0, now - 31)]);
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    pipeline.settle_records().assert_exactly_once();
+    let late = |record: &Record| String::from_utf8_lossy(record.payload.as_ref().unwrap()).contains(r#""late":true"#);
+    assert_eq!(pipeline.read(&pipeline.job.topics.output).iter().filter(|record| late(record)).count(), 1);
+    replica.stop();
 }
 
 #[test]
@@ -194,9 +225,7 @@ fn an_idle_pipeline_has_no_lag_and_writes_nothing_but_that_it_is_idle() {
     assert!(metrics.contains("login_processor_events_processed_total 2"), "{metrics}");
     wait_for("a delta that says so", BOUND, || {
         let deltas = pipeline.read(&pipeline.job.topics.deltas);
-        let decode = |record: &testkit::kafka::Record| {
-            crds::records::delta::Delta::decode(record.payload.as_ref().unwrap()).unwrap()
-        };
+        let decode = |record: &Record| Delta::decode(record.payload.as_ref().unwrap()).unwrap();
         deltas.iter().map(decode).any(|delta| delta.ranges.iter().any(|range| range.idle.is_some())).then_some(())
     });
     assert_eq!(pipeline.kafka.end_offsets(&pipeline.job.topics.output, Isolation::ReadCommitted).unwrap().len(), 2);

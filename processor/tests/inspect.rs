@@ -8,8 +8,11 @@ use std::process::Command;
 
 use crds::records::state::{Key, Position, encode};
 use serde_json::Value;
-use support::Pipeline;
-use testkit::kafka::{Isolation, NewRecord};
+use support::{BOUND, Pipeline};
+use testkit::{
+    kafka::{Isolation, NewRecord},
+    wait_for,
+};
 
 /// Runs the command, and returns its exit code and what it printed.
 fn inspect(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (i32, String) {
@@ -40,28 +43,59 @@ fn what_a_replica_wrote_is_decoded() {
     pipeline.write_logins(2, 1000);
     let mut replica = pipeline.start("a");
     replica.ready();
-    pipeline.settle().assert_exactly_once();
+    pipeline.settle_records().assert_exactly_once();
+    the_deltas_are_decoded(&pipeline);
+    the_offsets_are_decoded(&pipeline);
+    the_state_is_decoded(&pipeline);
     replica.stop();
+}
 
-    let deltas = lines(&pipeline, &["deltas", "--from", "0"]);
+fn the_deltas_are_decoded(pipeline: &Pipeline<'_>) {
+    let deltas = lines(pipeline, &["deltas", "--from", "0"]);
     let panes = deltas.iter().flat_map(|delta| delta["panes"].as_array().unwrap());
     assert_eq!(sum(panes.map(|pane| pane["count"].clone())), 1000);
     assert!(deltas[0]["rules"]["validation"].is_object(), "{}", deltas[0]);
-    let last = lines(&pipeline, &["deltas", "--last", "2"]);
+    let last = lines(pipeline, &["deltas", "--last", "2"]);
     assert_eq!(last, deltas[deltas.len() - 2..]);
     let offset = last[0]["offset"].to_string();
-    assert_eq!(lines(&pipeline, &["deltas", "--from", &offset, "--to", &last[1]["offset"].to_string()]), last[..1]);
-    let (code, table) = inspect(&pipeline, &["deltas"]);
+    assert_eq!(lines(pipeline, &["deltas", "--from", &offset, "--to", &last[1]["offset"].to_string()]), last[..1]);
+    let (code, table) = inspect(pipeline, &["deltas"]);
     assert_eq!(code, 0, "{table}");
     assert!(table.lines().any(|line| line.trim_start().starts_with("partition 1  [0, ")), "{table}");
+}
 
-    let offsets = lines(&pipeline, &["offsets"]);
+fn the_offsets_are_decoded(pipeline: &Pipeline<'_>) {
+    let group = pipeline.job.pipeline.aggregate_group();
+    let offsets = wait_for("offsets of both groups", BOUND, || {
+        let offsets = lines(pipeline, &["offsets"]);
+        offsets.iter().any(|line| line["group"] == *group && line["offset"].is_i64()).then_some(offsets)
+    });
+    let aggregate = offsets.iter().find(|line| line["group"] == *group).unwrap();
+    assert!(aggregate["transactional_id"].as_str().unwrap().ends_with(".aggregate.a"), "{aggregate}");
     let ingest: Vec<_> = offsets.iter().filter(|line| line["topic"] == *pipeline.job.topics.source).collect();
     assert_eq!(ingest.iter().map(|line| line["offset"].as_i64()).collect::<Vec<_>>(), [Some(500), Some(500)]);
     let id = ingest[0]["transactional_id"].as_str().unwrap();
     assert!(id.ends_with(".ingest.a.0") && ingest[0]["watermark"].is_i64(), "{ingest:?}");
-    let group = pipeline.job.pipeline.aggregate_group();
-    assert!(offsets.iter().any(|line| line["group"] == *group && line["partition"] == 0), "{offsets:?}");
+    let (code, table) = inspect(pipeline, &["offsets"]);
+    assert!(code == 0 && table.contains(id), "{table}");
+}
+
+fn the_state_is_decoded(pipeline: &Pipeline<'_>) {
+    let state = wait_for("a snapshot", BOUND, || {
+        let state = lines(pipeline, &["state"]);
+        state.iter().any(|line| line["key"] == "meta").then_some(state)
+    });
+    let find = |key: &str| state.iter().find(|line| line["key"] == key).unwrap();
+    let partitions = find("meta")["meta"]["partitions"].as_array().unwrap();
+    assert_eq!(partitions.iter().map(|partition| partition["to"].as_i64()).collect::<Vec<_>>(), [Some(500), Some(500)]);
+    assert_eq!(
+        (&find("total/all/0")["total"]["count"], &find("total/all/0")["total"]["unique_users"]),
+        (&1000.into(), &1.into())
+    );
+    let values = &lines(pipeline, &["state", "--key", "values/all/0/locale/0"])[0]["values"];
+    assert_eq!(values["counts"]["RI"], 1000);
+    let (code, table) = inspect(pipeline, &["state"]);
+    assert!(code == 0 && table.lines().any(|line| line.starts_with("all ") && line.contains(" 1000 ")), "{table}");
 }
 
 #[test]
