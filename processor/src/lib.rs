@@ -6,6 +6,7 @@
 //!                  └── /healthz /readyz /metrics
 //!
 //!  generate ──> source                  audit: source, output, dead letters ──> what was lost, doubled, swapped
+//!                                       inspect: deltas, state, offsets ──> a person
 //! ```
 
 pub mod args;
