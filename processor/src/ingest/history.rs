@@ -32,8 +32,8 @@ pub struct Reached {
 /// How far each source partition was processed, by all that was written before the reading began.
 #[derive(Debug, Default)]
 pub struct History {
-    /// The next delta to read.
-    next: i64,
+    /// The next delta to read; none where all that there are must be.
+    next: Option<i64>,
     /// Where the deltas ended when the reading began, open transactions included.
     end: i64,
     first_partitions: Option<u32>,
@@ -49,6 +49,11 @@ pub enum HistoryError {
     /// A writer's transaction is open, behind which there may be more.
     #[error("a transaction in topic {0} is still open")]
     Open(String),
+    /// Deltas are gone that the snapshot does not hold: a younger one does, or somebody has deleted them.
+    #[error(
+        "topic {0} begins behind the last snapshot; if that stays so, somebody has deleted deltas: set the group's offset by hand"
+    )]
+    Trimmed(String),
     /// More deltas than a turn takes.
     #[error("reading the deltas: {next} of {end}")]
     Unfinished {
@@ -96,7 +101,7 @@ impl History {
         let reached = |of: &state::Partition| (of.partition, Reached { position: of.to, watermark: of.watermark });
         Self {
             // A log that ends before was made anew: all of it is news.
-            next: if meta.offset <= end { meta.offset } else { 0 },
+            next: (meta.offset <= end).then_some(meta.offset),
             end,
             first_partitions: Some(meta.first_partitions),
             reached: meta.partitions.iter().map(reached).collect(),
@@ -106,11 +111,11 @@ impl History {
     /// Reads on for a moment.
     ///
     /// # Errors
-    /// When there is more to read after that, or a delta cannot be read.
+    /// When there is more to read after that; or when a delta cannot be read, or not any more.
     pub fn read_on(&mut self, cluster: &Cluster, topic: &str) -> Result<(), HistoryError> {
         let started = Instant::now();
         let mut taken = Ok(());
-        self.next = cluster.forwards(topic, 0, self.next, |message| {
+        let next = cluster.forwards(topic, 0, self.next, |message| {
             taken = self.take(message.payload().unwrap_or_default()).map_err(|source| HistoryError::Delta {
                 topic: topic.to_owned(),
                 offset: message.offset(),
@@ -119,7 +124,9 @@ impl History {
             taken.is_ok() && started.elapsed() < SLICE
         })?;
         taken?;
-        if self.next < self.end { Err(HistoryError::Unfinished { next: self.next, end: self.end }) } else { Ok(()) }
+        let next = next.ok_or_else(|| HistoryError::Trimmed(topic.to_owned()))?;
+        self.next = Some(next);
+        if next < self.end { Err(HistoryError::Unfinished { next, end: self.end }) } else { Ok(()) }
     }
 
     fn take(&mut self, delta: &[u8]) -> Result<(), DeltaError> {
@@ -213,7 +220,7 @@ mod tests {
     #[test]
     fn a_snapshot_stands_for_the_deltas_before_it() {
         let mut history = History::after(Some(&meta()), 9);
-        assert_eq!((history.next, history.end), (7, 9));
+        assert_eq!((history.next, history.end), (Some(7), 9));
         history.take(&delta(&[(1, 30, 300), (2, 1, 10)])).unwrap();
         assert_eq!(reached(&history), [Some((10, 100)), Some((30, 300)), Some((1, 10))]);
         assert!(history.existed_at_the_start(1) && !history.existed_at_the_start(2));
@@ -222,7 +229,7 @@ mod tests {
     #[test]
     fn of_a_snapshot_and_a_log_that_was_made_anew_what_is_further_counts() {
         let mut history = History::after(Some(&meta()), 3);
-        assert_eq!(history.next, 0);
+        assert_eq!(history.next, None);
         history.take(&delta(&[(0, 3, 30), (1, 21, 210)])).unwrap();
         assert_eq!(reached(&history), [Some((10, 100)), Some((21, 210)), None]);
     }

@@ -284,8 +284,8 @@ impl Cluster {
         Ok((found.into_inner().flatten(), stable))
     }
 
-    /// Reads a partition from an offset on, committed records only, to the last stable offset or until `each` has enough.
-    /// Returns the offset to go on from.
+    /// Reads a partition from an offset on, or from its start, committed records only, to the last stable offset or until `each`
+    /// has enough. Returns the offset to go on from; none where records from the given one on are deleted.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
@@ -293,12 +293,15 @@ impl Cluster {
         &self,
         topic: &str,
         partition: i32,
-        from: i64,
+        from: Option<i64>,
         mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
-    ) -> Result<i64, ClusterError> {
+    ) -> Result<Option<i64>, ClusterError> {
         let reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
         let (low, high) = bounds(&reader, topic, partition)?;
-        let from = from.max(low);
+        let from = match from {
+            Some(from) if from < low => return Ok(None),
+            from => from.unwrap_or(low),
+        };
         let mut next = high.max(from);
         Self::read(&reader, topic, partition, from, high, |message| {
             let goes_on = each(message);
@@ -307,7 +310,7 @@ impl Cluster {
             }
             goes_on
         })?;
-        Ok(next)
+        Ok(Some(next))
     }
 
     /// Reads [from, to) of a partition while `each` says so.
