@@ -141,7 +141,7 @@ struct Timing {
     idle_ms: i64,
     /// For how long after the last event of the source a window can be open: until the frontier, which is behind that event
     /// by the allowed lateness, and by the time it takes to find idleness, to renew it, and to renew it once more after all
-    /// others have, has passed the largest window's end.
+    /// others have, has passed the largest window's end. Clocks differ, and no look is on time: one more is allowed for.
     open_ms: i64,
 }
 
@@ -165,7 +165,7 @@ impl Ingest {
                     .largest_window()
                     .saturating_add(aggregation.allowed_lateness.as_secs())
                     .saturating_mul(1000)
-                    .saturating_add(aggregation.idle_timeout.as_millis().saturating_mul(4)),
+                    .saturating_add(aggregation.idle_timeout.as_millis().saturating_mul(5)),
             },
             output_limit,
             source_partitions: 0,

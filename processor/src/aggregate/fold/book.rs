@@ -119,11 +119,9 @@ impl Book {
         &self.changes
     }
 
-    /// Rules by revision, as JSON: those that govern or did, and those that `is_used` says others still name.
-    pub fn texts(&self, is_used: impl Fn(u64) -> bool) -> Vec<(u64, String)> {
-        let governed = |revision: u64| self.changes.iter().any(|change| change.revision == revision);
-        let used = self.entries.iter().filter(|(revision, _)| governed(**revision) || is_used(**revision));
-        used.map(|(revision, entry)| (*revision, entry.text.clone())).collect()
+    /// Rules by revision, as JSON: all of them, for a replica that never governed may go on by the rules that it told once.
+    pub fn texts(&self) -> Vec<(u64, String)> {
+        self.entries.iter().map(|(revision, entry)| (*revision, entry.text.clone())).collect()
     }
 
     /// Whether a window was cut by a change: a count, or the estimate of unique users, began or ended when events of the
@@ -232,8 +230,9 @@ mod tests {
         let other = serde_json::to_string(&Rules::default()).unwrap();
         assert_eq!(book.learn(2, &other, 7), Err(Halt::RulesDiffer { delta: 7, revision: 2 }));
         assert!(matches!(book.learn(3, "{}", 7), Err(Halt::Rules { revision: 3, .. })));
-        let texts = book.texts(|_| false);
-        assert_eq!(texts.len(), 2);
+        book.learn(3, &other, 8).unwrap();
+        let texts = book.texts();
+        assert_eq!(texts.len(), 3, "also of one that never governed: its deltas may still come");
         let restored = Book::restore(texts, book.changes().to_vec()).unwrap();
         assert_eq!((restored.governing(), restored.current()), (Some(2), book.current()));
     }

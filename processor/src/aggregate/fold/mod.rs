@@ -400,13 +400,9 @@ impl Fold {
     /// All but the windows.
     #[must_use]
     pub fn meta(&self) -> Meta {
-        let named = |revision| {
-            let pending = self.pending.values().any(|pending| pending.governing == revision);
-            pending || self.sources.names(revision)
-        };
         Meta {
             offset: self.offset,
-            rules: self.book.texts(named),
+            rules: self.book.texts(),
             changes: self.book.changes().to_vec(),
             source_partitions: self.sources.count,
             first_partitions: self.sources.first_count,
@@ -438,3 +434,6 @@ fn seconds(size: Size) -> i64 {
         Size::All => 0,
     }
 }
+
+#[cfg(test)]
+mod tests;

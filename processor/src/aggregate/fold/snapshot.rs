@@ -125,7 +125,7 @@ pub enum RestoreError {
         /// Which dimension.
         dimension: &'static str,
         /// Which chunk.
-        chunk: usize,
+        chunk: u32,
         /// Of how many.
         chunks: u32,
     },
@@ -232,19 +232,21 @@ impl Fold {
         &mut self,
         span: Span,
         dimension: Dimension,
-        chunks: BTreeMap<u32, state::Values>,
+        mut chunks: BTreeMap<u32, state::Values>,
     ) -> Result<Option<Values>, RestoreError> {
         let Some(state::Values { chunks: number, total, truncated, .. }) = chunks.get(&0).cloned() else {
             return Ok(None);
         };
         let mut values = Vec::new();
         // Chunks beyond the number are of an older, larger state.
-        for (index, (chunk, part)) in chunks.into_iter().take(number as usize).enumerate() {
-            if chunk as usize != index || part.chunks != number {
-                let window = span.key();
-                return Err(RestoreError::Chunk { window, dimension: dimension.name(), chunk: index, chunks: number });
+        for chunk in 0..number {
+            match chunks.remove(&chunk).filter(|part| part.chunks == number) {
+                Some(part) => values.extend(part.values),
+                None => {
+                    let (window, dimension) = (span.key(), dimension.name());
+                    return Err(RestoreError::Chunk { window, dimension, chunk, chunks: number });
+                }
             }
-            values.extend(part.values);
         }
         let limit = truncated.map(|revision| self.book.limit(dimension, revision, truncated));
         Ok(Some(Values::restore(&mut self.pool, total, truncated, &values, limit.as_ref())))

@@ -128,13 +128,6 @@ impl Sources {
         }
         minimum
     }
-
-    /// Whether a run of any partition names a revision.
-    #[must_use]
-    pub fn names(&self, revision: u64) -> bool {
-        let names = |run: &Run| run.revision == revision || run.governing == revision;
-        self.partitions.values().any(|partition| partition.runs.iter().any(names))
-    }
 }
 
 #[cfg(test)]
@@ -248,6 +241,5 @@ mod tests {
         let runs = &sources.partitions[&0].runs;
         let expected = [Run { from: 0, revision: 1, governing: 1 }, Run { from: 6, revision: 1, governing: 2 }];
         assert_eq!(runs[..], expected);
-        assert!(sources.names(2) && !sources.names(3));
     }
 }

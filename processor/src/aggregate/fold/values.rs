@@ -4,7 +4,7 @@
 //! those with the smallest fixed hash. A value among the smallest of all was among the smallest of every part, so that it
 //! was kept from its first event on, and its count is exact.
 
-use std::{cmp::Ordering, collections::HashMap, sync::Arc};
+use std::{collections::HashMap, sync::Arc};
 
 use crds::records::aggregate::OTHER;
 use foldhash::fast::FixedState;
@@ -126,9 +126,9 @@ pub struct Values {
     /// The revision that governed when there were first more values than are kept: its alerts name those that are.
     pub truncated: Option<u64>,
     counts: HashMap<Id, u64, FixedState>,
-    /// While truncated: the last of the kept, none when that is a named one. A value behind it was seen and displaced, or
-    /// would be.
-    last: Option<(u64, Arc<str>)>,
+    /// While truncated: whether the last of the kept is unnamed, its hash, and itself. A value behind it was seen and
+    /// displaced, or would be.
+    last: Option<(bool, u64, Arc<str>)>,
     /// Whether anything changed since the last emission.
     changed: bool,
     /// Counts that changed since then, perhaps several times.
@@ -162,11 +162,8 @@ impl Values {
 
     fn would_be_kept(&self, value: &str, limit: &Limit<'_>) -> bool {
         let (other, unnamed, hash, text) = limit.rank(hash(value), value);
-        let before_last = || match &self.last {
-            Some((last, last_text)) => (hash, text).cmp(&(*last, last_text)) == Ordering::Less,
-            None => false,
-        };
-        !other && (!unnamed || before_last())
+        let last = self.last.as_ref().map(|(unnamed, hash, text)| (*unnamed, *hash, &**text));
+        !other && last.is_some_and(|last| (unnamed, hash, text) < last)
     }
 
     /// Drops what is beyond the limit; `governing` is the revision that says so.
@@ -182,9 +179,9 @@ impl Values {
         };
         ids.sort_unstable_by(|a, b| rank(a).cmp(&rank(b)));
         let dropped = ids.split_off(limit.max);
-        self.last = ids.last().and_then(|id| {
+        self.last = ids.last().map(|id| {
             let (_, unnamed, hash, text) = rank(id);
-            unnamed.then(|| (hash, text.into()))
+            (unnamed, hash, text.into())
         });
         self.truncated.get_or_insert(governing);
         for id in dropped {
@@ -272,7 +269,7 @@ impl Values {
         let last = limit.and_then(|limit| {
             let ranks = values.iter().map(|(value, _)| limit.rank(hash(value), value));
             let (_, unnamed, hash, text) = ranks.max()?;
-            unnamed.then(|| (hash, text.into()))
+            Some((unnamed, hash, text.into()))
         });
         let counts = values.iter().map(|(value, count)| (pool.take(value), *count)).collect();
         Self { total, truncated, counts, last, ..Self::default() }
@@ -373,6 +370,17 @@ mod tests {
             prop_assert_eq!(kept(&pool, &whole), kept(&pool, &restored));
             prop_assert_eq!(whole.other(), restored.other());
         }
+    }
+
+    #[test]
+    fn a_named_value_that_was_displaced_does_not_come_back() {
+        let mut pool = Pool::default();
+        let named = ["a".to_owned(), "iOS".to_owned()];
+        let limit = Limit { max: 1, named: &named };
+        let counts: Vec<(String, u64)> = named.iter().map(|value| (value.clone(), 1)).collect();
+        let mut values = counted(&mut pool, &counts, &limit);
+        assert_eq!(values.add(&mut pool, "iOS", 1, &limit), None);
+        assert_eq!(values.add(&mut pool, "a", 1, &limit), Some((1, 2)));
     }
 
     #[test]
