@@ -107,12 +107,17 @@ pub fn run(args: &InspectArgs) -> Result<ExitCode, InspectError> {
     let config = args.config.as_deref().ok_or(InspectError::NoConfig)?;
     let job = config::read(config, args.bootstrap.as_deref())?;
     let mut printer = Printer { format: args.output, out: stdout().lock(), unreadable: 0 };
-    match &args.subject {
-        Subject::Deltas { last, from: None, to: None } => last_deltas(&job, *last, &mut printer)?,
-        Subject::Deltas { from, to, .. } => deltas(&job, from.unwrap_or(0), to.unwrap_or(i64::MAX), &mut printer)?,
-        Subject::State { key: None } => state(&job, &mut printer)?,
-        Subject::State { key: Some(key) } => one_of_state(&job, key, &mut printer)?,
-        Subject::Offsets => offsets(&job, &mut printer)?,
+    let shown = match &args.subject {
+        Subject::Deltas { last, from: None, to: None } => last_deltas(&job, *last, &mut printer),
+        Subject::Deltas { from, to, .. } => deltas(&job, from.unwrap_or(0), to.unwrap_or(i64::MAX), &mut printer),
+        Subject::State { key: None } => state(&job, &mut printer),
+        Subject::State { key: Some(key) } => one_of_state(&job, key, &mut printer),
+        Subject::Offsets => offsets(&job, &mut printer),
+    };
+    match shown {
+        // Who reads it, such as `head`, has seen enough.
+        Err(InspectError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        shown => shown?,
     }
     Ok(ExitCode::from(u8::from(printer.unreadable > 0)))
 }
