@@ -7,7 +7,7 @@ mod support;
 
 use std::{
     collections::BTreeMap,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use crds::{
@@ -16,11 +16,18 @@ use crds::{
     records::{
         aggregate::{Aggregate, Counted, Insight, decode},
         delta::{Delta, Range},
+        offset::OffsetMetadata,
+        state::{Position, encode},
     },
+};
+use rdkafka::{
+    ClientConfig, Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    producer::{BaseProducer, BaseRecord, Producer},
 };
 use support::{BOUND, Pipeline, Replica, login, mixed};
 use testkit::{
-    kafka::{NewRecord, Record},
+    kafka::{Isolation, NewRecord, Record},
     wait_for,
 };
 
@@ -216,6 +223,60 @@ fn a_committed_offset_that_is_gone_is_found_again_in_the_state() {
         let older = revisions.insert(key, newer).unwrap_or_default();
         assert!(newer.0 >= older.0 && newer.1 >= older.1, "{aggregate:?} after {older:?}");
     }
+}
+
+#[test]
+fn the_transaction_of_an_emitter_that_is_gone_is_ended() {
+    let pipeline = Pipeline::new("hanging", 2, short);
+    pipeline.write_logins(2, 100);
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    settle(&pipeline);
+    replica.stop();
+    // A replica whose pod is gone: its last transaction is committed, its next one open for a minute.
+    let id = pipeline.job.pipeline.aggregate_transactional_id("gone");
+    let client = |settings: &[(&str, &str)]| {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", pipeline.kafka.bootstrap());
+        for (name, value) in settings {
+            config.set(*name, *value);
+        }
+        config
+    };
+    let member: BaseConsumer = client(&[("group.id", &pipeline.job.pipeline.aggregate_group())]).create().unwrap();
+    let group = member.group_metadata().unwrap();
+    let gone: BaseProducer =
+        client(&[("transactional.id", &id), ("transaction.timeout.ms", "60000")]).create().unwrap();
+    let (deltas, bound) = (&pipeline.job.topics.deltas, Duration::from_secs(10));
+    let committed =
+        &pipeline.kafka.committed(&pipeline.job.pipeline.aggregate_group(), deltas, Isolation::ReadCommitted);
+    let offset = committed.as_ref().unwrap()[&0].offset;
+    let begin = |sequence| {
+        gone.begin_transaction().unwrap();
+        let metadata = OffsetMetadata { watermark: None, transactional_id: id.clone(), sequence };
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition(deltas, 0).set_offset(Offset::Offset(offset)).unwrap();
+        offsets.find_partition(deltas, 0).unwrap().set_metadata(metadata.encode());
+        let position = encode(&Position { offset }).unwrap();
+        gone.send(BaseRecord::to(&results(&pipeline).state).key("position").payload(&position)).unwrap();
+        gone.send_offsets_to_transaction(&offsets, &group, bound).unwrap();
+    };
+    gone.init_transactions(bound).unwrap();
+    begin(1);
+    gone.commit_transaction(bound).unwrap();
+    begin(2);
+    gone.flush(bound).unwrap();
+    let started = Instant::now();
+    let mut heir = pipeline.start("b");
+    emitter(std::slice::from_ref(&heir));
+    let took = started.elapsed();
+    eprintln!("an open transaction of a replica that is gone: aggregating {took:?} after the start");
+    assert!(took < Duration::from_secs(30), "{took:?}");
+    assert!(heir.process.log().contains("ending the transaction of an owner that is gone"));
+    heir.ready();
+    pipeline.write_logins(2, 100);
+    settle(&pipeline);
+    heir.stop();
 }
 
 #[test]

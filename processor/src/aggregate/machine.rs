@@ -16,14 +16,21 @@
 //! What is asked for is a function of the state: [`Machine::reads`], [`Machine::asks`] and [`Machine::seal`] say the same
 //! until what they ask for is done. Whoever performs it can fail, and try again, as often as he likes.
 
-use std::collections::VecDeque;
+mod words;
+
+mod backlog;
+#[cfg(test)]
+mod tests;
 
 use crds::records::{
     offset::OffsetMetadata,
     state::{Key, Position, StateError, encode},
 };
 
-use super::fold::{Fold, Halt, Record, Restore, RestoreError, Restored, Results};
+pub use words::{Committed, Failure, Outcome, Question, Reading, Role, Sealed};
+
+use super::fold::{Fold, Record, Restore, Restored};
+use backlog::Backlog;
 
 /// How often results are committed, milliseconds.
 pub const EMIT_MS: i64 = 250;
@@ -37,113 +44,8 @@ pub const SNAPSHOT_BYTES: usize = 64 << 20;
 /// How often a standby asks for the emitter's committed offset, milliseconds.
 const FOLLOW_MS: i64 = 1000;
 
-/// Bytes of deltas that wait for their turn at most, but for those that were on their way.
-const BACKLOG_BYTES: usize = 16 << 20;
-
 /// Results of one transaction, roughly: a backlog is committed in parts, whatever the interval.
 const MAX_RESULTS: usize = 100_000;
-
-/// What to read next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reading {
-    /// The state topic from this offset on, 0 being its beginning; committed records only.
-    State {
-        /// The offset.
-        from: i64,
-    },
-    /// The deltas from this offset on; committed records only.
-    Deltas {
-        /// The offset.
-        from: i64,
-    },
-}
-
-/// What to ask Kafka.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Question {
-    /// Where the state topic ends, transactions that are still open included. [`Machine::state_ends`] answers.
-    StateEnd,
-    /// What the group has committed, whatever is open. [`Machine::committed_is`] answers.
-    Committed,
-    /// What the group has committed, once no transaction of an earlier emitter can commit any more: own predecessors are
-    /// fenced, and those of others are ended or have ended. [`Machine::stable_is`] answers.
-    StableCommitted,
-    /// The offset in the last `meta` of the state topic. [`Machine::last_snapshot_is`] answers.
-    LastSnapshot,
-}
-
-/// What the group has committed for the deltas.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Committed {
-    /// The next delta whose results are to be emitted.
-    pub offset: i64,
-    /// The text beside it: it tells whose transaction, and which.
-    pub metadata: String,
-}
-
-/// A transaction, until it is known what became of it.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Sealed {
-    /// What goes into which topic.
-    pub results: Results,
-    /// What goes into the state topic: the position, and perhaps a snapshot behind it.
-    pub state: Vec<Record>,
-    /// The offset to commit.
-    pub offset: i64,
-    /// The text beside it.
-    pub metadata: String,
-    /// Whether it carries a snapshot.
-    pub snapshot: bool,
-}
-
-/// What became of a transaction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// It is committed.
-    Committed,
-    /// It is aborted.
-    Aborted,
-    /// Nobody knows. [`Question::StableCommitted`] tells, asked with a new producer.
-    Unknown,
-}
-
-/// What a replica is to the others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Role {
-    /// It reads the snapshot.
-    Restoring,
-    /// It follows the emitter, or is about to take over.
-    Standby,
-    /// It commits results.
-    Emitter,
-}
-
-/// Why a replica stops aggregating, until a person has decided.
-#[derive(Debug, thiserror::Error)]
-pub enum Failure {
-    /// The deltas contradict themselves.
-    #[error(transparent)]
-    Halt(#[from] Halt),
-    /// The state topic holds something that is no snapshot of ours, or cannot be written.
-    #[error("StateUnreadable: the state topic: {0}; run the release that wrote it, or stop the pipeline and delete it")]
-    State(#[from] StateError),
-    /// The snapshot cannot be used.
-    #[error("StateUnreadable: {0}")]
-    Restore(#[from] RestoreError),
-    /// The deltas that would have to be folded next do not exist.
-    #[error(
-        "StateLost: the snapshot needs the deltas from offset {needed} on, and there are those from {low} to {high}: restore \
-         both topics; or, to count anew, stop the pipeline and delete both with the consumer group of the aggregation"
-    )]
-    StateLost {
-        /// The next delta to fold.
-        needed: i64,
-        /// The first delta that there is.
-        low: i64,
-        /// The end of the deltas.
-        high: i64,
-    },
-}
 
 #[derive(Debug)]
 enum Phase {
@@ -183,13 +85,6 @@ struct Tenure {
     snapshot_ms: i64,
     /// Bytes of deltas since.
     snapshot_bytes: usize,
-}
-
-/// Deltas that were read and are not folded yet.
-#[derive(Debug, Default)]
-struct Backlog {
-    deltas: VecDeque<(i64, Vec<u8>)>,
-    bytes: usize,
 }
 
 /// The protocol of one replica.
@@ -237,7 +132,7 @@ impl Machine {
             _ if self.failure.is_some() => None,
             Phase::Restoring { end: None, .. } => None,
             Phase::Restoring { position, .. } => Some(Reading::State { from: *position }),
-            Phase::Folding(_) if self.backlog.bytes >= BACKLOG_BYTES => None,
+            Phase::Folding(_) if self.backlog.is_full() => None,
             Phase::Folding(folding) => Some(Reading::Deltas { from: self.next_read(folding) }),
         }
     }
@@ -495,7 +390,7 @@ impl Machine {
     /// Folds the deltas whose turn has come.
     fn advance(&mut self) {
         let Phase::Folding(folding) = &mut self.phase else { return };
-        while let Some(offset) = self.backlog.deltas.front().map(|(offset, _)| *offset) {
+        while let Some(offset) = self.backlog.first() {
             let silent = match &self.tenure {
                 Some(Tenure { sealed: Some(_), .. }) => return,
                 Some(Tenure { emitted: Some(emitted), .. }) if offset >= *emitted => false,
@@ -575,32 +470,3 @@ impl Tenure {
         due && changed && next_offset > 0
     }
 }
-
-impl Sealed {
-    /// What the group has once this is committed.
-    #[must_use]
-    pub fn committed(&self) -> Committed {
-        Committed { offset: self.offset, metadata: self.metadata.clone() }
-    }
-}
-
-impl Backlog {
-    fn push(&mut self, offset: i64, value: &[u8]) {
-        self.bytes += value.len();
-        self.deltas.push_back((offset, value.to_vec()));
-    }
-
-    fn pop(&mut self) -> Option<Vec<u8>> {
-        let (_, value) = self.deltas.pop_front()?;
-        self.bytes -= value.len();
-        Some(value)
-    }
-
-    /// The offset behind the last delta.
-    fn end(&self) -> Option<i64> {
-        self.deltas.back().map(|(offset, _)| offset + 1)
-    }
-}
-
-#[cfg(test)]
-mod tests;

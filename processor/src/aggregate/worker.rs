@@ -3,7 +3,7 @@
 //! The group's consumer fetches nothing: that it is assigned the deltas means that this replica emits. Deltas and state are
 //! read by a consumer that belongs to no group, as standbys read them too.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use crds::{
     job::{JobConfig, ResultTopics},
@@ -24,7 +24,7 @@ use crate::{
             consumer::{Consumer, GroupMetadata, Rebalance},
         },
         settings,
-        transaction::TransactionError,
+        transaction::{TransactionError, first_sequence},
     },
     metrics::{Metrics, ThreadStatus, brokers_up},
     stop::{DRAIN_BOUND, Stop},
@@ -68,16 +68,13 @@ pub struct Context<'a> {
 pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
     let Context { job, topics, transactional_id, max_bytes, .. } = *context;
     let settings = settings::consumer(job, &job.pipeline.aggregate_group(), transactional_id);
-    // Larger than any sequence that a predecessor used, as it commits far less often than once a millisecond.
-    let now_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    let first_sequence = u64::try_from(now_ms).unwrap_or_default();
     let mut worker = Worker {
         context,
         started: Instant::now(),
         consumer: Consumer::subscribe(&settings, &job.topics.deltas, 1)?,
         reader: Reader::new(job, topics, format!("{transactional_id}.reader")),
         stage: Stage::new(job, topics, transactional_id, max_bytes),
-        machine: Machine::new(transactional_id.to_owned(), first_sequence),
+        machine: Machine::new(transactional_id.to_owned(), first_sequence()),
         group: None,
         assigned: None,
         unsettled: None,
@@ -321,9 +318,12 @@ impl Worker<'_> {
         metrics.aggregate.fold_is(self.machine.fold().map(super::fold::Fold::stats));
         match self.machine.failure() {
             Some(failure) => {
-                let failure = failure.to_string();
-                self.report(&failure);
-                status.blocked(Some(&format!("has stopped: {failure}")));
+                let failure = format!("has stopped: {failure}");
+                if failure != self.reported {
+                    tracing::error!("the aggregation {failure}");
+                    status.blocked(Some(&failure));
+                    self.reported = failure;
+                }
             }
             None => status.blocked((role == Role::Restoring).then_some("reads the snapshot of the aggregation")),
         }

@@ -25,7 +25,7 @@ use crate::{
             consumer::{Consumer, GroupMetadata, Rebalance},
         },
         settings,
-        transaction::TransactionError,
+        transaction::{TransactionError, first_sequence},
     },
     metrics::{Metrics, ThreadStatus},
     stop::{DRAIN_BOUND, Stop},
@@ -64,9 +64,7 @@ pub struct Context<'a> {
 pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
     let settings = settings::consumer(context.job, &context.job.pipeline.ingest_group(), context.transactional_id);
     let consumer = Consumer::subscribe(&settings, &context.job.topics.source, BATCH)?;
-    // Larger than any sequence that a predecessor used, as it commits far less often than once a millisecond.
-    let first_sequence = u64::try_from(now_ms()).unwrap_or_default();
-    let stage = Stage::new(context.job, context.transactional_id, context.limits, first_sequence);
+    let stage = Stage::new(context.job, context.transactional_id, context.limits, first_sequence());
     let mut worker = Worker {
         context,
         consumer,

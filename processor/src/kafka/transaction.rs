@@ -1,6 +1,6 @@
 //! Transactions of one producer, which is made anew where an error leaves the outcome of one open.
 
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::{
     error::{Class, KafkaError},
@@ -183,6 +183,14 @@ impl<const N: usize> Writer<N> {
         }
         Ok(Self { producer, topics, ready: false })
     }
+}
+
+/// The number of a new producer's first transaction: larger than any that a predecessor used, as it commits far less often
+/// than once a millisecond.
+#[must_use]
+pub fn first_sequence() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or_default()
 }
 
 /// Makes a call again until it ends or the bound is reached; after that its outcome is open.

@@ -9,6 +9,7 @@ use crds::{
 };
 
 use super::*;
+use crate::aggregate::fold::Halt;
 
 const TIME: i64 = 1_720_576_800;
 
@@ -346,7 +347,7 @@ fn a_log_that_contradicts_itself_ends_everything() {
 #[test]
 fn what_waits_is_bounded() {
     let mut machine = restored("a", &[]);
-    let large = vec![0; BACKLOG_BYTES / 4];
+    let large = vec![0; backlog::MAX_BYTES / 4];
     for offset in 0..4 {
         assert_eq!(machine.reads(), Some(Reading::Deltas { from: offset }));
         machine.delta(offset, &large);
