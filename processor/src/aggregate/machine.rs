@@ -49,13 +49,19 @@ const MAX_RESULTS: usize = 100_000;
 
 #[derive(Debug)]
 enum Phase {
-    Restoring { restore: Box<Restore>, position: i64, end: Option<i64> },
+    Restoring {
+        restore: Box<Restore>,
+        position: i64,
+        /// Where everything committed was read that was there: no transaction is read by half.
+        whole: i64,
+        end: Option<i64>,
+    },
     Folding(Box<Folding>),
 }
 
 impl Phase {
     fn restoring() -> Self {
-        Self::Restoring { restore: Box::default(), position: 0, end: None }
+        Self::Restoring { restore: Box::default(), position: 0, whole: 0, end: None }
     }
 }
 
@@ -251,9 +257,9 @@ impl Machine {
 
     /// A record of the state topic.
     pub fn state_record(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
-        let Phase::Restoring { restore, .. } = &mut self.phase else { return };
+        let Phase::Restoring { restore, position, .. } = &mut self.phase else { return };
         match restore.push(key, value) {
-            Ok(()) => self.state_reached(offset + 1),
+            Ok(()) => *position = (*position).max(offset + 1),
             Err(error) => self.fail(error.into()),
         }
     }
@@ -261,8 +267,9 @@ impl Machine {
     /// Everything committed before this offset of the state topic was read. There may be more to come behind it, of
     /// transactions that are still open.
     pub fn state_reached(&mut self, at: i64) {
-        if let Phase::Restoring { position, .. } = &mut self.phase {
+        if let Phase::Restoring { position, whole, .. } = &mut self.phase {
             *position = at.max(*position);
+            *whole = at;
             self.restored();
         }
     }
@@ -341,10 +348,11 @@ impl Machine {
     }
 
     /// Ends the restore if the state was read up to where it ended when that was asked. The end of what is committed is not
-    /// enough: an emitter's last transaction may still be open, and be committed after all.
+    /// enough: an emitter's last transaction may still be open, and be committed after all. Nor is it enough to be there: that
+    /// end may lie within a transaction, and half a snapshot is none.
     fn restored(&mut self) {
-        let Phase::Restoring { restore, position, end: Some(end) } = &mut self.phase else { return };
-        if *position < *end {
+        let Phase::Restoring { restore, position, whole, end: Some(end) } = &mut self.phase else { return };
+        if *whole < *end || *whole < *position {
             return;
         }
         match std::mem::take(restore).finish() {

@@ -52,6 +52,7 @@ fn restore(machine: &mut Machine, state: &[Record]) {
         assert_eq!(machine.reads(), Some(Reading::State { from: offset }));
         machine.state_record(offset, record.key.as_bytes(), record.value.as_deref());
     }
+    machine.state_reached(state.len() as i64);
     assert_ne!(machine.role(), Role::Restoring);
 }
 
@@ -102,6 +103,20 @@ fn the_state_is_read_up_to_the_end_that_it_had_and_not_only_what_is_committed() 
     assert_eq!((machine.role(), machine.reads()), (Role::Restoring, Some(Reading::State { from: 5 })));
     machine.state_reached(10);
     assert_eq!((machine.role(), machine.reads()), (Role::Standby, Some(Reading::Deltas { from: 0 })));
+}
+
+/// The end that is asked for may lie within a snapshot: all of that is read.
+#[test]
+fn no_snapshot_is_read_by_half() {
+    let state = state();
+    let mut machine = machine("b");
+    machine.state_ends(3);
+    for (record, offset) in state.iter().zip(0..) {
+        machine.state_record(offset, record.key.as_bytes(), record.value.as_deref());
+        assert_eq!(machine.role(), Role::Restoring);
+    }
+    machine.state_reached(state.len() as i64);
+    assert_eq!((machine.role(), next_offset(&machine)), (Role::Standby, 3));
 }
 
 #[test]
