@@ -53,11 +53,7 @@ const TEXT_BYTES: usize = 160;
 
 fn rules() -> String {
     let aggregation = Aggregation {
-        windows: vec![
-            Window::Finite(Duration::from_secs(60)),
-            Window::Finite(Duration::from_secs(3600)),
-            Window::All,
-        ],
+        windows: vec![Window::Finite(Duration::from_secs(60)), Window::Finite(Duration::from_secs(3600)), Window::All],
         dimensions: vec![Dimension::AppVersion],
         max_values: i32::try_from(MAX_VALUES).unwrap(),
         ..Aggregation::default()

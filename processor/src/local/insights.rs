@@ -41,6 +41,9 @@ pub struct Values {
     pub most: Vec<Frequency>,
     /// The least frequent ones, the last before the others.
     pub least: Vec<Frequency>,
+    /// Events with values beyond `maxValues`, which are not counted by value and so in neither list; 0 where all values are
+    /// counted.
+    pub left_out: u64,
 }
 
 impl Insights {
@@ -96,7 +99,8 @@ impl Values {
         least.sort_by_key(|value| value.count);
         most.truncate(TOP);
         least.truncate(TOP);
-        (!most.is_empty()).then_some(Self { most, least })
+        let left_out = counts.get(&Counted::Value(dimension, OTHER.to_owned())).copied().unwrap_or_default();
+        (!most.is_empty()).then_some(Self { most, least, left_out })
     }
 }
 
@@ -106,7 +110,7 @@ impl fmt::Display for Insights {
         if let Some(users) = self.unique_users {
             writeln!(f, "{:<16}{users:>14}  estimated", "unique users")?;
         }
-        for (dimension, Values { most, least }) in &self.dimensions {
+        for (dimension, Values { most, least, left_out }) in &self.dimensions {
             let (most_of, least_of) = match dimension {
                 Dimension::DeviceType => ("top devices", None),
                 Dimension::AppVersion => ("top versions", None),
@@ -115,6 +119,13 @@ impl fmt::Display for Insights {
             write_line(f, most_of, most)?;
             if let Some(name) = least_of {
                 write_line(f, name, least)?;
+            }
+            if *left_out > 0 {
+                writeln!(
+                    f,
+                    "{:<16}{left_out:>14}  events with values beyond maxValues, not among these",
+                    "  left out"
+                )?;
             }
         }
         writeln!(f, "{:<16}{:>14}", "windows closed", self.windows_closed)?;
@@ -185,6 +196,8 @@ mod tests {
         assert_eq!(names(&locale.most), [("CA", 5), ("TX", 5), ("WY", 2)]);
         assert_eq!(names(&locale.least), [("RI", 1), ("WY", 2), ("CA", 5)]);
         assert_eq!(locale.most[0].share, 0.05);
+        assert_eq!(locale.left_out, 57);
+        assert!(insights.to_string().contains("left out                  57  events"), "{insights}");
         assert_eq!(insights.dimensions.len(), 1);
     }
 
