@@ -25,3 +25,6 @@ pub mod audit;
 pub mod generate;
 pub mod inspect;
 pub mod local;
+
+#[cfg(test)]
+mod simulation;

@@ -11,7 +11,7 @@
 
 mod model;
 mod population;
-mod random;
+pub(crate) mod random;
 mod send;
 mod trouble;
 
