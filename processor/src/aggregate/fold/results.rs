@@ -31,7 +31,7 @@ pub struct Record {
 impl Record {
     fn json(key: String, value: &impl Serialize) -> Self {
         // Structs of numbers, texts and lists always serialize.
-        Self { key, value: Some(serde_json::to_vec(value).unwrap_or_default()) }
+        Self { key, value: Some(aggregate::encode(value).unwrap_or_default()) }
     }
 }
 
