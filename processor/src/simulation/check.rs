@@ -16,6 +16,7 @@ use super::{
     aggregate::Replicas,
     coverage::Feature,
     frontier::Frontier,
+    ingest::MAX_SKEW_MS,
     world::{Name, Record, World},
 };
 use crate::{
@@ -31,6 +32,8 @@ type Ranges = BTreeMap<i32, Vec<(i64, i64, Option<u64>)>>;
 struct Deltas {
     rules: BTreeMap<u64, Rules>,
     ranges: Ranges,
+    /// Partitions that were idle at an instant, Unix milliseconds, and how far they were.
+    idle: Vec<(i32, i64, i64)>,
 }
 
 /// Checks a history that has settled.
@@ -53,6 +56,7 @@ pub fn whole(world: &mut World, replicas: &Replicas) -> Result<(), String> {
     frontier.cover(&mut coverage);
     batch(world, &meta, &told, &last)?;
     closed(&meta, &last)?;
+    idle(world, &told)?;
     for ((kind, key), value) in &last.0 {
         note(&mut coverage, *kind, key, value.as_deref());
     }
@@ -224,6 +228,7 @@ impl Deltas {
             self.rules.insert(delta.revision, serde_json::from_str(rules).unwrap());
         }
         for range in &delta.ranges {
+            self.idle.extend(range.idle.map(|at| (range.partition, range.to, at)));
             let ranges = self.ranges.entry(range.partition).or_default();
             let from = range.lost.map_or(range.from, |(from, to)| {
                 ranges.push((from, to, None));
@@ -286,6 +291,22 @@ fn batch(world: &World, meta: &Meta, told: &Deltas, last: &Last) -> Result<(), S
     } else {
         Ok(())
     }
+}
+
+/// Who is idle has processed everything that had come by then.
+fn idle(world: &World, told: &Deltas) -> Result<(), String> {
+    for (partition, to, at) in &told.idle {
+        let mut rest = world.source[*partition as usize].entries.get(*to as usize..).unwrap_or_default().iter();
+        if let Some(next) = rest.find_map(Option::as_ref)
+            && next.timestamp_ms + MAX_SKEW_MS < *at
+        {
+            return Err(format!(
+                "partition {partition} was idle at {at}, and an event of {} to come",
+                next.timestamp_ms
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// All is idle for long: no finite window is open.

@@ -20,6 +20,9 @@ use super::{
 };
 use crate::ingest::machine::{self, Fate, Ingest, Sealed, Start};
 
+/// How far a thread's clock is off at most, milliseconds.
+pub const MAX_SKEW_MS: i64 = 300;
+
 /// A transaction on its way: what of it is still to be done.
 #[derive(Debug)]
 struct Commit {
@@ -79,7 +82,7 @@ impl Threads {
             waiting: BTreeSet::new(),
             active: BTreeSet::new(),
             commit: None,
-            skew_ms: world.random.below(600) as i64 - 300,
+            skew_ms: world.random.below(2 * MAX_SKEW_MS as u64) as i64 - MAX_SKEW_MS,
             hangs: 0,
             seen: 0,
         };
