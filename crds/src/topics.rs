@@ -186,11 +186,13 @@ pub fn topics(pipeline: &PipelineId, spec: &LoginPipelineSpec) -> Vec<Topic> {
                 Role::Insights => (spec.results.insights.topic.clone(), 1, compacted()),
                 Role::Alerts => (spec.results.alerts.topic.clone(), 1, compacted()),
                 Role::State => {
-                    // A cold start reads all of it: small segments, compacted often.
+                    // A cold start reads all of it: small segments, compacted often; but nothing that was replaced while it
+                    // reads, for it takes the snapshot that stood there when it began.
                     let mut config = compacted();
                     config.extend([
                         ("max.message.bytes", larger.clone()),
                         ("min.cleanable.dirty.ratio", "0.1".to_owned()),
+                        ("min.compaction.lag.ms", "600000".to_owned()),
                         ("segment.bytes", (64 << 20).to_string()),
                     ]);
                     (pipeline.state_topic(), 1, config)

@@ -1,0 +1,79 @@
+//! A transaction is fenced by the generation of which its owner has heard.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
+
+mod support;
+
+use std::{
+    mem::ManuallyDrop,
+    time::{Duration, Instant},
+};
+
+use processor::kafka::{
+    native::{
+        Event,
+        consumer::{Consumer, GroupMetadata, Rebalance},
+        producer::{OffsetToCommit, Producer},
+    },
+    settings,
+};
+use support::{BOUND, Pipeline};
+use testkit::kafka::Isolation;
+
+/// Polls until the group has assigned something.
+fn joined(consumer: &mut Consumer) -> GroupMetadata {
+    let started = Instant::now();
+    while started.elapsed() < BOUND {
+        for event in consumer.poll(1, Duration::from_millis(100)).take_events() {
+            if let Event::Rebalance(Rebalance::Assign { group: Some(group), .. }) = event {
+                return group;
+            }
+        }
+    }
+    panic!("not joined");
+}
+
+/// Longer than a rebalance takes: some heartbeats.
+const JOINED: Duration = Duration::from_secs(5);
+
+/// librdkafka goes through a rebalance in the background. A transaction that took its membership at the commit would belong
+/// to a generation of whose assignment its owner has not heard yet.
+#[test]
+fn a_membership_is_that_of_the_last_word_of_the_group_not_that_of_the_commit() {
+    let pipeline = Pipeline::new("fencing", 2, |_| {});
+    let (group, source) = (pipeline.job.pipeline.ingest_group(), &pipeline.job.topics.source);
+    // Never dropped: librdkafka would wait for the answer to a rebalance, which this test does not give.
+    let join = |id: &str| {
+        let settings = settings::consumer(&pipeline.job, &group, id);
+        ManuallyDrop::new(Consumer::subscribe(&settings, source, 1).unwrap())
+    };
+    let mut first = join("first");
+    let membership = joined(&mut first);
+    first.assign(&[]).unwrap();
+    let mut producer = Producer::new(&settings::producer(&pipeline.job, "first", 1 << 20)).unwrap();
+    producer.init_transactions(BOUND).unwrap();
+    let mut commit = |offset, membership: &GroupMetadata| {
+        producer.begin().unwrap();
+        let offsets = [OffsetToCommit { partition: 0, offset, metadata: "" }];
+        let sent = producer.send_offsets(source, offsets.into_iter(), membership, BOUND);
+        match sent {
+            Ok(()) => producer.commit(BOUND),
+            Err(error) => {
+                producer.abort(BOUND).unwrap();
+                Err(error)
+            }
+        }
+    };
+    commit(1, &membership).unwrap();
+
+    let mut second = join("second");
+    // Both join the next generation with their heartbeats; the first does not look meanwhile, and what is the second's will
+    // only be given to it when the first has given it back.
+    let joining = Instant::now();
+    while joining.elapsed() < JOINED {
+        drop(second.poll(1, Duration::from_millis(100)));
+    }
+    let refused = commit(2, &membership).unwrap_err();
+    assert!(refused.is_rebalance(), "{refused}");
+    let committed = pipeline.kafka.committed(&group, source, Isolation::ReadCommitted).unwrap();
+    assert_eq!(committed[&0].offset, 1);
+}
