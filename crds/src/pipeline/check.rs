@@ -168,6 +168,14 @@ fn check_alert(
         in_alert(alert.dimension.map_or("", Dimension::name)),
         "choose one of spec.aggregation.dimensions",
     );
+    check_alert_value(alert, in_alert, refuse);
+}
+
+fn check_alert_value(
+    alert: &Alert,
+    in_alert: &impl Fn(&str) -> String,
+    refuse: &mut impl FnMut(bool, &'static str, String, &str),
+) {
     let value = alert.value.as_deref().unwrap_or("any");
     let quoted = in_alert(&format!("{value:?}"));
     refuse(
