@@ -143,6 +143,9 @@ impl<const N: usize> Transactions<N> {
         group: &GroupMetadata,
     ) -> Result<(), TransactionError> {
         let Writer { producer, .. } = self.writer()?;
+        // First, so that a record that cannot be delivered fails here: when it fails while the offsets are on their way,
+        // librdkafka 2.12 never returns from sending them (`rd_kafka_txn_handle_TxnOffsetCommit` drops `__OUTDATED`).
+        persist(|slice| producer.flush(slice))?;
         persist(|slice| producer.send_offsets(topic, offsets.iter().copied(), group, slice))?;
         persist(|slice| producer.commit(slice))?;
         for event in producer.serve() {

@@ -214,7 +214,18 @@ impl Producer {
         }
     }
 
-    /// Flushes what was produced, and commits.
+    /// Waits until every record that was produced is acknowledged, or has failed, which the next call of the transaction
+    /// then tells.
+    ///
+    /// # Errors
+    /// Retriable when the time is over.
+    pub fn flush(&mut self, timeout: Duration) -> Result<(), KafkaError> {
+        // SAFETY: the handle lives during the call.
+        let code = unsafe { sys::rd_kafka_flush(self.client.rk(), millis(timeout)) };
+        check_code("rd_kafka_flush", code).map_err(|error| KafkaError { class: Class::Retriable, ..error })
+    }
+
+    /// Commits what was produced and flushed.
     ///
     /// # Errors
     /// Retriable when the time is over: the same call again goes on.
