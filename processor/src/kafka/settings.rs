@@ -52,6 +52,9 @@ pub fn producer(job: &JobConfig, transactional_id: &str, max_bytes: usize) -> Se
         ("batch.num.messages", "100000"),
         // Larger batches cost less; the commit flushes whatever still lingers.
         ("linger.ms", "20"),
+        // A coordinator that is gone from the cluster's metadata is waited for until any connection comes or goes, whatever
+        // the call's time-out (librdkafka#5511, #5456). So idle ones go, sooner than the metadata is refreshed over them.
+        ("connections.max.idle.ms", "8000"),
         // Bounds memory: what is produced and not yet acknowledged.
         ("queue.buffering.max.messages", "500000"),
         ("queue.buffering.max.kbytes", "65536"),
