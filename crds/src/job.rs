@@ -3,8 +3,11 @@
 //! The operator renders it into an immutable ConfigMap; `processor local` renders it from the manifest. It carries a
 //! version, so that an operator and a processor of neighbouring releases understand each other.
 
+mod security;
+
 use serde::{Deserialize, Serialize};
 
+pub use self::security::{Mechanism, SECRETS_FOLDER, Sasl, Security, Tls};
 use crate::{
     pipeline::{Aggregation, Alert, Duration, LoginPipelineSpec, StartFrom, Validation},
     topics::PipelineId,
@@ -46,6 +49,9 @@ pub struct JobConfig {
 pub struct KafkaConfig {
     /// `host:port`, several separated by commas.
     pub bootstrap_servers: String,
+    /// What else that takes; none for a Kafka without TLS and authentication.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub security: Option<Security>,
 }
 
 /// Topic names.
@@ -139,7 +145,7 @@ impl JobConfig {
             version: VERSION,
             pipeline,
             revision,
-            kafka: KafkaConfig { bootstrap_servers },
+            kafka: KafkaConfig { bootstrap_servers, security: None },
             topics,
             threads: usize::try_from(spec.processor.threads).unwrap_or(1),
             commit_interval: spec.processor.commit_interval,
@@ -181,6 +187,7 @@ impl JobConfig {
                 "write host:port, several separated by commas",
             );
         }
+        job.kafka.security.as_ref().map_or(Ok(()), Security::check)?;
         if job.rules.aggregation.smallest_window().is_none() {
             let value = format!("{:?}", job.rules.aggregation.windows);
             return refuse("rules.aggregation.windows", value, "begin with the smallest finite window, such as 1m");
@@ -209,6 +216,7 @@ mod tests {
 
     const V1: &str = include_str!("../tests/golden/job.v1.json");
     const V2: &str = include_str!("../tests/golden/job.v2.json");
+    const SECURED: &str = include_str!("../tests/golden/job-secured.v2.json");
 
     /// The job of a pipeline that sets whatever a job config holds.
     fn sample() -> JobConfig {
@@ -235,6 +243,42 @@ mod tests {
     fn the_golden_file_is_what_is_written_and_read() {
         assert_eq!(serde_json::to_value(sample()).unwrap(), serde_json::from_str::<Value>(V2).unwrap());
         assert_eq!(JobConfig::parse(V2).unwrap(), sample());
+    }
+
+    /// The same on a Kafka with all that security can hold.
+    fn secured() -> JobConfig {
+        let file = |name: &str| format!("{SECRETS_FOLDER}/{name}");
+        let mut job = sample();
+        job.kafka.security = Some(Security {
+            tls: Some(Tls {
+                ca: Some("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".to_owned()),
+                ca_file: None,
+                certificate_file: Some(file("client/tls.crt")),
+                key_file: Some(file("client/tls.key")),
+            }),
+            sasl: Some(Sasl {
+                mechanism: Mechanism::ScramSha512,
+                username: "logins".to_owned(),
+                password_file: file("sasl/password"),
+            }),
+        });
+        job
+    }
+
+    #[test]
+    fn a_secured_kafka_adds_to_the_golden_file_and_changes_nothing_of_it() {
+        assert_eq!(serde_json::to_value(secured()).unwrap(), serde_json::from_str::<Value>(SECURED).unwrap());
+        assert_eq!(JobConfig::parse(SECURED).unwrap(), secured());
+        let mut without: Value = serde_json::from_str(SECURED).unwrap();
+        without.pointer_mut("/kafka").unwrap().as_object_mut().unwrap().remove("security");
+        assert_eq!(without, serde_json::from_str::<Value>(V2).unwrap());
+    }
+
+    #[test]
+    fn every_mechanism_has_one_name() {
+        for mechanism in [Mechanism::Plain, Mechanism::ScramSha256, Mechanism::ScramSha512] {
+            assert_eq!(serde_json::to_value(mechanism).unwrap(), mechanism.as_str());
+        }
     }
 
     #[test]
@@ -283,6 +327,10 @@ mod tests {
             ("/rules/aggregation/more", json!(1)),
             ("/rules/alerts", json!([{"name": "a", "window": "30s", "below": 1}])),
             ("/revision", json!(-1)),
+            ("/kafka/security", json!({"tls": {}, "more": 1})),
+            ("/kafka/security", json!({"tls": {"password": "x"}})),
+            ("/kafka/security", json!({"sasl": {"mechanism": "PLAIN", "username": "a", "password": "x"}})),
+            ("/kafka/security", json!({"sasl": {"mechanism": "GSSAPI", "username": "a", "passwordFile": "/p"}})),
         ] {
             assert!(matches!(changed(pointer, value), Err(JobError::Shape(_))), "{pointer}");
         }
@@ -291,6 +339,26 @@ mod tests {
             ("/threads", json!(65), "threads"),
             ("/commitInterval", json!("9ms"), "commitInterval"),
             ("/kafka/bootstrapServers", json!(""), "kafka.bootstrapServers"),
+            ("/kafka/security", json!({}), "kafka.security"),
+            ("/kafka/security", json!({"tls": {"ca": "secret"}}), "kafka.security.tls.ca is a text"),
+            (
+                "/kafka/security",
+                json!({"tls": {"ca": "-----BEGIN CERTIFICATE-----", "caFile": "/ca"}}),
+                "kafka.security.tls.ca is there beside",
+            ),
+            ("/kafka/security", json!({"tls": {"caFile": ""}}), "kafka.security.tls.caFile"),
+            ("/kafka/security", json!({"tls": {"certificateFile": "/c"}}), "kafka.security.tls.keyFile is absent"),
+            ("/kafka/security", json!({"tls": {"keyFile": "/k"}}), "kafka.security.tls.certificateFile is absent"),
+            (
+                "/kafka/security",
+                json!({"sasl": {"mechanism": "PLAIN", "username": "", "passwordFile": "/p"}}),
+                "kafka.security.sasl.username",
+            ),
+            (
+                "/kafka/security",
+                json!({"sasl": {"mechanism": "PLAIN", "username": "a", "passwordFile": ""}}),
+                "kafka.security.sasl.passwordFile",
+            ),
             ("/rules/aggregation/windows", json!(["all"]), "rules.aggregation.windows"),
             ("/rules/aggregation/maxValues", json!(0), "rules.aggregation.maxValues"),
             ("/topics/results", Value::Null, "topics.results"),

@@ -1,0 +1,122 @@
+//! How replicas prove to Kafka who they are, and know that it is Kafka. Nothing secret stands here: keys and passwords are
+//! in files, mounted from Secrets, and this names the files.
+
+use serde::{Deserialize, Serialize};
+
+use super::JobError;
+
+/// Where the operator mounts Secrets, each kind in a folder of its own.
+pub const SECRETS_FOLDER: &str = "/etc/login-pipeline-secrets";
+
+/// The line that begins a certificate in a text of PEM.
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+
+/// How to reach a Kafka that is not open to everybody: by TLS, by a name and password, or by both.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Security {
+    /// The connection is encrypted, and Kafka's certificate verified; none for a connection in the clear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
+    /// The replica authenticates with a name and a password.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sasl: Option<Sasl>,
+}
+
+/// Certificates. Without a certificate authority here, those that the image trusts are trusted.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Tls {
+    /// Certificates of the authorities that may have signed Kafka's own, in PEM. They are public.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// A file with them, instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca_file: Option<String>,
+    /// A file with the replica's own certificate in PEM, where Kafka asks for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_file: Option<String>,
+    /// A file with the key of that certificate in PEM, not encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_file: Option<String>,
+}
+
+/// A name, and where its password is.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Sasl {
+    /// How the password is proven.
+    pub mechanism: Mechanism,
+    /// The name.
+    pub username: String,
+    /// A file with the password.
+    pub password_file: String,
+}
+
+/// How a password is proven, under Kafka's own names.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mechanism {
+    /// It is sent as it is; only TLS hides it.
+    #[serde(rename = "PLAIN")]
+    Plain,
+    /// By challenge and response, hashed with SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256,
+    /// By challenge and response, hashed with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512,
+}
+
+impl Mechanism {
+    /// Kafka's name of it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::ScramSha512 => "SCRAM-SHA-512",
+        }
+    }
+}
+
+impl Security {
+    /// Refuses what librdkafka would refuse later, or silently leave out.
+    pub(super) fn check(&self) -> Result<(), JobError> {
+        let refuse = |field, value: &str, remedy| Err(JobError::Value { field, value: value.to_owned(), remedy });
+        if self.tls.is_none() && self.sasl.is_none() {
+            return refuse("kafka.security", "{}", "give tls, sasl or both, or leave it out");
+        }
+        if let Some(Tls { ca, ca_file, certificate_file, key_file }) = &self.tls {
+            if ca.is_some() && ca_file.is_some() {
+                return refuse("kafka.security.tls.ca", "there beside caFile", "give one of them");
+            }
+            if ca.as_ref().is_some_and(|ca| !ca.contains(CERTIFICATE)) {
+                return refuse("kafka.security.tls.ca", "a text without a certificate", "give certificates in PEM");
+            }
+            match (certificate_file, key_file) {
+                (Some(_), None) => return refuse("kafka.security.tls.keyFile", "absent", "give the certificate's key"),
+                (None, Some(_)) => {
+                    return refuse("kafka.security.tls.certificateFile", "absent", "give the key's certificate");
+                }
+                _ => {}
+            }
+            let files = [
+                ("kafka.security.tls.caFile", ca_file),
+                ("kafka.security.tls.certificateFile", certificate_file),
+                ("kafka.security.tls.keyFile", key_file),
+            ];
+            if let Some((field, _)) = files.into_iter().find(|(_, file)| file.as_ref().is_some_and(String::is_empty)) {
+                return refuse(field, "empty", "give a path");
+            }
+        }
+        match &self.sasl {
+            Some(sasl) if sasl.username.is_empty() => {
+                refuse("kafka.security.sasl.username", "empty", "give the name of the user")
+            }
+            Some(sasl) if sasl.password_file.is_empty() => {
+                refuse("kafka.security.sasl.passwordFile", "empty", "give a path")
+            }
+            _ => Ok(()),
+        }
+    }
+}
