@@ -27,6 +27,7 @@ pub mod observe;
 pub mod status;
 pub mod validate;
 
+pub mod applied;
 pub mod owned;
 pub mod topics;
 

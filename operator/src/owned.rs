@@ -8,7 +8,7 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use crate::build::OWNER_UID_LABEL;
+use crate::{applied::is_applied, build::OWNER_UID_LABEL};
 
 /// Names the operator in `managedFields`.
 pub const FIELD_MANAGER: &str = "login-pipeline-operator";
@@ -97,6 +97,9 @@ where
     if let Some(existing) = existing {
         if !is_owned(existing, owner_uid) {
             return Err(ApplyError::NameTaken { kind: kind.to_owned(), name });
+        }
+        if is_applied(&desired, existing, FIELD_MANAGER) {
+            return Ok(existing.clone());
         }
         // The UID is a precondition: an object that took this one's place meanwhile is left alone. Without an existing
         // object the same is reached by not forcing.
