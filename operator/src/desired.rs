@@ -30,10 +30,11 @@ pub struct Desired {
 pub fn desired(valid: &Valid, bootstrap_servers: &str, revision: u64, default_image: &str) -> Desired {
     let config_map = config_map(valid, bootstrap_servers, revision);
     let name = config_map.name_any();
+    let image = valid.spec.processor.image.clone().unwrap_or_else(|| default_image.to_owned());
     Desired {
         service_account: service_account(valid),
         deployment: deployment(valid, &name, default_image),
-        config: ConfigStatus { revision, config_map: name },
+        config: ConfigStatus { revision, config_map: name, image: Some(image) },
         config_map,
     }
 }

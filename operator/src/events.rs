@@ -70,7 +70,7 @@ mod tests {
         };
         LoginPipelineStatus {
             conditions: vec![condition],
-            config: Some(ConfigStatus { revision, config_map: format!("config-{revision}") }),
+            config: Some(ConfigStatus { revision, config_map: format!("config-{revision}"), image: None }),
             ..LoginPipelineStatus::default()
         }
     }

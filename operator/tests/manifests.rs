@@ -11,7 +11,7 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use crds::pipeline::{LoginPipeline, LoginPipelineSpec, check};
+use crds::pipeline::{LoginPipeline, LoginPipelineSpec, NetworkPolicy, Processor, check};
 use kube::CustomResourceExt;
 use serde::Deserialize;
 use serde_json::Value;
@@ -87,13 +87,21 @@ fn the_reference_names_every_field() {
 }
 
 /// Where Kubernetes' own types begin, it is Kubernetes that documents them.
-const FOREIGN: &str = "spec.processor.resources";
+const FOREIGN: [&str; 7] = [
+    "spec.processor.resources",
+    "spec.processor.imagePullSecrets",
+    "spec.processor.tolerations",
+    "spec.processor.affinity",
+    "spec.processor.topologySpreadConstraints",
+    "spec.networkPolicy.ingressFrom",
+    "spec.networkPolicy.egressTo",
+];
 
 fn schema_fields(path: &str, schema: &Value, fields: &mut BTreeSet<String>) {
     for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
         let path = format!("{path}.{name}");
         fields.insert(path.clone());
-        if path != FOREIGN {
+        if !FOREIGN.contains(&path.as_str()) {
             schema_fields(&path, schema, fields);
             schema_fields(&path, &schema["items"], fields);
         }
@@ -128,8 +136,21 @@ fn the_reference_shows_the_defaults() {
     let mut spec: LoginPipelineSpec =
         serde_json::from_str(r#"{"kafka": {"strimzi": {"cluster": "my-cluster"}}}"#).unwrap();
     spec.alerts.clone_from(&shown.alerts);
-    spec.processor.image.clone_from(&shown.processor.image);
-    spec.processor.resources.clone_from(&shown.processor.resources);
+    let (kafka, shown_kafka) = (spec.kafka.strimzi.as_mut().unwrap(), shown.kafka.strimzi.as_ref().unwrap());
+    kafka.namespace.clone_from(&shown_kafka.namespace);
+    kafka.sasl.clone_from(&shown_kafka.sasl);
+    kafka.client_certificate.clone_from(&shown_kafka.client_certificate);
+    spec.topics.replication_factor = shown.topics.replication_factor;
+    spec.processor = Processor {
+        replicas: spec.processor.replicas,
+        threads: spec.processor.threads,
+        commit_interval: spec.processor.commit_interval,
+        upgrade_policy: spec.processor.upgrade_policy,
+        rollback: spec.processor.rollback,
+        progress_deadline: spec.processor.progress_deadline,
+        ..shown.processor.clone()
+    };
+    spec.network_policy = NetworkPolicy { enabled: spec.network_policy.enabled, ..shown.network_policy.clone() };
     assert_eq!(shown, spec);
 }
 

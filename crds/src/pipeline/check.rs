@@ -3,7 +3,7 @@
 
 use std::fmt;
 
-use super::{Alert, Dimension, LoginPipelineSpec, Window};
+use super::{Alert, CertificateRef, Dimension, KeyRef, LoginPipelineSpec, Sasl, Window};
 use crate::records::aggregate::OTHER;
 
 /// One thing that is wrong with a pipeline.
@@ -48,7 +48,7 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
     );
     check_kafka(spec, &mut refuse);
 
-    check_topics(spec, &mut refuse);
+    check_topics(name, spec, &mut refuse);
     let partitions = spec.source.partitions;
     refuse(!(1..=1024).contains(&partitions), "spec.source.partitions", partitions.to_string(), "choose 1 to 1024");
 
@@ -74,7 +74,15 @@ pub fn check(name: &str, spec: &LoginPipelineSpec) -> Vec<Problem> {
     problems
 }
 
-fn check_topics(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+fn check_topics(name: &str, spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+    let factor = spec.topics.replication_factor.unwrap_or(1);
+    refuse(
+        !(1..=32_767).contains(&factor),
+        "spec.topics.replicationFactor",
+        factor.to_string(),
+        "choose 1 to 32767, or leave it out for the brokers' own default",
+    );
+    let internal = ["deltas", "state"].map(|topic| format!(".{name}.{topic}"));
     let topics = [
         ("spec.source.topic", &spec.source.topic),
         ("spec.output.topic", &spec.output.topic),
@@ -89,6 +97,12 @@ fn check_topics(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static
             field,
             format!("{topic:?}"),
             "use 1 to 249 letters, digits, dots, underscores and hyphens",
+        );
+        refuse(
+            internal.iter().any(|end| topic.ends_with(end)),
+            field,
+            format!("{topic:?}"),
+            "choose another name: the pipeline's own topics of deltas and state end so",
         );
         let taken = topics[..index].iter().any(|(_, other)| *other == topic);
         refuse(
@@ -211,6 +225,23 @@ fn check_processor(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'sta
         interval.to_string(),
         "choose 10ms to 5s",
     );
+    let deadline = processor.progress_deadline;
+    refuse(
+        !(10_000..=86_400_000).contains(&deadline.as_millis()) || deadline.as_millis() % 1000 != 0,
+        "spec.processor.progressDeadline",
+        deadline.to_string(),
+        "choose whole seconds, 10s to 24h",
+    );
+    for (field, keys, reserved) in [
+        ("spec.processor.podLabels", &processor.pod_labels, &["loginpipeline.dev/", "app.kubernetes.io/"][..]),
+        ("spec.processor.podAnnotations", &processor.pod_annotations, &["loginpipeline.dev/"][..]),
+    ] {
+        for key in keys.keys() {
+            let is_reserved = reserved.iter().any(|prefix| key.starts_with(prefix));
+            refuse(is_reserved, field, format!("{key:?}"), "use another key: this one is the operator's own");
+        }
+        refuse(keys.len() > 64, field, format!("{} keys", keys.len()), "use at most 64");
+    }
     let image = processor.image.as_deref().unwrap_or("default");
     refuse(
         image.is_empty() || image.len() > 1024,
@@ -247,24 +278,26 @@ fn check_kafka(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static 
         "set exactly one: strimzi for a Kafka resource of the Strimzi operator, external for bootstrap servers",
     );
     if let Some(strimzi) = &spec.kafka.strimzi {
-        let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        let cluster = strimzi.cluster.as_bytes();
-        let is_name = cluster.iter().all(|byte| edge(byte) || matches!(byte, b'-' | b'.'))
-            && cluster.first().is_some_and(edge)
-            && cluster.last().is_some_and(edge);
         refuse(
-            !is_name || cluster.len() > 253,
+            !is_dns_name(&strimzi.cluster),
             "spec.kafka.strimzi.cluster",
             format!("{:?}", strimzi.cluster),
             "write the name of a Kafka resource: lower case letters, digits, hyphens and dots",
         );
         let listener = strimzi.listener.as_bytes();
+        let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
         refuse(
             !(1..=11).contains(&listener.len()) || !listener.iter().all(edge),
             "spec.kafka.strimzi.listener",
             format!("{:?}", strimzi.listener),
             "write the name of one of the Kafka's listeners: 1 to 11 lower case letters and digits",
         );
+        if let Some(namespace) = &strimzi.namespace {
+            let remedy = "write the name of the Kafka's namespace, or leave it out for the pipeline's own";
+            refuse(!is_label(namespace), "spec.kafka.strimzi.namespace", format!("{namespace:?}"), remedy);
+        }
+        check_sasl("spec.kafka.strimzi.sasl", strimzi.sasl.as_ref(), refuse);
+        check_certificate("spec.kafka.strimzi.clientCertificate", strimzi.client_certificate.as_ref(), refuse);
     }
     if let Some(external) = &spec.kafka.external {
         let servers = &external.bootstrap_servers;
@@ -281,8 +314,52 @@ fn check_kafka(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static 
             format!("{servers:?}"),
             "write host:port, several separated by commas without spaces",
         );
+        check_sasl("spec.kafka.external.sasl", external.sasl.as_ref(), refuse);
+        if let Some(tls) = &external.tls {
+            check_key("spec.kafka.external.tls.ca", tls.ca.as_ref(), refuse);
+            let certificate = tls.client_certificate.as_ref();
+            check_certificate("spec.kafka.external.tls.clientCertificate", certificate, refuse);
+        }
     }
 }
+
+fn check_sasl(field: &'static str, sasl: Option<&Sasl>, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+    let Some(sasl) = sasl else { return };
+    let username = &sasl.username;
+    refuse(
+        !(1..=256).contains(&username.chars().count()),
+        field,
+        format!("username {username:?}"),
+        "write a username of 1 to 256 characters",
+    );
+    check_key(field, Some(&sasl.password), refuse);
+}
+
+fn check_key(
+    field: &'static str,
+    reference: Option<&KeyRef>,
+    refuse: &mut impl FnMut(bool, &'static str, String, &str),
+) {
+    let Some(KeyRef { name, key }) = reference else { return };
+    refuse(!is_dns_name(name), field, format!("Secret {name:?}"), SECRET);
+    let key = key.as_deref().unwrap_or("default");
+    refuse(!is_secret_key(key), field, format!("key {key:?}"), SECRET_KEY);
+}
+
+fn check_certificate(
+    field: &'static str,
+    reference: Option<&CertificateRef>,
+    refuse: &mut impl FnMut(bool, &'static str, String, &str),
+) {
+    let Some(CertificateRef { name, certificate, key }) = reference else { return };
+    refuse(!is_dns_name(name), field, format!("Secret {name:?}"), SECRET);
+    for key in [certificate, key] {
+        refuse(!is_secret_key(key), field, format!("key {key:?}"), SECRET_KEY);
+    }
+}
+
+const SECRET: &str = "write the name of a Secret: lower case letters, digits, hyphens and dots";
+const SECRET_KEY: &str = "write a key of the Secret: 1 to 253 letters, digits, hyphens, underscores and dots";
 
 fn check_windows(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
     let field = "spec.aggregation.windows";
@@ -311,12 +388,22 @@ fn check_windows(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'stati
 
 /// Kubernetes' rule for the parts of DNS names: RFC 1123.
 fn is_label(name: &str) -> bool {
+    name.len() <= 63 && !name.contains('.') && is_dns_name(name)
+}
+
+/// Kubernetes' rule for most names, as far as the schema has it: a subdomain of RFC 1123.
+fn is_dns_name(name: &str) -> bool {
     let edge = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let bytes = name.as_bytes();
-    bytes.len() <= 63
-        && bytes.iter().all(|byte| edge(byte) || *byte == b'-')
+    bytes.len() <= 253
+        && bytes.iter().all(|byte| edge(byte) || matches!(byte, b'-' | b'.'))
         && bytes.first().is_some_and(edge)
         && bytes.last().is_some_and(edge)
+}
+
+fn is_secret_key(key: &str) -> bool {
+    (1..=253).contains(&key.len())
+        && key.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
 }
 
 /// Kafka's own rule: `org.apache.kafka.common.internals.Topic`.

@@ -2,6 +2,8 @@
 
 mod check;
 mod duration;
+mod kafka;
+mod processor;
 mod results;
 mod status;
 
@@ -11,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 pub use check::{Problem, check};
 pub use duration::{Duration, DurationError};
+pub use kafka::{CertificateRef, ExternalKafka, Kafka, KeyRef, Sasl, SaslMechanism, StrimziKafka, Tls};
+pub use processor::{ImagePullPolicy, NetworkPolicy, Processor, Rollback, UpgradePolicy};
 pub use results::{Alert, ResultTopic, Results};
 pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, TopicStatus};
 
@@ -34,7 +38,15 @@ pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, 
     printcolumn(name = "Ready", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].status"),
     printcolumn(name = "Reason", type_ = "string", json_path = ".status.conditions[?(@.type==\"Ready\")].reason"),
     printcolumn(name = "Replicas", type_ = "integer", json_path = ".status.readyReplicas"),
+    printcolumn(name = "Lag", type_ = "integer", json_path = ".status.lag"),
+    printcolumn(name = "Rate", type_ = "integer", json_path = ".status.rate"),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp"),
+    printcolumn(
+        name = "Topics",
+        type_ = "string",
+        priority = 1,
+        json_path = ".status.conditions[?(@.type==\"TopicsReady\")].status"
+    ),
     printcolumn(
         name = "Message",
         type_ = "string",
@@ -46,7 +58,9 @@ pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, 
     ),
     validation = Rule::new("!self.metadata.name.contains('.')").message(
         "metadata.name contains a dot, which separates it from the rest in the names of topics and groups: choose another one"
-    )
+    ),
+    validation = Rule::new(no_internal_topic_rule(["source", "output", "deadLetters"])).message(INTERNAL_TOPIC),
+    validation = Rule::new(no_internal_topic_rule(RESULTS)).message(INTERNAL_TOPIC)
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
@@ -60,6 +74,9 @@ pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, 
 pub struct LoginPipelineSpec {
     /// The Kafka that holds the pipeline's topics.
     pub kafka: Kafka,
+    /// What holds for every topic that the pipeline makes.
+    #[serde(default)]
+    pub topics: Topics,
     /// Where login events come from.
     #[serde(default)]
     pub source: Source,
@@ -86,67 +103,64 @@ pub struct LoginPipelineSpec {
     /// The processor's Deployment.
     #[serde(default)]
     pub processor: Processor,
+    /// Who may reach the processor's pods, and whom they may reach.
+    #[serde(default)]
+    pub network_policy: NetworkPolicy,
+    /// What becomes of the topics that this pipeline made when it is deleted; of the source `source.deletionPolicy` says it.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
+    /// Whether to stop: pods drain and go, and nothing else does. The pipeline goes on where it stopped.
+    #[serde(default)]
+    pub suspend: bool,
+}
+
+/// What becomes of topics when their pipeline is deleted.
+#[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum DeletionPolicy {
+    /// They stay, with their data.
+    #[default]
+    Retain,
+    /// They are deleted, if this pipeline made them.
+    Delete,
+}
+
+const RESULTS: [&str; 3] = ["results.aggregates", "results.insights", "results.alerts"];
+
+/// Topics of a spec, as a list in CEL.
+fn topics_of<const N: usize>(spec: &str, fields: [&str; N]) -> String {
+    format!("[{}]", fields.map(|field| format!("{spec}.{field}.topic")).join(", "))
 }
 
 fn different_topics_rule() -> String {
-    let outputs = ["output", "deadLetters", "results.aggregates", "results.insights", "results.alerts"];
-    let topics = outputs.map(|output| format!("self.{output}.topic")).join(", ");
-    let topics = format!("[self.source.topic, {topics}]");
+    let [aggregates, insights, alerts] = RESULTS;
+    let topics = topics_of("self", ["source", "output", "deadLetters", aggregates, insights, alerts]);
     format!("{topics}.all(topic, {topics}.exists_one(other, topic == other))")
 }
 
-/// Which Kafka: exactly one of `strimzi` and `external`.
+const INTERNAL_TOPIC: &str = "no topic may end with the pipeline's name and .deltas or .state between dots, as its own topics do: choose another one";
+
+/// Three topics at a time, for the API server bounds what a rule may cost.
+fn no_internal_topic_rule(fields: [&str; 3]) -> String {
+    let is_internal = ["deltas", "state"].map(|topic| format!("topic.endsWith('.' + self.metadata.name + '.{topic}')"));
+    format!("{}.all(topic, !({}))", topics_of("self.spec", fields), is_internal.join(" || "))
+}
+
+/// What holds for every topic that the pipeline makes.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 #[x_kube(
-    validation = Rule::new("has(self.strimzi) != has(self.external)").message(
-        "set exactly one of kafka.strimzi (a Kafka resource of the Strimzi operator) and kafka.external (bootstrap servers)"
-    )
+    validation = Rule::new("has(self.replicationFactor) == has(oldSelf.replicationFactor) && (!has(self.replicationFactor) || self.replicationFactor == oldSelf.replicationFactor)")
+        .message("topics.replicationFactor cannot change: reassign the topics' replicas in Kafka instead")
 )]
-pub struct Kafka {
-    /// A Kafka cluster that the Strimzi operator runs; topics are made as `KafkaTopic` resources.
+pub struct Topics {
+    /// Replicas of each partition of a topic that is made; the brokers' own default when it is not set. It cannot change.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub strimzi: Option<StrimziKafka>,
-    /// Any other Kafka; topics are made through Kafka's Admin API.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub external: Option<ExternalKafka>,
-}
-
-/// A `Kafka` resource of the Strimzi operator, in the pipeline's own namespace.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct StrimziKafka {
-    /// Name of the `Kafka` resource. It cannot change.
-    #[schemars(length(min = 1, max = 253), regex(pattern = "^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
-    #[x_kube(validation = Rule::new("self == oldSelf").message("kafka.strimzi.cluster cannot change, for the pipeline's topics and offsets are in that cluster: create another LoginPipeline for another cluster"))]
-    pub cluster: String,
-    /// Name of the listener to connect to: an internal one without TLS and authentication.
-    #[serde(default = "plain")]
-    #[schemars(length(min = 1, max = 11), regex(pattern = "^[a-z0-9]+$"))]
-    pub listener: String,
-}
-
-fn plain() -> String {
-    "plain".to_owned()
-}
-
-/// A Kafka known by its bootstrap servers.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct ExternalKafka {
-    /// `host:port`, several separated by commas.
-    #[schemars(length(min = 3, max = 1024))]
-    #[x_kube(
-        validation = Rule::new(servers_rule())
-            .message("kafka.external.bootstrapServers must be host:port, several separated by commas without spaces")
-    )]
-    pub bootstrap_servers: String,
-}
-
-fn servers_rule() -> String {
-    let port = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})";
-    let server = format!("[A-Za-z0-9._:\\\\[\\\\]-]+:{port}");
-    format!("self.matches('^{server}(,{server})*$')")
+    #[schemars(range(min = 1, max = 32_767))]
+    pub replication_factor: Option<i32>,
+    /// Whether topics that others made may be brought to what the pipeline needs: their configs are changed then. Without
+    /// it they are used as they are, where that is possible.
+    #[serde(default)]
+    pub adopt: bool,
 }
 
 /// The topic of login events.
@@ -170,11 +184,19 @@ pub struct Source {
     /// Where a pipeline that has never committed an offset begins.
     #[serde(default)]
     pub start_from: StartFrom,
+    /// What becomes of the source when the pipeline is deleted, if the pipeline made it.
+    #[serde(default)]
+    pub deletion_policy: DeletionPolicy,
 }
 
 impl Default for Source {
     fn default() -> Self {
-        Self { topic: source_topic(), partitions: eight(), start_from: StartFrom::default() }
+        Self {
+            topic: source_topic(),
+            partitions: eight(),
+            start_from: StartFrom::default(),
+            deletion_policy: DeletionPolicy::default(),
+        }
     }
 }
 
@@ -469,47 +491,4 @@ impl Dimension {
             Self::AppVersion => Field::AppVersion,
         }
     }
-}
-
-/// The processor's Deployment.
-#[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
-#[serde(rename_all = "camelCase")]
-pub struct Processor {
-    /// Replicas of the consumer group.
-    #[serde(default = "two")]
-    #[schemars(range(min = 0, max = 1024))]
-    pub replicas: i32,
-    /// Consumers per replica, each a thread of its own.
-    #[serde(default = "one")]
-    #[schemars(range(min = 1, max = 64))]
-    pub threads: i32,
-    /// How often a thread commits a transaction. Results become visible at this pace.
-    #[serde(default = "hundred_milliseconds")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('10ms') && duration(self) <= duration('5s')").message("processor.commitInterval must lie between 10ms and 5s"))]
-    pub commit_interval: Duration,
-    /// Image of the processor; the operator's own default when it is not set.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 1024))]
-    pub image: Option<String>,
-    /// Compute resources of the container.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub resources: Option<k8s_openapi::api::core::v1::ResourceRequirements>,
-}
-
-impl Default for Processor {
-    fn default() -> Self {
-        Self { replicas: two(), threads: one(), commit_interval: hundred_milliseconds(), image: None, resources: None }
-    }
-}
-
-const fn one() -> i32 {
-    1
-}
-
-const fn two() -> i32 {
-    2
-}
-
-const fn hundred_milliseconds() -> Duration {
-    Duration::from_millis(100)
 }

@@ -30,6 +30,15 @@ pub struct LoginPipelineStatus {
     /// The job config in use.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigStatus>,
+    /// The job config with which every replica was available last: what a rollback returns to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_healthy: Option<ConfigStatus>,
+    /// Records of the source that wait, as the pods counted them a short while ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lag: Option<i64>,
+    /// Events that are processed in a second, as the pods counted them a short while ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rate: Option<i64>,
     /// The pipeline's topics, one of each role.
     #[serde(default)]
     #[schemars(length(max = 16))]
@@ -37,7 +46,7 @@ pub struct LoginPipelineStatus {
     pub topics: Vec<TopicStatus>,
 }
 
-/// The job config in use.
+/// A job config that is or was in use.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigStatus {
@@ -46,8 +55,11 @@ pub struct ConfigStatus {
     // Kubernetes knows no unsigned integers.
     #[schemars(with = "i64", range(min = 0))]
     pub revision: u64,
-    /// Name of the ConfigMap.
+    /// Name of the ConfigMap, which holds the pod template too.
     pub config_map: String,
+    /// The image that its pods run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
 }
 
 /// A topic of the pipeline.

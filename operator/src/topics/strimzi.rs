@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn the_bootstrap_servers_are_those_of_the_listener() {
         let of = |listener: &str, kafka: Value| {
-            let wanted = StrimziKafka { cluster: "my-cluster".to_owned(), listener: listener.to_owned() };
+            let wanted = serde_json::from_value(json!({"cluster": "my-cluster", "listener": listener})).unwrap();
             bootstrap_servers(&wanted, &serde_json::from_value(kafka).unwrap())
         };
         let kafka = || {
