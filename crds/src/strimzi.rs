@@ -15,6 +15,9 @@ pub const VERSIONS: [&str; 2] = ["v1", "v1beta2"];
 /// The label by which a topic operator finds the topics of its cluster.
 pub const CLUSTER_LABEL: &str = "strimzi.io/cluster";
 
+/// The label of a pod that names the kind of resource it belongs to.
+pub const KIND_LABEL: &str = "strimzi.io/kind";
+
 /// A `KafkaTopic`.
 pub type KafkaTopic = Object<KafkaTopicSpec, KafkaTopicStatus>;
 

@@ -4,14 +4,16 @@
 use crds::{pipeline::ConfigStatus, topics::Topic};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, ServiceAccount},
+    core::v1::{ConfigMap, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{Api, Client, ResourceExt};
 
 use crate::{
     desired::{Desired, outdated},
     observe::Observed,
-    owned::{self, ApplyError},
+    owned::{self, ApplyError, is_owned},
     topics::{Seen, Topics, TopicsError, is_due},
     validate::Valid,
 };
@@ -44,11 +46,26 @@ pub async fn workload(
 ) -> Result<Deployment, ApplyError> {
     let (namespace, uid) = (valid.id.namespace.as_str(), valid.owner.uid.as_str());
     let service_accounts = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
+    let network_policies = Api::<NetworkPolicy>::namespaced(client.clone(), namespace);
+    let budgets = Api::<PodDisruptionBudget>::namespaced(client.clone(), namespace);
+    let services = Api::<Service>::namespaced(client.clone(), namespace);
     let config_maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
     let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
 
     let existing = observed.service_account.as_ref();
     owned::apply(&service_accounts, "ServiceAccount", desired.service_account, existing, uid).await?;
+    match (desired.network_policy, observed.network_policy.as_ref()) {
+        (Some(wanted), existing) => {
+            owned::apply(&network_policies, "NetworkPolicy", wanted, existing, uid).await?;
+        }
+        (None, Some(existing)) if is_owned(existing, uid) => {
+            owned::delete(&network_policies, "NetworkPolicy", existing).await?;
+        }
+        (None, _) => {}
+    }
+    let existing = observed.pod_disruption_budget.as_ref();
+    owned::apply(&budgets, "PodDisruptionBudget", desired.pod_disruption_budget, existing, uid).await?;
+    owned::apply(&services, "Service", desired.service, observed.service.as_ref(), uid).await?;
     let existing = observed.config_maps.iter().find(|existing| existing.name_any() == desired.config.config_map);
     owned::apply(&config_maps, "ConfigMap", desired.config_map, existing, uid).await?;
     let existing = observed.deployment.as_ref();

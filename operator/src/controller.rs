@@ -16,7 +16,9 @@ use crds::pipeline::LoginPipeline;
 use futures::{StreamExt, TryStreamExt, channel::mpsc};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, ServiceAccount},
+    core::v1::{ConfigMap, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Client, Resource,
@@ -147,6 +149,9 @@ fn controller(
         .owns(api::<Deployment>(client, namespace), ours())
         .owns(api::<ConfigMap>(client, namespace), ours())
         .owns(api::<ServiceAccount>(client, namespace), ours())
+        .owns(api::<NetworkPolicy>(client, namespace), ours())
+        .owns(api::<PodDisruptionBudget>(client, namespace), ours())
+        .owns(api::<Service>(client, namespace), ours())
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>

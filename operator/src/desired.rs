@@ -3,12 +3,17 @@
 use crds::pipeline::{ConfigStatus, LoginPipeline};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, ServiceAccount},
+    core::v1::{ConfigMap, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::ResourceExt;
 
 use crate::{
-    build::{config_map, content, deployment, service_account},
+    build::{
+        Shape, config_map, content, deployment, network_policy, pod_disruption_budget, pod_template, service,
+        service_account,
+    },
     validate::{Valid, ValidateError, check_pipeline},
 };
 
@@ -17,6 +22,12 @@ use crate::{
 pub struct Desired {
     /// Under which its pods run.
     pub service_account: ServiceAccount,
+    /// Who may reach its pods, and whom they may reach; none where the spec wants none.
+    pub network_policy: Option<NetworkPolicy>,
+    /// How many of its pods a drained node may take.
+    pub pod_disruption_budget: PodDisruptionBudget,
+    /// By which Prometheus finds its pods.
+    pub service: Service,
     /// What its pods do.
     pub config_map: ConfigMap,
     /// Its pods.
@@ -31,9 +42,13 @@ pub fn desired(valid: &Valid, bootstrap_servers: &str, revision: u64, default_im
     let config_map = config_map(valid, bootstrap_servers, revision);
     let name = config_map.name_any();
     let image = valid.spec.processor.image.clone().unwrap_or_else(|| default_image.to_owned());
+    let template = pod_template(valid, &Shape { default_image: default_image.to_owned(), ..Shape::default() });
     Desired {
         service_account: service_account(valid),
-        deployment: deployment(valid, &name, default_image),
+        network_policy: network_policy(valid, bootstrap_servers),
+        pod_disruption_budget: pod_disruption_budget(valid),
+        service: service(valid),
+        deployment: deployment(valid, template, &name, valid.spec.processor.replicas),
         config: ConfigStatus { revision, config_map: name, image: Some(image) },
         config_map,
     }

@@ -2,20 +2,24 @@
 //!
 //! Everything is read from the API server itself, not from the watches' caches: a pass decides on one recent state.
 
+use std::fmt::Debug;
+
 use crds::pipeline::{LoginPipeline, LoginPipelineStatus};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, ServiceAccount},
+    core::v1::{ConfigMap, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
-    Api, Client,
+    Api, Client, Resource,
     api::ListParams,
-    core::{ApiResource, DynamicObject},
+    core::{ApiResource, DynamicObject, NamespaceResourceScope},
 };
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    build::{PIPELINE_LABEL, processor_name},
+    build::{PIPELINE_LABEL, processor_name, service_name},
     owned::is_owned,
 };
 
@@ -30,6 +34,12 @@ pub struct Observed {
     pub config_maps: Vec<ConfigMap>,
     /// What has the name of its ServiceAccount.
     pub service_account: Option<ServiceAccount>,
+    /// What has the name of its NetworkPolicy.
+    pub network_policy: Option<NetworkPolicy>,
+    /// What has the name of its PodDisruptionBudget.
+    pub pod_disruption_budget: Option<PodDisruptionBudget>,
+    /// What has the name of its Service.
+    pub service: Option<Service>,
     /// What has the name of its Deployment.
     pub deployment: Option<Deployment>,
 }
@@ -78,23 +88,41 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
     let Some(resource) = resources(client, namespace).get_opt(name).await.map_err(failed("the LoginPipeline"))? else {
         return Ok(None);
     };
-    let processor = processor_name(name);
-    let config_maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
-    let service_accounts = Api::<ServiceAccount>::namespaced(client.clone(), namespace);
-    let deployments = Api::<Deployment>::namespaced(client.clone(), namespace);
+    let (processor, service) = (processor_name(name), service_name(name));
     let ours = ListParams::default().labels(&format!("{PIPELINE_LABEL}={name}"));
-
-    let config_maps = config_maps.list(&ours).await.map_err(failed("ConfigMaps"))?.items;
-    let service_account = service_accounts.get_opt(&processor).await.map_err(failed("the ServiceAccount"))?;
-    let deployment = deployments.get_opt(&processor).await.map_err(failed("the Deployment"))?;
+    let config_maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
+    let (config_maps, service_account, network_policy, pod_disruption_budget, service, deployment) = tokio::try_join!(
+        async { config_maps.list(&ours).await.map_err(failed("ConfigMaps")) },
+        get(client, namespace, &processor, "the ServiceAccount"),
+        get(client, namespace, &processor, "the NetworkPolicy"),
+        get(client, namespace, &processor, "the PodDisruptionBudget"),
+        get(client, namespace, &service, "the Service"),
+        get(client, namespace, &processor, "the Deployment"),
+    )?;
 
     // A status that this release cannot read says nothing.
     let status = resource.data.get("status").and_then(|status| LoginPipelineStatus::deserialize(status).ok());
-    let mut observed =
-        Observed { resource, status: status.unwrap_or_default(), config_maps, service_account, deployment };
+    let mut observed = Observed {
+        resource,
+        status: status.unwrap_or_default(),
+        config_maps: config_maps.items,
+        service_account,
+        network_policy,
+        pod_disruption_budget,
+        service,
+        deployment,
+    };
     let uid = observed.uid().to_owned();
     observed.config_maps.retain(|config_map| is_owned(config_map, &uid));
     Ok(Some(observed))
+}
+
+async fn get<K>(client: &Client, namespace: &str, name: &str, what: &'static str) -> Result<Option<K>, ObserveError>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + DeserializeOwned + Debug,
+{
+    let api = Api::<K>::namespaced(client.clone(), namespace);
+    api.get_opt(name).await.map_err(|source| ObserveError::Api { what, source })
 }
 
 /// LoginPipelines as the API server holds them.

@@ -5,7 +5,7 @@
 use crds::pipeline::LoginPipeline;
 use operator::{
     build::kafka_topic,
-    desired::{Desired, render},
+    desired::render,
     topics::{Seen, State, wanted},
     validate::check_pipeline,
 };
@@ -25,27 +25,41 @@ fn manifest(text: &str) -> LoginPipeline {
 
 const EXAMPLE: &str = include_str!("../../examples/pipeline.yaml");
 const REFERENCE: &str = include_str!("../../examples/reference.yaml");
-const SMALL: &str = include_str!("fixtures/small.yaml");
+
+/// Specs that between them use every field that shapes an object.
+const SPECS: [(&str, &str); 7] = [
+    ("example", EXAMPLE),
+    ("reference", REFERENCE),
+    ("small", include_str!("fixtures/small.yaml")),
+    ("secured", include_str!("fixtures/secured.yaml")),
+    ("elsewhere", include_str!("fixtures/elsewhere.yaml")),
+    ("everything", include_str!("fixtures/everything.yaml")),
+    ("open", include_str!("fixtures/open.yaml")),
+];
 
 #[test]
-fn the_workload_of_several_specs() {
-    for (name, text) in [("example", EXAMPLE), ("reference", REFERENCE), ("small", SMALL)] {
-        let Desired { service_account, config_map, deployment, config } =
-            render("streams", &manifest(text), "kafka:9092", 7).unwrap();
-        assert_eq!(Some(&config.config_map), config_map.metadata.name.as_ref());
-        insta::assert_yaml_snapshot!(format!("{name}-service-account"), service_account);
-        insta::assert_yaml_snapshot!(format!("{name}-config-map"), config_map);
-        insta::assert_yaml_snapshot!(format!("{name}-deployment"), deployment);
-    }
-}
-
-#[test]
-fn the_kafka_topics_of_several_specs() {
-    for (name, text) in [("example", EXAMPLE), ("small", SMALL)] {
-        let valid = check_pipeline(&manifest(text)).unwrap();
-        let objects: Vec<_> =
-            wanted(&valid, &[]).iter().map(|topic| kafka_topic(&valid, "my-cluster", "v1", topic)).collect();
-        insta::assert_yaml_snapshot!(format!("{name}-kafka-topics"), objects);
+fn every_object_of_several_specs() {
+    for (name, text) in SPECS {
+        let pipeline = manifest(text);
+        let valid = check_pipeline(&pipeline).unwrap();
+        let servers = "my-cluster-kafka-bootstrap.kafka.svc:9093";
+        let desired = render("streams", &pipeline, servers, 7).unwrap();
+        assert_eq!(Some(&desired.config.config_map), desired.config_map.metadata.name.as_ref());
+        let mut objects = vec![serde_yaml::to_string(&desired.service_account)];
+        objects.extend(desired.network_policy.as_ref().map(serde_yaml::to_string));
+        objects.extend([
+            serde_yaml::to_string(&desired.pod_disruption_budget),
+            serde_yaml::to_string(&desired.service),
+            serde_yaml::to_string(&desired.config_map),
+            serde_yaml::to_string(&desired.deployment),
+        ]);
+        if let Some(kafka) = &valid.spec.kafka.strimzi {
+            let topics = wanted(&valid, &[]);
+            let topic = |topic| serde_yaml::to_string(&kafka_topic(&valid, &kafka.cluster, "v1", topic));
+            objects.extend(topics.iter().map(topic));
+        }
+        let objects: Vec<_> = objects.into_iter().map(Result::unwrap).collect();
+        insta::assert_snapshot!(name, objects.join("---\n"));
     }
 }
 

@@ -4,6 +4,10 @@
 mod config_map;
 mod deployment;
 mod kafka_topic;
+mod network_policy;
+mod pod_disruption_budget;
+mod pod_template;
+mod service;
 mod service_account;
 
 use std::collections::BTreeMap;
@@ -11,8 +15,12 @@ use std::collections::BTreeMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use config_map::{CONFIG_KEY, REVISION_LABEL, config_map, content};
-pub use deployment::{CONFIG_VOLUME, deployment};
+pub use deployment::deployment;
 pub use kafka_topic::{kafka_topic, kafka_topic_name};
+pub use network_policy::network_policy;
+pub use pod_disruption_budget::pod_disruption_budget;
+pub use pod_template::{CONFIG_VOLUME, CONTAINER, Shape, pod_template};
+pub use service::{service, service_name};
 pub use service_account::service_account;
 
 use crate::validate::Valid;
@@ -26,7 +34,13 @@ pub const OWNER_UID_LABEL: &str = "loginpipeline.dev/owner-uid";
 const COMPONENT_LABEL: &str = "app.kubernetes.io/component";
 const COMPONENT: &str = "processor";
 
-/// Name of the processor's Deployment and ServiceAccount.
+/// The processor's port: metrics and health.
+pub const HTTP_PORT: i32 = 8080;
+
+/// The name of that port.
+const HTTP: &str = "http";
+
+/// Name of the processor's Deployment and of what belongs to it, but for the Service.
 #[must_use]
 pub fn processor_name(pipeline: &str) -> String {
     format!("{pipeline}-processor")

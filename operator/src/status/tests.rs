@@ -19,6 +19,9 @@ fn observed() -> Observed {
         status: LoginPipelineStatus::default(),
         config_maps: Vec::new(),
         service_account: None,
+        network_policy: None,
+        pod_disruption_budget: None,
+        service: None,
         deployment: None,
     }
 }

@@ -13,3 +13,4 @@ mod admission;
 mod convergence;
 mod external;
 mod strimzi;
+mod workload;

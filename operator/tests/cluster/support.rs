@@ -15,7 +15,9 @@ use crds::{
 };
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Namespace, ServiceAccount},
+    core::v1::{ConfigMap, Namespace, Service, ServiceAccount},
+    networking::v1::NetworkPolicy,
+    policy::v1::PodDisruptionBudget,
 };
 use kube::{
     Api, Client, ResourceExt,
@@ -135,6 +137,18 @@ impl World {
         Api::namespaced(self.client.clone(), &self.namespace)
     }
 
+    pub fn network_policies(&self) -> Api<NetworkPolicy> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn pod_disruption_budgets(&self) -> Api<PodDisruptionBudget> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
+    pub fn services(&self) -> Api<Service> {
+        Api::namespaced(self.client.clone(), &self.namespace)
+    }
+
     /// The revision of a pipeline's first config.
     pub async fn first_revision(&self, name: &str) -> u64 {
         let created = self.pipelines().get(name).await.unwrap().creation_timestamp().unwrap();
@@ -213,6 +227,15 @@ impl World {
         }
         for object in self.service_accounts().list(&all).await.unwrap() {
             see("ServiceAccount", object.name_any(), object.resource_version());
+        }
+        for object in self.network_policies().list(&all).await.unwrap() {
+            see("NetworkPolicy", object.name_any(), object.resource_version());
+        }
+        for object in self.pod_disruption_budgets().list(&all).await.unwrap() {
+            see("PodDisruptionBudget", object.name_any(), object.resource_version());
+        }
+        for object in self.services().list(&all).await.unwrap() {
+            see("Service", object.name_any(), object.resource_version());
         }
         versions
     }

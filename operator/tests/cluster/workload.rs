@@ -1,0 +1,111 @@
+//! The objects beside the Deployment: they come and go with the spec, come back when they are gone, and belong to one
+//! pipeline alone.
+
+use crds::pipeline::ConditionStatus;
+use kube::{
+    Api, ResourceExt,
+    api::{DeleteParams, Patch, PatchParams, PostParams},
+};
+use serde_json::json;
+use testkit::wait_for_async;
+
+use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
+
+/// Every choice of how pods run, and a name that begins with a digit.
+const EVERYTHING: &str = include_str!("../fixtures/everything.yaml");
+
+const PROCESSOR: &str = "logins-processor";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_choice_of_how_pods_run_is_taken_and_then_left_alone() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(EVERYTHING).unwrap();
+    let name = "0-everything";
+    world.wait_ready(name).await;
+    operator.look(&world, name, 1).await;
+    let before = world.children().await;
+    for kind in ["ServiceAccount", "NetworkPolicy", "PodDisruptionBudget", "Deployment"] {
+        assert!(before.contains_key(&format!("{kind}/{name}-processor")), "{kind}: {before:?}");
+    }
+    assert!(before.contains_key(&format!("Service/processor-{name}")), "{before:?}");
+    operator.look(&world, name, 3).await;
+    assert_eq!(before, world.children().await);
+
+    // What a user adds to the pods goes when the user takes it away.
+    let nothing =
+        json!({"processor": {"podLabels": null, "affinity": null, "tolerations": null, "nodeSelector": null}});
+    world.change(name, nothing).await;
+    let without = || async {
+        let template = world.deployments().get("0-everything-processor").await.unwrap().spec.unwrap().template;
+        let pod = template.spec.unwrap();
+        let is_gone = pod.affinity.is_none() && pod.tolerations.is_none() && pod.node_selector.is_none();
+        (is_gone && !template.metadata.unwrap().labels.unwrap().contains_key("team")).then_some(())
+    };
+    wait_for_async("pods without them", BOUND, without).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_policy_goes_and_comes_with_the_spec() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+    let policies = world.network_policies();
+    assert!(policies.get_opt(PROCESSOR).await.unwrap().is_some());
+
+    world.change("logins", json!({"networkPolicy": {"enabled": false}})).await;
+    let gone = || async { policies.get_opt(PROCESSOR).await.unwrap().is_none().then_some(()) };
+    wait_for_async("no NetworkPolicy", BOUND, gone).await;
+
+    // Another's of that name is not taken, wanted or not.
+    let theirs = json!({"metadata": {"name": PROCESSOR}, "spec": {"podSelector": {}}});
+    let theirs = policies.create(&PostParams::default(), &serde_json::from_value(theirs).unwrap()).await.unwrap();
+    operator.look(&world, "logins", 2).await;
+    world.wait_ready("logins").await;
+    world.change("logins", json!({"networkPolicy": {"enabled": true}})).await;
+    world.wait_condition("logins", "ProcessorAvailable", ConditionStatus::False, "NameTaken").await;
+    let left = policies.get(PROCESSOR).await.unwrap();
+    assert_eq!((left.uid(), left.resource_version()), (theirs.uid(), theirs.resource_version()));
+
+    policies.delete(PROCESSOR, &DeleteParams::default()).await.unwrap();
+    world.wait_ready("logins").await;
+    assert_ne!(policies.get(PROCESSOR).await.unwrap().uid(), theirs.uid());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_beside_the_deployment_comes_back_too() {
+    let world = World::new().await;
+    let _operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+
+    comes_back(&world.network_policies(), PROCESSOR).await;
+    comes_back(&world.pod_disruption_budgets(), PROCESSOR).await;
+    comes_back(&world.services(), "processor-logins").await;
+    comes_back(&world.service_accounts(), PROCESSOR).await;
+
+    let by_hand = Patch::Merge(json!({"spec": {"maxUnavailable": 2}}));
+    world.pod_disruption_budgets().patch(PROCESSOR, &PatchParams::default(), &by_hand).await.unwrap();
+    let restored = || async {
+        let budget = json!(world.pod_disruption_budgets().get(PROCESSOR).await.unwrap());
+        (budget["spec"]["maxUnavailable"] == 1).then_some(())
+    };
+    wait_for_async("one pod at a time", BOUND, restored).await;
+}
+
+async fn comes_back<K>(api: &Api<K>, name: &str)
+where
+    K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
+{
+    let gone = api.get(name).await.unwrap();
+    api.delete(name, &DeleteParams::default()).await.unwrap();
+    let remade = || async { api.get_opt(name).await.unwrap().filter(|remade| remade.uid() != gone.uid()) };
+    wait_for_async("what was deleted", BOUND, remade).await;
+}
