@@ -9,6 +9,7 @@
 //!   apply      I/O   topics, outputs before the source; server-side apply in order; then prune
 //!   status     pure  what to report; written only where it differs
 //!
+//!   pods       what pods tell: why they are not ready; beside the passes `measure` asks all of them for lag and rate
 //!   topics     the one seam of both kinds of Kafka:  KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other)
 //! ```
 //!
@@ -17,6 +18,7 @@
 
 pub mod args;
 pub mod controller;
+pub mod measure;
 pub mod reconcile;
 pub mod strimzi_watch;
 
@@ -29,6 +31,7 @@ pub mod validate;
 
 pub mod applied;
 pub mod owned;
+pub mod pods;
 pub mod topics;
 
 pub mod causes;

@@ -1,0 +1,166 @@
+//! Asks all pods of all pipelines for their figures, once in a while, and has a pass report what is worth it.
+//!
+//! The API server is asked for pods once for all pipelines, and for nothing else: a quiet cluster costs a few requests in a
+//! minute, and no write. What a pipeline's pods counted last is kept in memory, for a rate needs two counts; an operator
+//! that starts anew keeps what was reported until it has them.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use crds::{pipeline::LoginPipelineStatus, topics::Role};
+use futures::{SinkExt, StreamExt, channel::mpsc, stream};
+use k8s_openapi::api::core::v1::Pod;
+use kube::{
+    Api, Resource, ResourceExt,
+    api::ListParams,
+    runtime::reflector::{ObjectRef, Store},
+};
+
+use crate::{
+    build::PIPELINE_LABEL,
+    causes::with_causes,
+    controller::Guarded,
+    pods::{
+        Key, Measurements, address,
+        ask::get,
+        figures::{Counts, Figures, counted, decide, lag, rate},
+    },
+    reconcile::jitter,
+};
+
+/// How many pods are asked at a time.
+const AT_A_TIME: usize = 32;
+
+/// How many pods the API server tells at a time.
+const PAGE: u32 = 500;
+
+/// What the pods of each pipeline counted, and when.
+struct Round {
+    at: Instant,
+    counts: BTreeMap<Key, Counts>,
+}
+
+impl Round {
+    fn of(&self, pipeline: &Key) -> Counts {
+        self.counts.get(pipeline).cloned().unwrap_or_default()
+    }
+}
+
+/// Runs for ever: measures these pods with this pause between, and sends the pipelines of which there is something new to
+/// report.
+pub async fn run(
+    pods: Vec<Api<Pod>>,
+    pipelines: Store<Guarded>,
+    pause: Duration,
+    measurements: Arc<Measurements>,
+    mut triggers: mpsc::Sender<ObjectRef<Guarded>>,
+) {
+    let mut before: Option<Round> = None;
+    loop {
+        // Never sooner than after the pause: it is the bound of how often a status is written for the figures' sake.
+        tokio::time::sleep(pause.mul_f64(2.0 - jitter())).await;
+        let pods = match running_pods(&pods).await {
+            Ok(pods) => pods,
+            Err(error) => {
+                let error = with_causes(&error);
+                tracing::warn!(error, "the API server did not tell the pods, so lag and rate stay as they were");
+                continue;
+            }
+        };
+        let now = ask(pods).await;
+        let mut figures = BTreeMap::new();
+        let mut news = Vec::new();
+        for pipeline in pipelines.state() {
+            let Ok(known) = &pipeline.0 else { continue };
+            let key = (known.namespace().unwrap_or_default(), known.name_any());
+            let reported = reported(known.status.as_ref());
+            let decided = decide(reported, figures_of(&key, known.status.as_ref(), before.as_ref(), &now));
+            if decided != reported {
+                news.push(ObjectRef::from_obj(&*pipeline));
+            }
+            figures.insert(key, decided);
+        }
+        measurements.are(figures);
+        for pipeline in news {
+            // The receiver lives as long as the controller does.
+            let _ = triggers.send(pipeline).await;
+        }
+        before = Some(now);
+    }
+}
+
+fn reported(status: Option<&LoginPipelineStatus>) -> Figures {
+    status.map_or_else(Figures::default, |status| Figures { lag: status.lag, rate: status.rate })
+}
+
+fn figures_of(key: &Key, status: Option<&LoginPipelineStatus>, before: Option<&Round>, now: &Round) -> Figures {
+    let topics = status.map(|status| &status.topics).into_iter().flatten();
+    let partitions = topics.filter(|topic| topic.role == Role::Source).find_map(|topic| topic.partitions);
+    let counts = now.of(key);
+    Figures {
+        lag: lag(&counts, partitions),
+        rate: match before {
+            Some(before) => rate(&before.of(key), &counts, now.at - before.at),
+            None => reported(status).rate,
+        },
+    }
+}
+
+/// A pod that runs.
+struct RunningPod {
+    pipeline: Key,
+    uid: String,
+    address: SocketAddr,
+    is_ready: bool,
+}
+
+async fn running_pods(apis: &[Api<Pod>]) -> Result<Vec<RunningPod>, kube::Error> {
+    let mut pods = Vec::new();
+    for api in apis {
+        let mut params = ListParams::default().labels(PIPELINE_LABEL).limit(PAGE);
+        loop {
+            let page = api.list(&params).await?;
+            pods.extend(page.items.iter().filter_map(running));
+            match page.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => params = params.continue_token(&token),
+                None => break,
+            }
+        }
+    }
+    Ok(pods)
+}
+
+fn running(pod: &Pod) -> Option<RunningPod> {
+    let status = pod.status.as_ref()?;
+    let is_running = status.phase.as_deref() == Some("Running") && pod.meta().deletion_timestamp.is_none();
+    let mut conditions = status.conditions.iter().flatten();
+    Some(RunningPod {
+        pipeline: (pod.namespace()?, pod.labels().get(PIPELINE_LABEL)?.clone()),
+        uid: pod.uid()?,
+        address: address(pod)?,
+        is_ready: conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True"),
+    })
+    .filter(|_| is_running)
+}
+
+async fn ask(pods: Vec<RunningPod>) -> Round {
+    let at = Instant::now();
+    let mut answers = stream::iter(pods)
+        .map(|pod| async move {
+            let metrics = get(pod.address, "/metrics").await;
+            (pod, metrics.as_deref().and_then(counted))
+        })
+        .buffer_unordered(AT_A_TIME);
+    let mut counts = BTreeMap::<Key, Counts>::new();
+    while let Some((pod, counted)) = answers.next().await {
+        // One that neither is ready nor answers is between two containers: the next one counts from 0.
+        if counted.is_some() || pod.is_ready {
+            counts.entry(pod.pipeline).or_default().insert(pod.uid, counted);
+        }
+    }
+    Round { at, counts }
+}

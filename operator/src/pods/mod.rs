@@ -1,0 +1,87 @@
+//! What a pipeline's pods tell.
+//!
+//! ```text
+//!   reason    pure  from pods to why they do not become ready, in their own words
+//!   figures   pure  from what pods count to lag and rate, and whether that is worth reporting
+//!   ask       I/O   one HTTP GET to a pod
+//! ```
+//!
+//! A pass reads pods only where they do not all run as they should; [`crate::measure`] asks them for their figures.
+
+pub mod ask;
+pub mod figures;
+mod reason;
+
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    sync::{Mutex, PoisonError},
+};
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::Pod;
+use kube::{Api, Client, ResourceExt, api::ListParams};
+
+pub use figures::Figures;
+pub use reason::{PodReason, Trouble, reason};
+
+use crate::{
+    build::{HTTP_PORT, selector},
+    observe::ObserveError,
+};
+
+/// How much of what a pod says of its readiness is repeated, in characters.
+const WORDS: usize = 400;
+
+/// The pods of a pipeline, those that are about to go included.
+///
+/// # Errors
+/// When the API server fails or refuses.
+pub async fn list(client: &Client, namespace: &str, pipeline: &str) -> Result<Vec<Pod>, ObserveError> {
+    let labels: Vec<_> = selector(pipeline).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let ours = ListParams::default().labels(&labels.join(","));
+    let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&ours).await;
+    Ok(pods.map_err(|source| ObserveError::Api { what: "the pods", source })?.items)
+}
+
+/// Why the pods that run this ConfigMap's job config do not all become ready. One that runs is asked itself. None when they
+/// are ready, or when there are none.
+pub async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
+    let mut why = reason(pods, config_map, Timestamp::now())?;
+    let pod = pods.iter().find(|pod| pod.name_any() == why.pod);
+    if why.trouble == Trouble::NotReady
+        && let Some(address) = pod.and_then(address)
+        && let Some(words) = ask::get(address, "/readyz").await
+    {
+        let words: String = words.split_whitespace().collect::<Vec<_>>().join(" ").chars().take(WORDS).collect();
+        why.text = format!("{}: {words}", why.text);
+    }
+    Some(why)
+}
+
+/// Where a pod answers. None before it has an address.
+#[must_use]
+pub fn address(pod: &Pod) -> Option<SocketAddr> {
+    let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
+    Some(SocketAddr::new(ip, u16::try_from(HTTP_PORT).ok()?))
+}
+
+/// Namespace and name of a pipeline.
+pub type Key = (String, String);
+
+/// What is to be reported of each pipeline's pace.
+#[derive(Debug, Default)]
+pub struct Measurements(Mutex<BTreeMap<Key, Figures>>);
+
+impl Measurements {
+    /// What to report of a pipeline. None before it was measured: what was reported last still counts then.
+    #[must_use]
+    pub fn of(&self, namespace: &str, name: &str) -> Option<Figures> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(namespace.to_owned(), name.to_owned())).copied()
+    }
+
+    /// What to report of all pipelines from now on.
+    pub fn are(&self, figures: BTreeMap<Key, Figures>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
+    }
+}
