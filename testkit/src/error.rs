@@ -81,8 +81,8 @@ pub enum Error {
         code: RDKafkaErrorCode,
     },
 
-    /// The keys of the API server could not be made.
-    #[error("cannot make the keys of kube-apiserver: {0}")]
+    /// The keys of a server could not be made.
+    #[error("cannot make the keys of a server: {0}")]
     Keys(#[from] rcgen::Error),
 
     /// A Kubernetes client could not be made.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use rdkafka::{ClientConfig, Offset, TopicPartitionList};
-use testkit::kafka::{Cluster, Committed, Isolation, NewRecord, shared};
+use testkit::kafka::{Cluster, Committed, Identity, Isolation, NewRecord, PASSWORD, Secured, USER, shared};
 use testkit::{Error, unique, wait_for};
 
 const REQUEST: Duration = Duration::from_secs(30);
@@ -160,4 +160,48 @@ fn a_single_broker_comes_back_with_its_data() {
     cluster.restart_broker(0).unwrap();
     assert_eq!(payloads(&cluster, "kept", Isolation::ReadCommitted), ["here"]);
     transactional(&cluster);
+}
+
+/// Whether a client with these settings gets an answer, and what it says if not.
+fn reach(settings: &[(&str, &str)]) -> Result<(), String> {
+    let mut config = ClientConfig::new();
+    for (name, value) in settings {
+        config.set(*name, *value);
+    }
+    let client: BaseConsumer = config.create().map_err(|error| error.to_string())?;
+    client.fetch_metadata(None, Duration::from_secs(5)).map(drop).map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_secured_broker_lets_in_whom_it_knows_and_nobody_else() {
+    let secured = Secured::start().unwrap();
+    let (servers, ca) = (("bootstrap.servers", &*secured.sasl_ssl), ("ssl.ca.pem", &*secured.ca));
+    let mut cases = vec![("a listener with TLS must not answer without", false, vec![servers])];
+    for mechanism in ["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] {
+        let user = [("security.protocol", "SASL_SSL"), ("sasl.mechanism", mechanism), ("sasl.username", USER)];
+        for (password, expected) in [(PASSWORD, true), ("wrong", false)] {
+            cases.push((mechanism, expected, [&user[..], &[servers, ca, ("sasl.password", password)]].concat()));
+        }
+    }
+    let other = Identity::unknown().unwrap();
+    let tls = [("security.protocol", "SSL"), ("bootstrap.servers", &*secured.mutual_tls)];
+    let shown = |identity| {
+        let Identity { certificate, key }: &Identity = identity;
+        [("ssl.certificate.pem", &**certificate), ("ssl.key.pem", &**key)]
+    };
+    cases.extend([
+        ("who is known", true, [&tls[..], &[ca], &shown(&secured.client)].concat()),
+        ("the broker must ask who it is", false, [&tls[..], &[ca]].concat()),
+        ("the broker must verify it", false, [&tls[..], &[ca], &shown(&other)].concat()),
+        (
+            "the client must verify the broker",
+            false,
+            [&tls[..], &[("ssl.ca.pem", &*other.certificate)], &shown(&secured.client)].concat(),
+        ),
+    ]);
+    std::thread::scope(|scope| {
+        for (name, expected, settings) in &cases {
+            scope.spawn(move || assert_eq!(reach(settings).is_ok(), *expected, "{name}"));
+        }
+    });
 }

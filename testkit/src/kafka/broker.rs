@@ -2,8 +2,10 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Duration;
 
+use super::secured::Listeners;
 use crate::Error;
 use crate::port::Port;
 use crate::process::{Folder, Process, Program};
@@ -19,6 +21,8 @@ pub(super) struct Broker {
     heap: &'static str,
     installation: PathBuf,
     configuration: PathBuf,
+    /// Beside the plain listener.
+    listeners: Option<Listeners>,
     process: Option<Process>,
     folder: Folder,
 }
@@ -27,25 +31,41 @@ impl Broker {
     /// Makes what `count` brokers of one cluster need on disk; none runs yet.
     pub(super) fn prepare(count: usize, installation: &Path, folder: &Folder) -> Result<Vec<Self>, Error> {
         let heap = if count == 1 { "-Xmx512m" } else { "-Xmx256m" };
-        let brokers: Vec<_> = (1..)
-            .take(count)
-            .map(|id| Self {
-                id,
-                port: Port::claim(),
-                controller: Port::claim(),
-                heap,
-                installation: installation.to_owned(),
-                configuration: folder.path().join(format!("broker-{id}.properties")),
-                process: None,
-                folder: folder.clone(),
-            })
-            .collect();
-        let voters: Vec<_> =
-            brokers.iter().map(|broker| format!("{}@127.0.0.1:{}", broker.id, broker.controller.number)).collect();
+        let brokers: Vec<_> = (1..).take(count).map(|id| Self::new(id, heap, installation, folder, None)).collect();
+        let voters: Vec<_> = brokers.iter().map(Self::voter).collect();
         for broker in &brokers {
-            broker.write(&voters).map_err(Error::io("cannot write the files of a broker"))?;
+            broker.write(&voters)?;
         }
         Ok(brokers)
+    }
+
+    /// The same for a single broker with more listeners.
+    pub(super) fn prepare_secured(
+        listeners: Listeners,
+        installation: &Path,
+        folder: &Folder,
+    ) -> Result<Vec<Self>, Error> {
+        let broker = Self::new(1, "-Xmx512m", installation, folder, Some(listeners));
+        broker.write(&[broker.voter()])?;
+        Ok(vec![broker])
+    }
+
+    fn new(id: i32, heap: &'static str, installation: &Path, folder: &Folder, listeners: Option<Listeners>) -> Self {
+        Self {
+            id,
+            port: Port::claim(),
+            controller: Port::claim(),
+            heap,
+            installation: installation.to_owned(),
+            configuration: folder.path().join(format!("broker-{id}.properties")),
+            listeners,
+            process: None,
+            folder: folder.clone(),
+        }
+    }
+
+    fn voter(&self) -> String {
+        format!("{}@127.0.0.1:{}", self.id, self.controller.number)
     }
 
     pub(super) fn id(&self) -> i32 {
@@ -58,18 +78,25 @@ impl Broker {
 
     /// Starts the process; it is not ready yet.
     pub(super) fn start(&mut self) -> Result<(), Error> {
-        let archive = self.installation.join("classes.jsa");
         let program = Program::new(format!("broker-{}", self.id), "java")
-            // Starting fast matters more here than running fast; the shared archive saves half of it.
-            .args(["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", self.heap])
-            .arg(format!("-XX:SharedArchiveFile={}", archive.display()))
-            .arg("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn")
-            .arg("-cp")
-            .arg(self.installation.join("lib/*"))
+            .args(self.java())
             .arg("kafka.Kafka")
             .arg(&self.configuration);
         self.process = Some(program.spawn(&self.folder)?);
         Ok(())
+    }
+
+    /// Options of Java for what is installed. Starting fast matters more here than running fast; the shared archive saves
+    /// half of it.
+    fn java(&self) -> Vec<String> {
+        let archive = self.installation.join("classes.jsa");
+        let mut options =
+            ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", self.heap].map(str::to_owned).to_vec();
+        options.push(format!("-XX:SharedArchiveFile={}", archive.display()));
+        options.push("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".to_owned());
+        options.push("-cp".to_owned());
+        options.push(self.installation.join("lib/*").display().to_string());
+        options
     }
 
     /// Kills the process, if it runs.
@@ -88,26 +115,52 @@ impl Broker {
         Error::Timeout { what: format!("the start of broker {}", self.id), bound, detail: format!(":\n{log}") }
     }
 
-    /// Writes the configuration and a formatted data folder, as `kafka-storage format` makes it.
-    fn write(&self, voters: &[String]) -> std::io::Result<()> {
+    /// Writes the configuration and a formatted data folder.
+    fn write(&self, voters: &[String]) -> Result<(), Error> {
+        let doing = || Error::io("cannot write the files of a broker");
         let data = self.folder.path().join(format!("broker-{}", self.id));
-        fs::create_dir(&data)?;
+        let secured = self.listeners.as_ref().map(|listeners| listeners.write(self.folder.path()));
+        let mut properties = self.properties(voters, &data);
+        properties.push_str(&secured.transpose().map_err(doing())?.unwrap_or_default());
+        fs::write(&self.configuration, properties).map_err(doing())?;
+        if self.listeners.is_some() { self.format() } else { self.copy_format(&data).map_err(doing()) }
+    }
+
+    /// What `kafka-storage format` makes where there are no users.
+    fn copy_format(&self, data: &Path) -> std::io::Result<()> {
+        fs::create_dir(data)?;
         let (id, cluster) = (self.id, CLUSTER_ID);
         fs::write(data.join("meta.properties"), format!("version=1\ncluster.id={cluster}\nnode.id={id}\n"))?;
-        fs::copy(self.installation.join("bootstrap.checkpoint"), data.join("bootstrap.checkpoint"))?;
-        fs::write(&self.configuration, self.properties(voters, &data))
+        fs::copy(self.installation.join("bootstrap.checkpoint"), data.join("bootstrap.checkpoint")).map(drop)
+    }
+
+    /// Runs `kafka-storage format`.
+    fn format(&self) -> Result<(), Error> {
+        let run = Command::new("java")
+            .args(self.java())
+            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
+            .arg(&self.configuration)
+            .args(Listeners::users())
+            .output()
+            .map_err(Error::io("cannot run java"))?;
+        if run.status.success() {
+            return Ok(());
+        }
+        let log = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+        Err(Error::Ended { name: "kafka-storage format".to_owned(), status: run.status.code().unwrap_or(-1), log })
     }
 
     fn properties(&self, voters: &[String], data: &Path) -> String {
         let (replicas, in_sync) = (voters.len(), voters.len().min(2));
         let (id, port, controller) = (self.id, self.port.number, self.controller.number);
         let (voters, data) = (voters.join(","), data.display());
+        let secured = self.listeners.as_ref().map(Listeners::addresses).unwrap_or_default();
         format!(
             "\
 process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{secured}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}

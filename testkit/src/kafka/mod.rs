@@ -2,13 +2,17 @@
 
 mod broker;
 mod records;
+mod secured;
 mod topics;
+
+pub use secured::{Identity, PASSWORD, Secured, USER};
 
 pub use records::{Isolation, NewRecord, Record};
 pub use topics::Committed;
 
 use std::collections::BTreeSet;
 use std::env;
+use std::path::Path;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -42,9 +46,13 @@ impl Cluster {
     /// # Errors
     /// When the services cannot be installed, or a broker does not start: then with the end of its log.
     pub fn start(brokers: usize) -> Result<Self, Error> {
+        Self::start_with(|installation, folder| Broker::prepare(brokers, installation, folder))
+    }
+
+    fn start_with(prepare: impl FnOnce(&Path, &Folder) -> Result<Vec<Broker>, Error>) -> Result<Self, Error> {
         let installation = cache::kafka()?;
         let folder = Folder::new("kafka")?;
-        let mut brokers = Broker::prepare(brokers, &installation, &folder)?;
+        let mut brokers = prepare(&installation, &folder)?;
         for broker in &mut brokers {
             broker.start()?;
         }

@@ -1,0 +1,147 @@
+//! What a broker needs to be more than open: certificates, made for this run alone, and users.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
+
+use super::Cluster;
+use super::broker::Broker;
+use crate::Error;
+use crate::port::Port;
+
+/// The user that every mechanism knows.
+pub const USER: &str = "logins";
+
+/// That user's password.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A broker with three listeners: the plain one of every [`Cluster`], one with TLS and a password (SASL_SSL: PLAIN,
+/// SCRAM-SHA-256, SCRAM-SHA-512), and one with TLS that asks for a client's certificate (SSL).
+pub struct Secured {
+    /// The same broker's plain listener, for what a test wants to see.
+    pub cluster: Cluster,
+    /// `host:port` of the listener with a password.
+    pub sasl_ssl: String,
+    /// `host:port` of the listener that asks for a certificate.
+    pub mutual_tls: String,
+    /// The certificate of the authority that signed the broker's, in PEM.
+    pub ca: String,
+    /// What a client shows that the broker trusts.
+    pub client: Identity,
+}
+
+/// A certificate and its key, in PEM.
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// The key, not encrypted.
+    pub key: String,
+}
+
+impl Secured {
+    /// Starts the broker, and returns when it serves requests.
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn start() -> Result<Self, Error> {
+        let authority = Authority::new()?;
+        let broker = authority.sign("broker", &["127.0.0.1", "localhost"], ExtendedKeyUsagePurpose::ServerAuth)?;
+        let client = authority.sign(USER, &[], ExtendedKeyUsagePurpose::ClientAuth)?;
+        let ca = authority.certificate.pem();
+        let listeners = Listeners { sasl_ssl: Port::claim(), mutual_tls: Port::claim(), broker, ca: ca.clone() };
+        let address = |port: &Port| format!("127.0.0.1:{}", port.number);
+        let (sasl_ssl, mutual_tls) = (address(&listeners.sasl_ssl), address(&listeners.mutual_tls));
+        let cluster =
+            Cluster::start_with(|installation, folder| Broker::prepare_secured(listeners, installation, folder))?;
+        Ok(Self { cluster, sasl_ssl, mutual_tls, ca, client })
+    }
+}
+
+impl Identity {
+    /// One of an authority that nobody trusts.
+    ///
+    /// # Errors
+    /// [`Error::Keys`].
+    pub fn unknown() -> Result<Self, Error> {
+        Authority::new()?.sign(USER, &[], ExtendedKeyUsagePurpose::ClientAuth)
+    }
+}
+
+/// Signs certificates.
+struct Authority {
+    certificate: Certificate,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    fn new() -> Result<Self, Error> {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, crate::unique("authority"));
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        let key = KeyPair::generate()?;
+        Ok(Self { certificate: params.self_signed(&key)?, issuer: Issuer::new(params, key) })
+    }
+
+    fn sign(&self, name: &str, hosts: &[&str], usage: ExtendedKeyUsagePurpose) -> Result<Identity, Error> {
+        let mut params = CertificateParams::new(hosts.iter().map(|host| (*host).to_owned()).collect::<Vec<_>>())?;
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![usage];
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        let key = KeyPair::generate()?;
+        let certificate = params.signed_by(&key, &self.issuer)?;
+        Ok(Identity { certificate: certificate.pem(), key: key.serialize_pem() })
+    }
+}
+
+/// What a broker is told of its secured listeners.
+pub(super) struct Listeners {
+    sasl_ssl: Port,
+    mutual_tls: Port,
+    broker: Identity,
+    ca: String,
+}
+
+impl Listeners {
+    /// For the setting `listeners`, behind others.
+    pub(super) fn addresses(&self) -> String {
+        let (sasl_ssl, mutual_tls) = (self.sasl_ssl.number, self.mutual_tls.number);
+        format!(",SASL_SSL://127.0.0.1:{sasl_ssl},SSL://127.0.0.1:{mutual_tls}")
+    }
+
+    /// Writes keys and certificates, and returns the settings that name them.
+    pub(super) fn write(&self, folder: &Path) -> std::io::Result<String> {
+        let file = |name: &str| -> PathBuf { folder.join(name) };
+        fs::write(file("keystore.pem"), format!("{}{}", self.broker.key, self.broker.certificate))?;
+        fs::write(file("truststore.pem"), &self.ca)?;
+        let (keys, trusted) = (file("keystore.pem"), file("truststore.pem"));
+        let security = "org.apache.kafka.common.security";
+        Ok(format!(
+            "\
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={}
+ssl.truststore.type=PEM
+ssl.truststore.location={}
+listener.name.ssl.ssl.client.auth=required
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config={security}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={security}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
+",
+            keys.display(),
+            trusted.display(),
+        ))
+    }
+
+    /// Users for `kafka-storage format`.
+    pub(super) fn users() -> [String; 4] {
+        let scram = |mechanism: &str| format!("{mechanism}=[name={USER},password={PASSWORD}]");
+        let option = || "--add-scram".to_owned();
+        [option(), scram("SCRAM-SHA-256"), option(), scram("SCRAM-SHA-512")]
+    }
+}
