@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crds::job::{JobConfig, JobError};
+use crds::job::{JobConfig, JobError, Security};
 
 /// Why there is no job config.
 #[derive(Debug, thiserror::Error)]
@@ -26,17 +26,47 @@ pub enum ConfigError {
         /// What is wrong with it.
         source: JobError,
     },
+    /// The file of --security could not be read.
+    #[error("--security {path}: {source}")]
+    SecurityFile {
+        /// Which file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The file of --security does not say how to reach a Kafka.
+    #[error("--security {path}: {source}")]
+    Security {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: JobError,
+    },
 }
 
-/// Reads the job config of a pipeline, to reach its Kafka by other bootstrap servers where some are given.
+/// Reads the job config of a pipeline, to reach its Kafka by other bootstrap servers, and with other secrets, where some are
+/// given.
 ///
 /// # Errors
-/// When the file cannot be read, or is none that this release reads.
-pub fn read(path: &Path, bootstrap: Option<&str>) -> Result<JobConfig, ConfigError> {
+/// When a file cannot be read, or is none that this release reads.
+pub fn read(path: &Path, bootstrap: Option<&str>, security: Option<&Path>) -> Result<JobConfig, ConfigError> {
     let text = fs::read_to_string(path).map_err(|source| ConfigError::File { path: path.to_owned(), source })?;
     let mut job = JobConfig::parse(&text).map_err(|source| ConfigError::Job { path: path.to_owned(), source })?;
     if let Some(bootstrap) = bootstrap {
         bootstrap.clone_into(&mut job.kafka.bootstrap_servers);
     }
+    if let Some(path) = security {
+        job.kafka.security = Some(read_security(path)?);
+    }
     Ok(job)
+}
+
+/// Reads how to reach a Kafka with TLS and SASL: what stands at `kafka.security` of a job config.
+///
+/// # Errors
+/// When the file cannot be read, or says what makes no sense.
+pub fn read_security(path: &Path) -> Result<Security, ConfigError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| ConfigError::SecurityFile { path: path.to_owned(), source })?;
+    Security::parse(&text).map_err(|source| ConfigError::Security { path: path.to_owned(), source })
 }

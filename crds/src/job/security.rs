@@ -80,6 +80,15 @@ impl Mechanism {
 }
 
 impl Security {
+    /// Reads what stands at `kafka.security` of a job config.
+    ///
+    /// # Errors
+    /// When the text is not JSON of this shape, or says what makes no sense.
+    pub fn parse(text: &str) -> Result<Self, JobError> {
+        let security: Self = serde_json::from_str(text)?;
+        security.check().map(|()| security)
+    }
+
     /// Refuses what librdkafka would refuse later, or silently leave out.
     pub(super) fn check(&self) -> Result<(), JobError> {
         let refuse = |field, value: &str, remedy| Err(JobError::Value { field, value: value.to_owned(), remedy });

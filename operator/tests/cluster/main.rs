@@ -12,7 +12,5 @@ mod support;
 mod admission;
 mod convergence;
 mod external;
-mod leader;
 mod strimzi;
-mod watching;
 mod workload;

@@ -26,7 +26,7 @@ use super::{
     topic::{PATIENCE, Polled, TopicError, TopicReader, is_transient},
 };
 use crate::kafka::{
-    cluster::{Cluster, ClusterError, client_config},
+    cluster::{Cluster, ClusterError, client},
     settings,
 };
 
@@ -144,17 +144,14 @@ impl<'a> Aggregation<'a> {
     pub fn find(job: &'a JobConfig) -> Result<Option<Self>, AggregationError> {
         const CLIENT: &str = "processor-audit";
         let Some(topics) = &job.topics.results else { return Ok(None) };
-        let error = |source| AggregationError::Kafka { question: "connect", source };
-        let mut group = client_config(&settings::reader(job, CLIENT));
+        let mut group = settings::reader(job, CLIENT);
         group.set("group.id", job.pipeline.aggregate_group());
         let mut aggregation = Self {
             job,
             topics,
             cluster: Cluster::new(job, CLIENT)?,
-            group: group.create().map_err(error)?,
-            observer: client_config(&settings::observer(job, &job.pipeline.aggregate_group(), CLIENT))
-                .create()
-                .map_err(error)?,
+            group: client(&group)?,
+            observer: client(&settings::observer(job, &job.pipeline.aggregate_group(), CLIENT))?,
             deltas: TopicReader::new(job, &job.topics.deltas)?,
             deltas_end: 0,
             coverage: None,

@@ -44,6 +44,9 @@ pub struct AuditArgs {
     /// Kafka's bootstrap servers, instead of the config's
     #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap: Option<String>,
+    /// TLS and SASL, instead of the config's: a file with what stands at kafka.security of a job config
+    #[arg(long, value_name = "FILE")]
+    pub security: Option<PathBuf>,
     /// How long to wait for a pipeline that is still at work on the events that are there now
     #[arg(long, default_value = "0s", value_name = "DURATION")]
     pub wait: pipeline::Duration,
@@ -93,7 +96,7 @@ pub fn run(args: &AuditArgs) -> Result<ExitCode, AuditError> {
 /// # Errors
 /// When the pipeline could not be audited.
 pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
-    let job = config::read(&args.config, args.bootstrap.as_deref())?;
+    let job = config::read(&args.config, args.bootstrap.as_deref(), args.security.as_deref())?;
     let deadline = Instant::now() + args.wait.get();
     let mut aggregation = Aggregation::find(&job)?;
     let mut plan = Plan::new(&job, aggregation.as_ref().and_then(Aggregation::coverage))?;

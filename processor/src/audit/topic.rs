@@ -15,7 +15,7 @@ use rdkafka::{
 
 use super::record::{Header, Record};
 use crate::kafka::{
-    cluster::{ClusterError, client_config},
+    cluster::{ClusterError, client},
     settings,
 };
 
@@ -91,14 +91,12 @@ impl TopicReader {
     /// # Errors
     /// When the client refuses a setting.
     pub fn new(job: &JobConfig, topic: &str) -> Result<Self, TopicError> {
-        let question = || format!("read {topic}");
-        let consumer = client_config(&settings::reader(job, "processor-audit"))
-            // A full queue is read in far less time than the second after which the client looks at it again by itself.
-            .set("fetch.queue.backoff.ms", "10")
-            // At the end of a partition, questions wait behind a fetch that waits for records.
-            .set("fetch.wait.max.ms", "20")
-            .create()
-            .map_err(|source| ClusterError::Kafka { question: question(), source })?;
+        let mut settings = settings::reader(job, "processor-audit");
+        // A full queue is read in far less time than the second after which the client looks at it again by itself.
+        settings.set("fetch.queue.backoff.ms", "10");
+        // At the end of a partition, questions wait behind a fetch that waits for records.
+        settings.set("fetch.wait.max.ms", "20");
+        let consumer = client(&settings)?;
         let topic = topic.to_owned();
         Ok(Self { consumer, topic, partition: 0, next: 0, end: 0, heard: Instant::now(), last_error: None })
     }

@@ -16,5 +16,5 @@ mod send;
 mod trouble;
 
 pub use model::{Event, Events, Kind, Options, Shares, SharesError};
-pub(crate) use send::{Deliveries, now, producer_config};
+pub(crate) use send::{Deliveries, now, producer_settings};
 pub use send::{GenerateArgs, GenerateError, Report, ShareArgs, run, send};

@@ -3,6 +3,7 @@
 use std::{
     fmt,
     io::{IsTerminal, stderr, stdout},
+    path::PathBuf,
     process::ExitCode,
     sync::{
         Mutex, PoisonError,
@@ -12,16 +13,26 @@ use std::{
 };
 
 use clap::Args;
+use crds::job::KafkaConfig;
 use rdkafka::{
-    ClientConfig, ClientContext,
+    ClientContext,
     client::Client,
+    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseProducer, BaseRecord, DeliveryResult, Producer, ProducerContext},
 };
 use serde::{Serialize, ser::SerializeMap};
 
 use super::model::{Event, Events, Kind, Options, Shares, SharesError};
-use crate::output::Format;
+use crate::{
+    config::{self, ConfigError},
+    kafka::{
+        cluster::{ClusterError, client_with},
+        settings::{self, Settings},
+        trouble::{Told, Trouble},
+    },
+    output::Format,
+};
 
 /// What to send, and where to.
 #[derive(Args, Clone, Debug)]
@@ -29,6 +40,9 @@ pub struct GenerateArgs {
     /// Kafka's bootstrap servers, separated by commas
     #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap: String,
+    /// TLS and SASL: a file with what stands at kafka.security of a job config
+    #[arg(long, value_name = "FILE")]
+    pub security: Option<PathBuf>,
     /// Topic to send to
     #[arg(long, default_value = "user-login")]
     pub topic: String,
@@ -97,13 +111,19 @@ pub enum GenerateError {
     /// Shares that make no sense.
     #[error(transparent)]
     Shares(#[from] SharesError),
-    /// The client could not be made, or Kafka does not answer.
+    /// The file of --security does not say how to reach a Kafka.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The client could not be made.
+    #[error(transparent)]
+    Client(#[from] ClusterError),
+    /// Kafka does not answer.
     #[error("--bootstrap {bootstrap}: {source}")]
     Kafka {
         /// Where Kafka should be.
         bootstrap: String,
         /// What the client says.
-        source: KafkaError,
+        source: Told,
     },
     /// The topic is not there.
     #[error("--topic {0} does not exist: create it, or let the operator do so")]
@@ -183,11 +203,16 @@ pub fn run(args: &GenerateArgs) -> Result<ExitCode, GenerateError> {
 /// As [`run`].
 pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let shares = args.shares.shares()?;
-    let kafka = |source| GenerateError::Kafka { bootstrap: args.bootstrap.clone(), source };
-    let producer: BaseProducer<Deliveries> =
-        producer_config(&args.bootstrap).create_with_context(Deliveries::default()).map_err(kafka)?;
+    let security = args.security.as_deref().map(config::read_security).transpose()?;
+    let kafka = KafkaConfig { bootstrap_servers: args.bootstrap.clone(), security };
+    let producer: BaseProducer<Deliveries> = client_with(&producer_settings(&kafka), Deliveries::default())?;
+    let unreachable = |source| {
+        // What the client has to say waits for this, in a queue.
+        producer.poll(Duration::from_millis(10));
+        GenerateError::Kafka { bootstrap: args.bootstrap.clone(), source: producer.context().trouble.with(source) }
+    };
     find_topic(producer.client(), &args.topic)
-        .map_err(kafka)?
+        .map_err(unreachable)?
         .ok_or_else(|| GenerateError::NoTopic(args.topic.clone()))?;
 
     let options = Options { seed: args.seed, users: args.users, shares, start: now(), per_second: 0 };
@@ -219,20 +244,20 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
 }
 
 /// Settings of the producer, with the reason where it is not plain.
-pub fn producer_config(bootstrap: &str) -> ClientConfig {
-    let mut config = ClientConfig::new();
-    config
-        .set("bootstrap.servers", bootstrap)
-        .set("client.id", "processor-generate")
-        .set("enable.idempotence", "true")
+pub fn producer_settings(kafka: &KafkaConfig) -> Settings {
+    let mut settings = settings::connection(kafka);
+    settings.extend(&[
+        ("client.id", "processor-generate"),
+        ("enable.idempotence", "true"),
         // The partitioner of Kafka's own clients, so that a user's events meet those of real apps.
-        .set("partitioner", "murmur2_random")
-        .set("linger.ms", "10")
-        .set("message.timeout.ms", "60000")
+        ("partitioner", "murmur2_random"),
+        ("linger.ms", "10"),
+        ("message.timeout.ms", "60000"),
         // Bounds memory: what Kafka has not acknowledged yet.
-        .set("queue.buffering.max.kbytes", "32768")
-        .set("queue.buffering.max.messages", "200000");
-    config
+        ("queue.buffering.max.kbytes", "32768"),
+        ("queue.buffering.max.messages", "200000"),
+    ]);
+    settings
 }
 
 fn find_topic<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Option<()>, KafkaError> {
@@ -293,9 +318,18 @@ pub struct Deliveries {
     bytes: AtomicU64,
     failed: AtomicU64,
     first: Mutex<Option<KafkaError>>,
+    trouble: Trouble,
 }
 
-impl ClientContext for Deliveries {}
+impl ClientContext for Deliveries {
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.trouble.error(error, reason);
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.trouble.log(level, facility, message);
+    }
+}
 
 impl ProducerContext for Deliveries {
     type DeliveryOpaque = usize;

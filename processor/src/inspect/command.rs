@@ -38,6 +38,9 @@ pub struct InspectArgs {
     /// Kafka's bootstrap servers, instead of the config's
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub bootstrap: Option<String>,
+    /// TLS and SASL, instead of the config's: a file with what stands at kafka.security of a job config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub security: Option<PathBuf>,
     /// How to show it
     #[arg(long, global = true, value_enum, default_value_t)]
     pub output: Format,
@@ -105,7 +108,7 @@ pub enum InspectError {
 /// When Kafka could not be read, or there is nothing to show.
 pub fn run(args: &InspectArgs) -> Result<ExitCode, InspectError> {
     let config = args.config.as_deref().ok_or(InspectError::NoConfig)?;
-    let job = config::read(config, args.bootstrap.as_deref())?;
+    let job = config::read(config, args.bootstrap.as_deref(), args.security.as_deref())?;
     let mut printer = Printer { format: args.output, out: stdout().lock(), unreadable: 0 };
     let shown = match &args.subject {
         Subject::Deltas { last, from: None, to: None } => last_deltas(&job, *last, &mut printer),

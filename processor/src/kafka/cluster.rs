@@ -11,9 +11,9 @@ use crds::{
     records::offset::{OffsetMetadata, OffsetMetadataError},
 };
 use rdkafka::{
-    ClientConfig, Offset, TopicPartitionList,
+    ClientConfig, ClientContext, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
-    client::DefaultClientContext,
+    config::{FromClientConfig, FromClientConfigAndContext, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError as BindingError, RDKafkaErrorCode},
     message::{BorrowedMessage, Message},
@@ -22,7 +22,8 @@ use rdkafka::{
 use super::{
     error::KafkaError,
     native::producer::Producer,
-    settings::{self, Settings},
+    settings::{self, Settings, SettingsError},
+    trouble::{Told, Trouble},
 };
 
 /// A question that got no answer.
@@ -33,9 +34,12 @@ pub enum ClusterError {
     Kafka {
         /// What was asked.
         question: String,
-        /// The binding's error.
-        source: BindingError,
+        /// What the client says.
+        source: Told,
     },
+    /// A secret is not there.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// A topic is not there.
     #[error("topic {0} does not exist: create it, or let the operator do so")]
     NoTopic(String),
@@ -78,9 +82,9 @@ const FENCE_BOUND: Duration = Duration::from_secs(5);
 pub struct Cluster {
     job: JobConfig,
     group: String,
-    observer: BaseConsumer,
+    observer: BaseConsumer<Trouble>,
     /// One question at a time: it reads what it is assigned.
-    reader: Mutex<BaseConsumer>,
+    reader: Mutex<BaseConsumer<Trouble>>,
 }
 
 impl std::fmt::Debug for Cluster {
@@ -103,8 +107,9 @@ impl Cluster {
     /// # Errors
     /// When librdkafka refuses a setting.
     pub fn of_group(job: &JobConfig, group: String, client_id: &str) -> Result<Self, ClusterError> {
-        let observer = client_config(&settings::observer(job, &group, client_id)).create().map_err(asked("connect"))?;
-        let reader = client_config(&settings::reader(job, client_id)).create().map_err(asked("connect"))?;
+        let trouble = Trouble::default();
+        let observer = client_with(&settings::observer(job, &group, client_id), trouble.clone())?;
+        let reader = client_with(&settings::reader(job, client_id), trouble)?;
         Ok(Self { job: job.clone(), group, observer, reader: Mutex::new(reader) })
     }
 
@@ -114,13 +119,13 @@ impl Cluster {
     /// When Kafka does not answer in time, or the topic is not there.
     pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<i32, ClusterError> {
         let question = || format!("metadata of topic {topic}");
-        let metadata = self.observer.fetch_metadata(Some(topic), timeout).map_err(asked(question()))?;
+        let metadata = self.observer.fetch_metadata(Some(topic), timeout).map_err(asked(&self.observer, question()))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let missing = || ClusterError::NoTopic(topic.to_owned());
         let found = found.ok_or_else(missing)?;
         match found.error().map(RDKafkaErrorCode::from) {
             Some(RDKafkaErrorCode::UnknownTopicOrPartition) => Err(missing()),
-            Some(code) => Err(asked(question())(BindingError::MetadataFetch(code))),
+            Some(code) => Err(asked(&self.observer, question())(BindingError::MetadataFetch(code))),
             None => Ok(i32::try_from(found.partitions().len()).unwrap_or(i32::MAX)),
         }
     }
@@ -146,7 +151,7 @@ impl Cluster {
         let mut limits = [0; N];
         for (limit, topic) in limits.iter_mut().zip(topics) {
             self.partitions(topic, timeout)?;
-            *limit = max_message_bytes(&admin, topic, timeout)?;
+            *limit = max_message_bytes(&self.observer, &admin, topic, timeout)?;
             if *limit < NEEDED {
                 return Err(ClusterError::SmallTopic { topic: topic.to_owned(), bytes: *limit, needed: NEEDED });
             }
@@ -167,17 +172,17 @@ impl Cluster {
     ) -> Result<(), ClusterError> {
         let question = || format!("delete records of {topic} [{partition}] before {offset}");
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(asked(question()))?;
+        list.add_partition_offset(topic, partition, Offset::Offset(offset)).map_err(refused(question()))?;
         let options = AdminOptions::new().request_timeout(Some(timeout)).operation_timeout(Some(timeout));
         let deleted = futures::executor::block_on(self.admin()?.delete_records(&list, &options));
-        for element in deleted.map_err(asked(question()))?.elements() {
-            element.error().map_err(asked(question()))?;
+        for element in deleted.map_err(asked(&self.observer, question()))?.elements() {
+            element.error().map_err(asked(&self.observer, question()))?;
         }
         Ok(())
     }
 
-    fn admin(&self) -> Result<AdminClient<DefaultClientContext>, ClusterError> {
-        client_config(&settings::observer(&self.job, &self.group, "admin")).create().map_err(asked("connect"))
+    fn admin(&self) -> Result<AdminClient<Trouble>, ClusterError> {
+        client_with(&settings::observer(&self.job, &self.group, "admin"), self.observer.context().as_ref().clone())
     }
 
     /// The end of a partition, records of open transactions included.
@@ -186,7 +191,8 @@ impl Cluster {
     /// When Kafka does not answer in time.
     pub fn high_watermark(&self, topic: &str, partition: i32, timeout: Duration) -> Result<i64, ClusterError> {
         let question = || format!("end of {topic} [{partition}]");
-        let (_, high) = self.observer.fetch_watermarks(topic, partition, timeout).map_err(asked(question()))?;
+        let (_, high) =
+            self.observer.fetch_watermarks(topic, partition, timeout).map_err(asked(&self.observer, question()))?;
         Ok(high)
     }
 
@@ -203,10 +209,10 @@ impl Cluster {
         let question = || format!("committed offset of {topic} [{partition}]");
         let mut list = TopicPartitionList::new();
         list.add_partition(topic, partition);
-        let list = self.observer.committed_offsets(list, timeout).map_err(asked(question()))?;
+        let list = self.observer.committed_offsets(list, timeout).map_err(asked(&self.observer, question()))?;
         let elements = list.elements();
         let Some(element) = elements.first() else { return Ok(None) };
-        element.error().map_err(asked(question()))?;
+        element.error().map_err(asked(&self.observer, question()))?;
         Ok(match element.offset() {
             Offset::Offset(offset) => Some((offset, element.metadata().to_owned())),
             _ => None,
@@ -237,7 +243,10 @@ impl Cluster {
 
     /// Whether a client of this name is a member of the group.
     fn is_member(&self, client_id: &str, timeout: Duration) -> Result<bool, ClusterError> {
-        let list = self.observer.fetch_group_list(Some(&self.group), timeout).map_err(asked("members of the group"))?;
+        let list = self
+            .observer
+            .fetch_group_list(Some(&self.group), timeout)
+            .map_err(asked(&self.observer, "members of the group"))?;
         let members = list.groups().iter().flat_map(rdkafka::groups::GroupInfo::members);
         Ok(members.into_iter().any(|member| member.client_id() == client_id))
     }
@@ -315,7 +324,7 @@ impl Cluster {
 
     /// Reads [from, to) of a partition while `each` says so.
     fn read(
-        reader: &BaseConsumer,
+        reader: &BaseConsumer<Trouble>,
         topic: &str,
         partition: i32,
         from: i64,
@@ -327,15 +336,15 @@ impl Cluster {
         }
         let question = || format!("read {topic} [{partition}]");
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(asked(question()))?;
-        reader.assign(&list).map_err(asked(question()))?;
+        list.add_partition_offset(topic, partition, Offset::Offset(from)).map_err(refused(question()))?;
+        reader.assign(&list).map_err(refused(question()))?;
         let result = Self::read_assigned(reader, to, question, each);
-        reader.unassign().map_err(asked(question()))?;
+        reader.unassign().map_err(refused(question()))?;
         result
     }
 
     fn read_assigned(
-        reader: &BaseConsumer,
+        reader: &BaseConsumer<Trouble>,
         to: i64,
         question: impl Fn() -> String,
         mut each: impl FnMut(&BorrowedMessage<'_>) -> bool,
@@ -353,24 +362,25 @@ impl Cluster {
                     }
                 }
                 Some(Ok(_) | Err(BindingError::PartitionEOF(_))) => return Ok(()),
-                Some(Err(error)) => return Err(asked(question())(error)),
+                Some(Err(error)) => return Err(asked(reader, question())(error)),
                 None => {}
             }
         }
-        Err(asked(question())(BindingError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)))
+        Err(asked(reader, question())(BindingError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)))
     }
 }
 
 fn max_message_bytes(
-    admin: &AdminClient<DefaultClientContext>,
+    observer: &BaseConsumer<Trouble>,
+    admin: &AdminClient<Trouble>,
     topic: &str,
     timeout: Duration,
 ) -> Result<usize, ClusterError> {
     let question = || format!("configuration of topic {topic}");
     let options = AdminOptions::new().request_timeout(Some(timeout));
     let resources = [ResourceSpecifier::Topic(topic)];
-    let answers =
-        futures::executor::block_on(admin.describe_configs(&resources, &options)).map_err(asked(question()))?;
+    let answers = futures::executor::block_on(admin.describe_configs(&resources, &options))
+        .map_err(asked(observer, question()))?;
     let code = match answers.into_iter().next() {
         Some(Ok(resource)) => {
             let entry = resource.get("max.message.bytes").and_then(|entry| entry.value.as_ref()?.parse().ok());
@@ -382,26 +392,62 @@ fn max_message_bytes(
         Some(Err(code)) => code,
         None => RDKafkaErrorCode::Unknown,
     };
-    Err(asked(question())(BindingError::AdminOp(code)))
+    Err(asked(observer, question())(BindingError::AdminOp(code)))
 }
 
 /// The first offset of a partition, and its last stable one.
-fn bounds(reader: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64), ClusterError> {
+fn bounds(reader: &BaseConsumer<Trouble>, topic: &str, partition: i32) -> Result<(i64, i64), ClusterError> {
     let question = || format!("offsets of {topic} [{partition}]");
-    reader.fetch_watermarks(topic, partition, Duration::from_secs(2)).map_err(asked(question()))
+    reader.fetch_watermarks(topic, partition, Duration::from_secs(2)).map_err(asked(reader, question()))
 }
 
-/// The safe binding's form of settings.
-#[must_use]
-pub fn client_config(settings: &Settings) -> ClientConfig {
+/// A client of the safe binding.
+///
+/// # Errors
+/// When a secret is not there, or librdkafka refuses a setting.
+pub fn client<T: FromClientConfig>(settings: &Settings) -> Result<T, ClusterError> {
+    client_config(settings)?.create().map_err(refused("connect"))
+}
+
+/// The same with a context, such as [`Trouble`].
+///
+/// # Errors
+/// As [`client`].
+pub fn client_with<C: ClientContext, T: FromClientConfigAndContext<C>>(
+    settings: &Settings,
+    context: C,
+) -> Result<T, ClusterError> {
+    // The context is told of every connection that fails.
+    client_config(settings)?
+        .set_log_level(RDKafkaLogLevel::Info)
+        .create_with_context(context)
+        .map_err(refused("connect"))
+}
+
+fn client_config(settings: &Settings) -> Result<ClientConfig, SettingsError> {
     let mut config = ClientConfig::new();
-    for (name, value) in settings {
-        config.set(*name, value);
+    for (name, value) in settings.resolve()? {
+        config.set(name, value);
     }
-    config
+    Ok(config)
 }
 
-fn asked(question: impl Into<String>) -> impl FnOnce(BindingError) -> ClusterError {
+/// An error of the client itself.
+fn refused(question: impl Into<String>) -> impl FnOnce(BindingError) -> ClusterError {
     let question = question.into();
-    move |source| ClusterError::Kafka { question, source }
+    move |source| ClusterError::Kafka { question, source: source.into() }
+}
+
+/// A question that the client could not get answered.
+fn asked(client: &BaseConsumer<Trouble>, question: impl Into<String>) -> impl FnOnce(BindingError) -> ClusterError {
+    let question = question.into();
+    move |source| ClusterError::Kafka { question, source: told(client, source) }
+}
+
+/// An error of a client, with what it said of its connections meanwhile.
+pub fn told(client: &BaseConsumer<Trouble>, source: BindingError) -> Told {
+    /// What the client has to say waits for this, in a queue.
+    const GLANCE: Duration = Duration::from_millis(10);
+    while let Some(Err(_)) = client.poll(GLANCE) {}
+    client.context().with(source)
 }

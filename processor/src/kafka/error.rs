@@ -2,6 +2,8 @@
 
 use rdkafka::error::RDKafkaErrorCode;
 
+use super::settings::SettingsError;
+
 /// What can be done about an error of a transactional call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -50,6 +52,12 @@ impl KafkaError {
         [RDKafkaErrorCode::IllegalGeneration, RDKafkaErrorCode::UnknownMemberId, RDKafkaErrorCode::RebalanceInProgress]
             .into_iter()
             .any(|code| self.code == code as i32)
+    }
+}
+
+impl From<SettingsError> for KafkaError {
+    fn from(error: SettingsError) -> Self {
+        Self { call: "settings", code: 0, class: Class::Fatal, message: error.to_string() }
     }
 }
 

@@ -1,9 +1,98 @@
 //! Settings of librdkafka, with the reason for each.
 
-use crds::job::JobConfig;
+use std::{borrow::Cow, fs, io};
 
-/// Settings in the order in which they are applied.
-pub type Settings = Vec<(&'static str, String)>;
+use crds::job::{JobConfig, KafkaConfig, Security};
+
+/// Settings of a client, in the order in which they are applied. They hold no secret, only the files that do, which are
+/// read each time a client is made.
+#[derive(Clone, Debug, Default)]
+pub struct Settings(Vec<(&'static str, Value)>);
+
+#[derive(Clone, Debug)]
+enum Value {
+    Text(String),
+    /// A file that librdkafka reads by itself.
+    Path(String),
+    /// A file whose content is the value.
+    Content(String),
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// A file cannot be read.
+    #[error(
+        "{setting}: {path} cannot be read: {source}; mount the Secret there, or correct kafka.security in the config"
+    )]
+    Unreadable {
+        /// The setting that it is for.
+        setting: &'static str,
+        /// Which file.
+        path: String,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// A file holds nothing.
+    #[error("{setting}: {path} is empty; put the value into its Secret")]
+    Empty {
+        /// The setting that it is for.
+        setting: &'static str,
+        /// Which file.
+        path: String,
+    },
+    /// A value that cannot be passed on.
+    #[error("{setting}: the value contains a zero byte")]
+    ZeroByte {
+        /// Which setting.
+        setting: &'static str,
+    },
+}
+
+impl Settings {
+    /// Sets one, instead of what it was before.
+    pub fn set(&mut self, setting: &'static str, value: impl Into<String>) {
+        self.0.push((setting, Value::Text(value.into())));
+    }
+
+    /// Sets several.
+    pub fn extend(&mut self, settings: &[(&'static str, &str)]) {
+        self.0.extend(settings.iter().map(|(setting, value)| (*setting, Value::Text((*value).to_owned()))));
+    }
+
+    /// The settings for one client, with what stands in the files now. This does hold secrets: it is not kept, and not shown.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is empty.
+    pub fn resolve(&self) -> Result<Vec<(&'static str, Cow<'_, str>)>, SettingsError> {
+        self.0.iter().map(|(setting, value)| Ok((*setting, value.resolve(setting)?))).collect()
+    }
+}
+
+impl Value {
+    fn resolve(&self, setting: &'static str) -> Result<Cow<'_, str>, SettingsError> {
+        let value: Cow<'_, str> = match self {
+            Self::Text(text) => text.into(),
+            Self::Path(path) => {
+                content(setting, path)?;
+                path.into()
+            }
+            Self::Content(path) => content(setting, path)?.into(),
+        };
+        if value.contains('\0') { Err(SettingsError::ZeroByte { setting }) } else { Ok(value) }
+    }
+}
+
+/// What stands in a file. An editor's newline at the end is no part of it.
+fn content(setting: &'static str, path: &str) -> Result<String, SettingsError> {
+    let path = || path.to_owned();
+    let mut text =
+        fs::read_to_string(path()).map_err(|source| SettingsError::Unreadable { setting, path: path(), source })?;
+    if text.ends_with('\n') {
+        text.truncate(text.len() - if text.ends_with("\r\n") { 2 } else { 1 });
+    }
+    if text.is_empty() { Err(SettingsError::Empty { setting, path: path() }) } else { Ok(text) }
+}
 
 /// How long the broker waits for a transaction before it aborts it.
 pub const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
@@ -12,7 +101,7 @@ pub const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 #[must_use]
 pub fn consumer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
     let mut settings = common(job, client_id);
-    settings.extend(owned(&[
+    settings.extend(&[
         ("group.id", group),
         // KIP-848 stalls on librdkafka 2.12.
         ("group.protocol", "classic"),
@@ -35,7 +124,7 @@ pub fn consumer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
         ("fetch.wait.max.ms", "100"),
         ("allow.auto.create.topics", "false"),
         ("statistics.interval.ms", "5000"),
-    ]));
+    ]);
     settings
 }
 
@@ -43,7 +132,7 @@ pub fn consumer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
 #[must_use]
 pub fn producer(job: &JobConfig, transactional_id: &str, max_bytes: usize) -> Settings {
     let mut settings = common(job, transactional_id);
-    settings.extend(owned(&[
+    settings.extend(&[
         ("transactional.id", transactional_id),
         ("transaction.timeout.ms", &TRANSACTION_TIMEOUT_MS.to_string()),
         ("message.max.bytes", &max_bytes.to_string()),
@@ -58,7 +147,7 @@ pub fn producer(job: &JobConfig, transactional_id: &str, max_bytes: usize) -> Se
         // Bounds memory: what is produced and not yet acknowledged.
         ("queue.buffering.max.messages", "500000"),
         ("queue.buffering.max.kbytes", "65536"),
-    ]));
+    ]);
     settings
 }
 
@@ -66,7 +155,7 @@ pub fn producer(job: &JobConfig, transactional_id: &str, max_bytes: usize) -> Se
 #[must_use]
 pub fn fencer(job: &JobConfig, transactional_id: &str) -> Settings {
     let mut settings = common(job, transactional_id);
-    settings.extend(owned(&[("transactional.id", transactional_id)]));
+    settings.extend(&[("transactional.id", transactional_id)]);
     settings
 }
 
@@ -74,12 +163,12 @@ pub fn fencer(job: &JobConfig, transactional_id: &str) -> Settings {
 #[must_use]
 pub fn observer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
     let mut settings = common(job, client_id);
-    settings.extend(owned(&[
+    settings.extend(&[
         ("group.id", group),
         ("isolation.level", "read_uncommitted"),
         ("enable.auto.commit", "false"),
         ("allow.auto.create.topics", "false"),
-    ]));
+    ]);
     settings
 }
 
@@ -87,7 +176,7 @@ pub fn observer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
 #[must_use]
 pub fn reader(job: &JobConfig, client_id: &str) -> Settings {
     let mut settings = common(job, client_id);
-    settings.extend(owned(&[
+    settings.extend(&[
         ("group.id", &format!("{}.reader", job.pipeline)),
         ("isolation.level", "read_committed"),
         ("enable.auto.commit", "false"),
@@ -97,7 +186,7 @@ pub fn reader(job: &JobConfig, client_id: &str) -> Settings {
         ("fetch.wait.max.ms", "10"),
         ("queued.max.messages.kbytes", "8192"),
         ("allow.auto.create.topics", "false"),
-    ]));
+    ]);
     settings
 }
 
@@ -106,22 +195,160 @@ pub fn reader(job: &JobConfig, client_id: &str) -> Settings {
 pub fn follower(job: &JobConfig, client_id: &str) -> Settings {
     let mut settings = reader(job, client_id);
     // Where nothing comes, ten questions a second are enough; what comes is answered at once.
-    settings.extend(owned(&[("fetch.wait.max.ms", "100"), ("fetch.queue.backoff.ms", "20")]));
+    settings.extend(&[("fetch.wait.max.ms", "100"), ("fetch.queue.backoff.ms", "20")]);
     settings
 }
 
 fn common(job: &JobConfig, client_id: &str) -> Settings {
-    owned(&[
-        ("bootstrap.servers", &job.kafka.bootstrap_servers),
+    let mut settings = connection(&job.kafka);
+    settings.extend(&[
         ("client.id", client_id),
         // Partitions that are added are seen within this time.
         ("topic.metadata.refresh.interval.ms", "10000"),
         ("reconnect.backoff.ms", "100"),
         ("reconnect.backoff.max.ms", "5000"),
         ("socket.keepalive.enable", "true"),
-    ])
+    ]);
+    settings
 }
 
-fn owned(settings: &[(&'static str, &str)]) -> Settings {
-    settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect()
+/// How to reach a Kafka, and nothing else.
+#[must_use]
+pub fn connection(kafka: &KafkaConfig) -> Settings {
+    let mut settings = Settings::default();
+    settings.set("bootstrap.servers", &kafka.bootstrap_servers);
+    if let Some(security) = &kafka.security {
+        settings.secure(security);
+    }
+    settings
+}
+
+impl Settings {
+    /// librdkafka verifies Kafka's certificate and its host name by itself, and without an authority here looks for those that
+    /// the system trusts.
+    fn secure(&mut self, Security { tls, sasl }: &Security) {
+        let protocol = match (tls, sasl) {
+            (Some(_), Some(_)) => "SASL_SSL",
+            (Some(_), None) => "SSL",
+            (None, Some(_)) => "SASL_PLAINTEXT",
+            (None, None) => "PLAINTEXT",
+        };
+        self.set("security.protocol", protocol);
+        if let Some(tls) = tls {
+            let files = [
+                ("ssl.ca.location", &tls.ca_file),
+                ("ssl.certificate.location", &tls.certificate_file),
+                ("ssl.key.location", &tls.key_file),
+            ];
+            let paths = files.into_iter().filter_map(|(setting, file)| Some((setting, Value::Path(file.clone()?))));
+            self.0.extend(paths);
+            if let Some(ca) = &tls.ca {
+                self.set("ssl.ca.pem", ca);
+            }
+        }
+        if let Some(sasl) = sasl {
+            self.set("sasl.mechanism", sasl.mechanism.as_str());
+            self.set("sasl.username", &sasl.username);
+            self.0.push(("sasl.password", Value::Content(sasl.password_file.clone())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use crds::job::{Mechanism, Sasl, Tls};
+    use testkit::process::Folder;
+
+    use super::*;
+
+    fn kafka(security: Option<Security>) -> KafkaConfig {
+        KafkaConfig { bootstrap_servers: "kafka:9093".to_owned(), security }
+    }
+
+    fn sasl(password_file: &str) -> Sasl {
+        let (mechanism, username) = (Mechanism::ScramSha512, "logins".to_owned());
+        Sasl { mechanism, username, password_file: password_file.to_owned() }
+    }
+
+    fn file(folder: &Folder, name: &str, content: &str) -> String {
+        let path: PathBuf = folder.path().join(name);
+        fs::write(&path, content).unwrap();
+        path.display().to_string()
+    }
+
+    fn resolved(settings: &Settings) -> Vec<(&'static str, String)> {
+        settings.resolve().unwrap().into_iter().map(|(name, value)| (name, value.into_owned())).collect()
+    }
+
+    #[test]
+    fn an_open_kafka_needs_its_address_alone() {
+        assert_eq!(resolved(&connection(&kafka(None))), [("bootstrap.servers", "kafka:9093".to_owned())]);
+    }
+
+    #[test]
+    fn the_protocol_follows_from_what_is_given() {
+        let folder = Folder::new("settings").unwrap();
+        let sasl = sasl(&file(&folder, "password", "x"));
+        let tls = Tls::default();
+        for (security, protocol) in [
+            (Security { tls: Some(tls.clone()), sasl: Some(sasl.clone()) }, "SASL_SSL"),
+            (Security { tls: Some(tls), sasl: None }, "SSL"),
+            (Security { tls: None, sasl: Some(sasl) }, "SASL_PLAINTEXT"),
+        ] {
+            let settings = resolved(&connection(&kafka(Some(security))));
+            assert!(settings.contains(&("security.protocol", protocol.to_owned())), "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn every_part_has_its_setting_and_secrets_are_read_when_a_client_is_made() {
+        let folder = Folder::new("settings").unwrap();
+        let password = file(&folder, "password", "hush\n");
+        let (certificate, key) = (file(&folder, "tls.crt", "a certificate"), file(&folder, "tls.key", "a key"));
+        let tls = Tls {
+            ca: Some("authorities".to_owned()),
+            ca_file: None,
+            certificate_file: Some(certificate.clone()),
+            key_file: Some(key.clone()),
+        };
+        let settings = connection(&kafka(Some(Security { tls: Some(tls), sasl: Some(sasl(&password)) })));
+        let expected = |password: &str| {
+            [
+                ("bootstrap.servers", "kafka:9093"),
+                ("security.protocol", "SASL_SSL"),
+                ("ssl.certificate.location", &certificate),
+                ("ssl.key.location", &key),
+                ("ssl.ca.pem", "authorities"),
+                ("sasl.mechanism", "SCRAM-SHA-512"),
+                ("sasl.username", "logins"),
+                ("sasl.password", password),
+            ]
+            .map(|(name, value)| (name, value.to_owned()))
+        };
+        assert_eq!(resolved(&settings), expected("hush"));
+        file(&folder, "password", "a new one\r\n");
+        assert_eq!(resolved(&settings), expected("a new one"));
+        let shown = format!("{settings:?}");
+        assert!(!shown.contains("hush") && !shown.contains("a new one"), "{shown}");
+    }
+
+    #[test]
+    fn a_secret_that_is_not_there_is_named() {
+        let folder = Folder::new("settings").unwrap();
+        let missing = folder.path().join("missing").display().to_string();
+        let empty = file(&folder, "empty", "\n");
+        let broken = file(&folder, "broken", "hu\0sh");
+        let error = |security| connection(&kafka(Some(security))).resolve().unwrap_err().to_string();
+        let password = |path: &str| error(Security { tls: None, sasl: Some(sasl(path)) });
+        assert!(password(&missing).starts_with(&format!("sasl.password: {missing} cannot be read: No such file")));
+        assert_eq!(password(&empty), format!("sasl.password: {empty} is empty; put the value into its Secret"));
+        assert_eq!(password(&broken), "sasl.password: the value contains a zero byte");
+        for path in [&missing, &empty] {
+            let tls = Tls { ca_file: Some(path.clone()), ..Tls::default() };
+            let error = error(Security { tls: Some(tls), sasl: None });
+            assert!(error.starts_with(&format!("ssl.ca.location: {path} ")), "{error}");
+        }
+    }
 }

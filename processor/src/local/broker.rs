@@ -5,10 +5,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crds::topics::{MAX_GROWTH_BYTES, Role, SOURCE_MAX_MESSAGE_BYTES, Topic};
+use crds::{
+    job::KafkaConfig,
+    topics::{MAX_GROWTH_BYTES, Role, SOURCE_MAX_MESSAGE_BYTES, Topic},
+};
 use futures::executor::block_on;
 use rdkafka::{
-    ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
@@ -18,7 +20,11 @@ use rdkafka::{
 };
 
 use super::summary::BrokerKind;
-use crate::kafka::cluster::Limits;
+use crate::kafka::{
+    cluster::{ClusterError, Limits, client, client_with, told},
+    settings::{self, Settings},
+    trouble::Trouble,
+};
 
 /// How long one question may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -37,8 +43,11 @@ pub enum BrokerError {
     /// The embedded broker does not start.
     #[error("the embedded broker does not start: {0}")]
     Embedded(KafkaError),
+    /// The client could not be made.
+    #[error(transparent)]
+    Client(#[from] ClusterError),
     /// No answer.
-    #[error("--bootstrap {servers}: {problem}; check that a Kafka listens there, without TLS and authentication")]
+    #[error("--bootstrap {servers}: {problem}; check that a Kafka listens there, and whether it takes --security")]
     Unreachable {
         /// The bootstrap servers.
         servers: String,
@@ -75,7 +84,7 @@ pub enum BrokerError {
 
 /// A running broker.
 pub struct Broker {
-    servers: String,
+    kafka: KafkaConfig,
     embedded: Option<MockCluster<'static, DefaultProducerContext>>,
 }
 
@@ -83,27 +92,28 @@ pub struct Broker {
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.embedded.is_some() { "an embedded broker" } else { "the Kafka" };
-        write!(f, "{kind} at {}", self.servers)
+        write!(f, "{kind} at {}", self.kafka.bootstrap_servers)
     }
 }
 
 impl Broker {
-    /// Starts an embedded broker, or uses the Kafka at these servers.
+    /// Starts an embedded broker, or uses this Kafka.
     ///
     /// # Errors
     /// When the embedded one does not start.
-    pub fn start(bootstrap: Option<&str>) -> Result<Self, BrokerError> {
-        if let Some(servers) = bootstrap {
-            return Ok(Self { servers: servers.to_owned(), embedded: None });
+    pub fn start(kafka: Option<KafkaConfig>) -> Result<Self, BrokerError> {
+        if let Some(kafka) = kafka {
+            return Ok(Self { kafka, embedded: None });
         }
         let cluster = MockCluster::new(1).map_err(BrokerError::Embedded)?;
-        Ok(Self { servers: cluster.bootstrap_servers(), embedded: Some(cluster) })
+        let kafka = KafkaConfig { bootstrap_servers: cluster.bootstrap_servers(), security: None };
+        Ok(Self { kafka, embedded: Some(cluster) })
     }
 
-    /// What clients put into `bootstrap.servers`.
+    /// How clients reach it.
     #[must_use]
-    pub fn servers(&self) -> &str {
-        &self.servers
+    pub const fn kafka(&self) -> &KafkaConfig {
+        &self.kafka
     }
 
     /// Which it is.
@@ -148,7 +158,9 @@ impl Broker {
         let found = self.await_topics(topics)?;
         let source = topics.iter().position(|topic| topic.role == Role::Source);
         let source = source.and_then(|index| found.get(index)).copied().unwrap_or_default();
-        let reader: BaseConsumer = self.client("groups and offsets", &[("group.id", "processor-local")])?;
+        let mut settings = self.settings();
+        settings.set("group.id", "processor-local");
+        let reader: BaseConsumer = client(&settings)?;
         for (topic, partitions) in topics.iter().zip(&found) {
             let is_single = !matches!(topic.role, Role::Source | Role::Output | Role::DeadLetters);
             let needed = if is_single { 1 } else { source };
@@ -173,11 +185,11 @@ impl Broker {
 
     /// The partitions of each topic; none of one that is not there.
     fn partitions(&self, topics: &[Topic]) -> Result<Vec<usize>, BrokerError> {
-        let client: BaseConsumer = self.client("metadata", &[])?;
+        let client: BaseConsumer<Trouble> = client_with(&self.settings(), Trouble::default())?;
         // All topics are asked for: asking for one by its name would make it, where the brokers make topics by themselves.
         let metadata = client
             .fetch_metadata(None, PATIENCE)
-            .map_err(|source| self.unreachable("metadata of all topics", &source))?;
+            .map_err(|source| self.unreachable("metadata of all topics", &told(&client, source)))?;
         let partitions = |topic: &Topic| {
             let found = metadata.topics().iter().find(|found| found.name() == topic.name)?;
             let led = found.partitions().iter().filter(|partition| partition.leader() >= 0).count();
@@ -228,24 +240,19 @@ impl Broker {
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, BrokerError> {
-        self.client("connect", &[])
+        Ok(client(&self.settings())?)
     }
 
-    fn client<T: rdkafka::config::FromClientConfig>(
-        &self,
-        question: &str,
-        settings: &[(&str, &str)],
-    ) -> Result<T, BrokerError> {
-        let mut config = ClientConfig::new();
-        config.set("bootstrap.servers", &self.servers).set("client.id", "processor-local");
-        config.set("allow.auto.create.topics", "false");
-        for (name, value) in settings {
-            config.set(*name, *value);
+    fn settings(&self) -> Settings {
+        let mut settings = settings::connection(&self.kafka);
+        settings.extend(&[("client.id", "processor-local"), ("allow.auto.create.topics", "false")]);
+        settings
+    }
+
+    fn unreachable(&self, question: &str, error: &dyn fmt::Display) -> BrokerError {
+        BrokerError::Unreachable {
+            servers: self.kafka.bootstrap_servers.clone(),
+            problem: format!("{question}: {error}"),
         }
-        config.create().map_err(|source| self.unreachable(question, &source))
-    }
-
-    fn unreachable(&self, question: &str, error: &KafkaError) -> BrokerError {
-        BrokerError::Unreachable { servers: self.servers.clone(), problem: format!("{question}: {error}") }
     }
 }

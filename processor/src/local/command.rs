@@ -11,7 +11,7 @@ use std::{
 
 use clap::Args;
 use crds::{
-    job::JobConfig,
+    job::{JobConfig, KafkaConfig},
     manifest::Manifest,
     pipeline::Results,
     topics::{PipelineId, Role, Topic, topics},
@@ -27,6 +27,7 @@ use super::{
     summary::Summary,
 };
 use crate::{
+    config::{self, ConfigError},
     generate::{GenerateError, Options, ShareArgs, SharesError, now},
     kafka::cluster::{Cluster, ClusterError},
     metrics::ThreadStatus,
@@ -55,6 +56,9 @@ pub struct LocalArgs {
     /// A real Kafka, instead of the embedded broker, which has no real transactions. Missing topics are made
     #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap: Option<String>,
+    /// TLS and SASL of that Kafka: a file with what stands at kafka.security of a job config
+    #[arg(long, requires = "bootstrap", value_name = "FILE")]
+    pub security: Option<PathBuf>,
     /// Use topics of this run's own, and delete them at the end unless faults were found
     #[arg(long, requires = "bootstrap")]
     pub fresh_topics: bool,
@@ -94,6 +98,9 @@ pub enum LocalError {
     /// Shares that make no sense.
     #[error(transparent)]
     Shares(#[from] SharesError),
+    /// The file of --security does not say how to reach a Kafka.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The broker or its topics cannot be used.
     #[error(transparent)]
     Broker(#[from] BrokerError),
@@ -175,11 +182,15 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
         }
     }
     let stop = stop_on_signals()?;
-    let broker = Broker::start(args.bootstrap.as_deref())?;
+    let security = args.security.as_deref().map(config::read_security).transpose()?;
+    let kafka = |servers: &String| KafkaConfig { bootstrap_servers: servers.clone(), security };
+    let broker = Broker::start(args.bootstrap.as_ref().map(kafka))?;
     // A namespace of its own: these replicas must never join the group of a pipeline that runs in Kubernetes.
     let id = PipelineId { namespace: "local".to_owned(), name };
     let topics = topics(&id, &spec);
-    let job = Arc::new(JobConfig::new(id, &spec, 1, broker.servers().to_owned()));
+    let mut job = JobConfig::new(id, &spec, 1, broker.kafka().bootstrap_servers.clone());
+    job.kafka.security.clone_from(&broker.kafka().security);
+    let job = Arc::new(job);
     let summary = broker.provide(&topics).map_err(LocalError::from).and_then(|partitions| {
         let setup = Setup { job, topics: topics.clone(), partitions, replicas };
         perform(&setup, &broker, &feed, args.exit, &stop)
@@ -217,7 +228,7 @@ fn perform(
         let partitions = [Role::Source, Role::Output, Role::DeadLetters].map(|role| setup.partitions(role));
         let follower = Follower::start(job, limits, partitions)?;
         let mut feed =
-            Feed::new(broker.servers(), &job.topics.source, source_partitions, broker.window(), options.clone())?;
+            Feed::new(broker.kafka(), &job.topics.source, source_partitions, broker.window(), options.clone())?;
         let driven = drive(&mut feed, &follower, &running, &Ending { total: options.total, exit, stop })?;
         Ok((follower, feed.acknowledged(), driven))
     });

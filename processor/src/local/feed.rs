@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crds::job::KafkaConfig;
 use foldhash::fast::FixedState;
 use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
@@ -12,7 +13,10 @@ use rdkafka::{
 };
 
 use super::window::Window;
-use crate::generate::{Deliveries, Event, Events, GenerateError, Options, now, producer_config};
+use crate::{
+    generate::{Deliveries, Event, Events, GenerateError, Options, now, producer_settings},
+    kafka::cluster::client_with,
+};
 
 /// Events that are sent before the producer is served and others have their turn.
 const TURN: u64 = 256;
@@ -56,14 +60,13 @@ impl Feed {
     /// # Errors
     /// When the client refuses a setting.
     pub fn new(
-        bootstrap: &str,
+        kafka: &KafkaConfig,
         topic: &str,
         partitions: usize,
         window_bytes: usize,
         options: FeedOptions,
     ) -> Result<Self, GenerateError> {
-        let kafka = |source| GenerateError::Kafka { bootstrap: bootstrap.to_owned(), source };
-        let producer = producer_config(bootstrap).create_with_context(Deliveries::default()).map_err(kafka)?;
+        let producer = client_with(&producer_settings(kafka), Deliveries::default())?;
         let mut feed = Self {
             producer,
             topic: topic.to_owned(),

@@ -25,7 +25,7 @@ use crate::{
         headers, is_transient,
     },
     kafka::{
-        cluster::{Limits, client_config},
+        cluster::{ClusterError, Limits, client},
         settings,
     },
     stop::Stop,
@@ -54,6 +54,9 @@ pub enum FollowError {
         /// What the client says.
         source: KafkaError,
     },
+    /// The client could not be made.
+    #[error(transparent)]
+    Client(#[from] ClusterError),
     /// Nothing comes any more.
     #[error("topic {topic} cannot be followed: its end was not reached in {} s", SILENCE.as_secs())]
     Silent {
@@ -219,9 +222,9 @@ impl Reader {
         let error = |source| FollowError::Kafka { topic: topic.to_owned(), source };
         let mut settings = settings::reader(job, "processor-local");
         // The feed waits for the audit: it has to see at once what is there.
-        settings.push(("fetch.wait.max.ms", "50".to_owned()));
-        settings.push(("fetch.queue.backoff.ms", "10".to_owned()));
-        let consumer: BaseConsumer = client_config(&settings).create().map_err(error)?;
+        settings.set("fetch.wait.max.ms", "50");
+        settings.set("fetch.queue.backoff.ms", "10");
+        let consumer: BaseConsumer = client(&settings)?;
         let end = |(partition, _)| consumer.fetch_watermarks(topic, partition, PATIENCE).map(|(_, end)| end);
         let next = (0..).zip(0..partitions).map(end).collect::<Result<_, _>>().map_err(error)?;
         let mut reader = Self { consumer, content, topic: topic.to_owned(), next, at_end: vec![false; partitions] };

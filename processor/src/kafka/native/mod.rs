@@ -25,11 +25,13 @@ use std::{
     },
 };
 
+use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::{
     error::{Class, KafkaError},
     settings::Settings,
+    trouble::Trouble,
 };
 use consumer::{GroupMetadata, Rebalance};
 use list::PartitionList;
@@ -43,7 +45,7 @@ pub enum Event {
     Trouble {
         /// Whether no broker at all is reachable.
         all_brokers_down: bool,
-        /// librdkafka's words.
+        /// librdkafka's words; where no broker is reachable, those that it had for the last one.
         message: String,
     },
     /// Statistics, as JSON.
@@ -54,6 +56,7 @@ pub enum Event {
 #[derive(Debug, Default)]
 struct Inbox {
     events: Mutex<Vec<Event>>,
+    trouble: Trouble,
     /// Nobody reads the events any more.
     closing: AtomicBool,
 }
@@ -81,6 +84,7 @@ unsafe impl Send for Client {}
 
 impl Client {
     fn new(kind: sys::rd_kafka_type_t, settings: &Settings) -> Result<Self, KafkaError> {
+        let settings = settings.resolve()?;
         let inbox = Box::<Inbox>::default();
         let mut errors = ErrorText::default();
         // SAFETY: `conf` is ours until `rd_kafka_new` succeeds, and destroyed where it does not; the strings outlive the
@@ -88,13 +92,13 @@ impl Client {
         // get is `inbox`, which outlives the client.
         unsafe {
             let conf = sys::rd_kafka_conf_new();
-            for (name, value) in settings {
+            for (name, value) in &settings {
                 let (name_c, value_c) = (c_string(name)?, c_string(value)?);
                 let result =
                     sys::rd_kafka_conf_set(conf, name_c.as_ptr(), value_c.as_ptr(), errors.ptr(), errors.len());
                 if result != sys::rd_kafka_conf_res_t::RD_KAFKA_CONF_OK {
                     sys::rd_kafka_conf_destroy(conf);
-                    return Err(failure("rd_kafka_conf_set", format!("{name}={value}: {}", errors.text())));
+                    return Err(failure("rd_kafka_conf_set", format!("{name}: {}", errors.text())));
                 }
             }
             sys::rd_kafka_conf_set_opaque(conf, std::ptr::from_ref(inbox.as_ref()).cast_mut().cast());
@@ -156,7 +160,11 @@ unsafe extern "C" fn on_rebalance(
 unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
     // SAFETY: librdkafka passes a string that lives during the call, and the inbox that we gave it.
     let (inbox, message) = unsafe { (&*opaque.cast::<Inbox>(), text(reason)) };
-    let all_brokers_down = code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN as c_int;
+    let all_brokers_down = code == RDKafkaErrorCode::AllBrokersDown as i32;
+    if !all_brokers_down {
+        inbox.trouble.note(&message);
+    }
+    let message = inbox.trouble.recent().unwrap_or(message);
     inbox.push(Event::Trouble { all_brokers_down, message });
 }
 

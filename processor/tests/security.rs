@@ -1,0 +1,229 @@
+//! A Kafka with TLS and SASL: pipelines process exactly once over it, every command reaches it, and what is wrong with a
+//! secret is said where people look, by a replica that goes on trying.
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod support;
+
+use std::{fs, path::PathBuf, sync::OnceLock, thread, time::Duration};
+
+use crds::job::{Mechanism, Sasl, Security, Tls};
+use support::{BOUND, Pipeline, mixed};
+use testkit::{
+    kafka::{Identity, PASSWORD, Secured, USER},
+    process::{Process, Program},
+    wait_for,
+};
+
+/// The broker that all tests here share.
+fn kafka() -> &'static Secured {
+    static SHARED: OnceLock<Secured> = OnceLock::new();
+    SHARED.get_or_init(|| Secured::start().unwrap())
+}
+
+/// A pipeline whose topics are there, and whose replicas reach Kafka in this way.
+fn pipeline(name: &str, servers: &str, security: impl FnOnce(&Pipeline) -> Option<Security>) -> Pipeline<'static> {
+    let mut pipeline = Pipeline::on(&kafka().cluster, name, 3, |_| {});
+    pipeline.job.kafka.security = security(&pipeline);
+    servers.clone_into(&mut pipeline.job.kafka.bootstrap_servers);
+    fs::write(pipeline.job_file(), serde_json::to_string(&pipeline.job).unwrap()).unwrap();
+    pipeline
+}
+
+fn file(pipeline: &Pipeline, name: &str, content: &str) -> String {
+    let path = pipeline.folder.path().join(name);
+    fs::write(&path, content).unwrap();
+    path.display().to_string()
+}
+
+fn sasl(pipeline: &Pipeline, mechanism: Mechanism, password: &str) -> Option<Sasl> {
+    Some(Sasl { mechanism, username: USER.to_owned(), password_file: file(pipeline, "password", password) })
+}
+
+fn trusting(ca: &str) -> Tls {
+    Tls { ca: Some(ca.to_owned()), ..Tls::default() }
+}
+
+fn identified(pipeline: &Pipeline, identity: &Identity) -> Tls {
+    Tls {
+        ca: None,
+        ca_file: Some(file(pipeline, "ca.crt", &kafka().ca)),
+        certificate_file: Some(file(pipeline, "tls.crt", &identity.certificate)),
+        key_file: Some(file(pipeline, "tls.key", &identity.key)),
+    }
+}
+
+/// Processes events with two replicas, one of which is killed, and audits that over the same listener.
+fn processes_exactly_once(pipeline: &Pipeline) {
+    let (mut first, mut second) = (pipeline.start("a"), pipeline.start("b"));
+    first.ready();
+    second.ready();
+    let feeder = pipeline.feed(30_000, 10_000, mixed());
+    thread::sleep(Duration::from_secs(1));
+    second.process.kill();
+    feeder.finish();
+    let outcome = pipeline.settle();
+    outcome.assert_exactly_once();
+    assert_eq!(outcome.input, 30_000);
+    first.stop();
+}
+
+#[test]
+fn scram_over_tls_is_exactly_once() {
+    let pipeline = pipeline("scram", &kafka().sasl_ssl, |pipeline| {
+        let sasl = sasl(pipeline, Mechanism::ScramSha512, PASSWORD);
+        Some(Security { tls: Some(trusting(&kafka().ca)), sasl })
+    });
+    processes_exactly_once(&pipeline);
+}
+
+#[test]
+fn mutual_tls_is_exactly_once() {
+    let pipeline = pipeline("mutual", &kafka().mutual_tls, |pipeline| {
+        Some(Security { tls: Some(identified(pipeline, &kafka().client)), sasl: None })
+    });
+    processes_exactly_once(&pipeline);
+}
+
+#[test]
+fn the_other_mechanisms_work_too() {
+    for (name, mechanism) in [("plain", Mechanism::Plain), ("scram-256", Mechanism::ScramSha256)] {
+        let pipeline = pipeline(name, &kafka().sasl_ssl, |pipeline| {
+            // A newline at the end, as an editor leaves it.
+            let sasl = sasl(pipeline, mechanism, &format!("{PASSWORD}\n"));
+            Some(Security { tls: Some(trusting(&kafka().ca)), sasl })
+        });
+        let mut replica = pipeline.start("a");
+        replica.ready();
+        pipeline.write_logins(3, 100);
+        pipeline.settle().assert_exactly_once();
+        replica.stop();
+    }
+}
+
+/// Within seconds a replica says in /readyz and in its log what is wrong, once; and it goes on.
+fn says(pipeline: &Pipeline, expected: &[&str]) {
+    let mut replica = pipeline.start("a");
+    let said = |text: &str| expected.iter().all(|expected| text.contains(expected));
+    let readyz = wait_for("a reason in /readyz", Duration::from_secs(10), || {
+        let (status, body) = replica.get("/readyz")?;
+        assert_eq!(status, 503, "{body}");
+        // Every thread says it.
+        body.lines().all(said).then_some(body)
+    });
+    assert_eq!(readyz.lines().count(), 2, "{readyz}");
+    thread::sleep(Duration::from_secs(6));
+    replica.process.check_running().unwrap();
+    assert_eq!(replica.get("/healthz").unwrap().0, 200, "a restart would not help");
+    let log = replica.process.log();
+    let times = log.lines().filter(|line| line.contains("WARN") && said(line)).count();
+    assert!((1..=4).contains(&times), "{times} times:\n{log}");
+    for secret in ["wrong horse", PASSWORD, "PRIVATE KEY"] {
+        assert!(!log.contains(secret) && !readyz.contains(secret), "a secret is in the log:\n{log}");
+    }
+    replica.stop();
+}
+
+#[test]
+fn a_wrong_password_is_said() {
+    for mechanism in [Mechanism::ScramSha512, Mechanism::Plain] {
+        let pipeline = pipeline("wrong-password", &kafka().sasl_ssl, |pipeline| {
+            let sasl = sasl(pipeline, mechanism, "wrong horse");
+            Some(Security { tls: Some(trusting(&kafka().ca)), sasl })
+        });
+        says(&pipeline, &["SASL authentication error", "check the user name, the password and the mechanism"]);
+    }
+}
+
+#[test]
+fn an_authority_that_did_not_sign_is_said() {
+    let other = Identity::unknown().unwrap();
+    let pipeline = pipeline("wrong-ca", &kafka().sasl_ssl, |pipeline| {
+        let sasl = sasl(pipeline, Mechanism::ScramSha512, PASSWORD);
+        Some(Security { tls: Some(trusting(&other.certificate)), sasl })
+    });
+    says(&pipeline, &["certificate verify failed", "signed by an authority that the config trusts"]);
+}
+
+#[test]
+fn a_certificate_that_kafka_does_not_trust_is_said() {
+    let other = Identity::unknown().unwrap();
+    let pipeline = pipeline("wrong-client", &kafka().mutual_tls, |pipeline| {
+        Some(Security { tls: Some(identified(pipeline, &other)), sasl: None })
+    });
+    says(&pipeline, &["that Kafka trusts the client's certificate"]);
+}
+
+#[test]
+fn a_listener_of_another_kind_is_said() {
+    let pipeline = pipeline("no-tls", &kafka().sasl_ssl, |_| None);
+    says(&pipeline, &["check that the config has TLS and SASL where this listener of Kafka has them"]);
+}
+
+#[test]
+fn a_secret_that_is_not_mounted_ends_the_replica_with_its_path() {
+    let pipeline = pipeline("no-password", &kafka().sasl_ssl, |pipeline| {
+        let sasl = Some(Sasl {
+            mechanism: Mechanism::ScramSha512,
+            username: USER.to_owned(),
+            password_file: pipeline.folder.path().join("absent").display().to_string(),
+        });
+        Some(Security { tls: Some(trusting(&kafka().ca)), sasl })
+    });
+    let mut replica = pipeline.start("a");
+    assert_ne!(replica.process.wait(BOUND).unwrap(), 0);
+    let log = replica.process.log();
+    assert!(
+        log.contains("absent cannot be read: No such file or directory") && log.contains("mount the Secret"),
+        "{log}"
+    );
+}
+
+fn command(pipeline: &Pipeline, arguments: &[&str]) -> Process {
+    Program::new(testkit::unique("command"), env!("CARGO_BIN_EXE_processor"))
+        .args(arguments)
+        .spawn(&pipeline.folder)
+        .unwrap()
+}
+
+/// The options of every command that is told on its command line how to reach Kafka.
+fn security_file(pipeline: &Pipeline, password: &str) -> PathBuf {
+    let sasl = sasl(pipeline, Mechanism::ScramSha512, password);
+    let security = Security { tls: Some(trusting(&kafka().ca)), sasl };
+    file(pipeline, "security.json", &serde_json::to_string(&security).unwrap()).into()
+}
+
+#[test]
+fn every_command_reaches_a_secured_kafka_and_says_why_it_cannot() {
+    let pipeline = pipeline("commands", &kafka().sasl_ssl, |_| None);
+    let manifest = file(
+        &pipeline,
+        "pipeline.yaml",
+        "apiVersion: loginpipeline.dev/v1alpha1\nkind: LoginPipeline\nmetadata: {name: logins}\n\
+         spec: {kafka: {strimzi: {cluster: my-cluster}}, source: {partitions: 2}}\n",
+    );
+    let job = pipeline.job_file().display().to_string();
+    let source = pipeline.job.topics.source.clone();
+    let servers = &*kafka().sasl_ssl;
+    let commands: [&[&str]; 4] = [
+        &["generate", "--bootstrap", servers, "--topic", &source, "--events", "100"],
+        &["inspect", "offsets", "--config", &job],
+        &["audit", "--config", &job],
+        &["local", &manifest, "--bootstrap", servers, "--fresh-topics", "--exit", "--events", "2000"],
+    ];
+    for arguments in commands {
+        for (password, reason) in [(PASSWORD, None), ("wrong horse", Some("check the user name, the password"))] {
+            let security = security_file(&pipeline, password).display().to_string();
+            let mut command = command(&pipeline, &[arguments, &["--security", &security]].concat());
+            let status = command.wait(BOUND).unwrap();
+            let log = command.log();
+            match reason {
+                // The audit finds what nobody processes.
+                None => assert_eq!(status, i32::from(arguments[0] == "audit"), "{arguments:?}: {log}"),
+                Some(reason) => {
+                    assert!(status > 1 && log.contains(reason), "{arguments:?}: {status}: {log}");
+                    assert!(!log.contains(password), "{log}");
+                }
+            }
+        }
+    }
+}
