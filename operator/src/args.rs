@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf};
 
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 /// Runs login-event pipelines on Kafka, from `LoginPipeline` resources.
 #[derive(Parser, Debug)]
@@ -27,9 +27,12 @@ pub enum Command {
 /// Options of `run`.
 #[derive(ClapArgs, Debug, Clone)]
 pub struct Run {
-    /// Watch this namespace alone; all of them when it is not given.
-    #[arg(long, env = "LOGIN_PIPELINE_NAMESPACE")]
-    pub namespace: Option<String>,
+    /// Watch these namespaces alone, separated by commas; all of them when none is given.
+    #[arg(long, env = "LOGIN_PIPELINE_WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
+    pub watch_namespaces: Vec<String>,
+    /// Which of several operators works.
+    #[command(flatten)]
+    pub leader_election: LeaderElection,
     /// Image of the processor, for pipelines whose spec names none.
     #[arg(
         long,
@@ -43,6 +46,29 @@ pub struct Run {
     /// How logs are written. RUST_LOG chooses what is logged; `info` when it is not set.
     #[arg(long, env = "LOGIN_PIPELINE_LOG_FORMAT", value_enum, default_value_t)]
     pub log_format: LogFormat,
+}
+
+/// Options by which one of several operators is chosen.
+#[derive(ClapArgs, Debug, Clone)]
+pub struct LeaderElection {
+    /// Work only while holding a Lease, so that of several replicas one works. Switch it off for development alone.
+    #[arg(
+        long = "leader-election",
+        env = "LOGIN_PIPELINE_LEADER_ELECTION",
+        value_name = "BOOL",
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set
+    )]
+    pub is_enabled: bool,
+    /// Name of the Lease. Operators that watch different namespaces need different ones.
+    #[arg(long, env = "LOGIN_PIPELINE_LEASE_NAME", value_name = "NAME", default_value = "login-pipeline-operator")]
+    pub lease_name: String,
+    /// Namespace of the Lease; the operator's own when it is not given, and outside a cluster the kubeconfig's.
+    #[arg(long, env = "LOGIN_PIPELINE_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
 }
 
 /// How logs are written.

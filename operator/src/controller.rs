@@ -5,15 +5,12 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use crds::pipeline::LoginPipeline;
-use futures::{StreamExt, TryStreamExt, channel::mpsc};
+use futures::{Stream, StreamExt, channel::mpsc};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Service, ServiceAccount},
@@ -21,27 +18,24 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 use kube::{
-    Api, Client, Resource,
-    core::{DeserializeGuard, NamespaceResourceScope},
+    Client, Resource,
+    core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         controller::{self, Action, Config, Controller},
         events::Recorder,
-        reflector::{self, Store, store::Writer},
-        watcher,
+        reflector::{Store, store::Writer},
     },
 };
-use prometheus_client::registry::Registry;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::sync::{Semaphore, watch};
 
 use crate::{
-    args,
-    build::PIPELINE_LABEL,
     causes::with_causes,
     metrics::Metrics,
-    reconcile::{Next, ReconcileError, Surroundings, jitter, reconcile, reported_readiness},
-    server::{self, Shown},
+    reconcile::{Next, ReconcileError, Surroundings, jitter, reconcile},
+    server::Health,
     strimzi_watch,
+    watching::{self, Scope},
 };
 
 /// A LoginPipeline that may have another shape than this release's: one bad object must not hide the others.
@@ -56,116 +50,137 @@ const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 /// Events of one burst lead to one pass.
 const DEBOUNCE: Duration = Duration::from_millis(100);
 
+/// Passes that go on at once over pipelines of which nothing bad is known.
+const SLOTS: usize = 32;
+
+/// Passes that go on at once over pipelines whose last pass failed: each may wait for a Kafka that does not answer, and
+/// however many they are, they take no slot from the others.
+const SLOTS_OF_FAILING: usize = 16;
+
+/// Threads on which passes may wait for Kafka, one each; the rest is for those of passes that were given up, and for
+/// resolving names.
+pub const BLOCKING_THREADS: usize = SLOTS + SLOTS_OF_FAILING + 16;
+
+/// Pipelines that wait for a pass because of Strimzi's resources; a full queue makes that watch wait.
+const TRIGGERS: usize = 128;
+
+/// What the controller works with.
+pub struct Work {
+    /// The API server.
+    pub client: Client,
+    /// What is watched.
+    pub scope: Scope,
+    /// Image of the processor, for specs that name none.
+    pub processor_image: String,
+    /// The pipelines that are known.
+    pub pipelines: Store<Guarded>,
+    /// What makes them known.
+    pub writer: Writer<Guarded>,
+    /// Told of each turn, and of the first complete list.
+    pub health: Arc<Health>,
+    /// What is counted.
+    pub metrics: Metrics,
+}
+
 struct Context {
     client: Client,
     recorder: Recorder,
     processor_image: String,
     strimzi: watch::Receiver<Option<&'static str>>,
     metrics: Metrics,
-    /// Failed passes in a row, of pipelines whose last pass failed.
-    failures: Mutex<BTreeMap<(String, String), u32>>,
+    slots: Semaphore,
+    slots_of_failing: Semaphore,
+    /// Of pipelines whose last pass failed.
+    failures: Mutex<BTreeMap<(String, String), Failures>>,
+}
+
+/// Failed passes in a row.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Failures {
+    count: u32,
+    /// Of the spec that they were for: another one begins anew.
+    generation: Option<i64>,
 }
 
 /// Reconciles until `stop` turns true, then ends within a bound.
-///
-/// # Errors
-/// When the listener fails.
-pub async fn run(
-    client: Client,
-    options: args::Run,
-    listener: TcpListener,
-    stop: watch::Receiver<bool>,
-) -> std::io::Result<()> {
-    let (metrics, registry) = Metrics::new();
+pub async fn run(work: Work, stop: watch::Receiver<bool>) {
+    let Work { client, scope, processor_image, pipelines, writer, health, metrics } = work;
     let (strimzi_found, strimzi) = watch::channel(None);
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), "login-pipeline-operator".into()),
         client: client.clone(),
-        processor_image: options.processor_image,
+        processor_image,
         strimzi,
-        metrics: metrics.clone(),
+        metrics,
+        slots: Semaphore::new(SLOTS),
+        slots_of_failing: Semaphore::new(SLOTS_OF_FAILING),
         failures: Mutex::default(),
     });
-
-    let namespace = options.namespace.as_deref();
-    let is_listed = Arc::new(AtomicBool::new(false));
-    let (pipelines, writer) = reflector::store();
-    let controller = controller(&client, namespace, &pipelines, writer, is_listed.clone());
+    let controller = controller(&client, &scope, &pipelines, writer, health.clone());
     let (triggers, triggered) = mpsc::channel(TRIGGERS);
-    let watching =
-        strimzi_watch::run(client.clone(), options.namespace.clone(), pipelines.clone(), strimzi_found, triggers);
-    let watching = tokio::spawn(watching);
-    let serving =
-        tokio::spawn(server::serve(listener, shown(&pipelines, is_listed, metrics, registry), stopped(stop.clone())));
-
-    let passes = controller
-        .reconcile_on(triggered)
-        .graceful_shutdown_on(stopped(stop.clone()))
-        .run(one_pass, retry, context)
-        .for_each(|result| async move {
-            match result {
-                // Failed passes are logged where they fail.
-                Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_)) => {}
-                Err(error) => tracing::warn!(error = with_causes(&error), "a watch failed"),
-            }
-        });
-    let too_late = async {
-        stopped(stop).await;
-        tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
-    };
-    tokio::select! {
-        () = passes => tracing::info!("every pass has ended"),
-        () = too_late => tracing::warn!("passes were given up: they took longer than {} s to end", SHUTDOWN_TIMEOUT.as_secs()),
-    }
+    let watching = tokio::spawn(strimzi_watch::run(client, scope, pipelines, strimzi_found, triggers));
+    let passes =
+        controller.reconcile_on(triggered).graceful_shutdown_on(stopped(stop.clone())).run(one_pass, retry, context);
+    turn(passes, &health, stop).await;
     watching.abort();
-    match serving.await {
-        Ok(result) => result,
-        Err(error) => Err(std::io::Error::other(error)),
-    }
 }
 
-/// Pipelines that wait for a pass because of Strimzi's resources; a full queue makes that watch wait.
-const TRIGGERS: usize = 128;
+/// Lets passes go on until they have ended, which they do after `stop`.
+async fn turn<T, E: std::error::Error + 'static>(
+    passes: impl Stream<Item = Result<T, controller::Error<ReconcileError, E>>>,
+    health: &Health,
+    stop: watch::Receiver<bool>,
+) {
+    let mut passes = std::pin::pin!(passes);
+    let mut beat = tokio::time::interval(Duration::from_secs(1));
+    let mut too_late = std::pin::pin!(async {
+        stopped(stop).await;
+        tokio::time::sleep(SHUTDOWN_TIMEOUT).await;
+    });
+    loop {
+        tokio::select! {
+            pass = passes.next() => match pass {
+                // Failed passes are logged where they fail.
+                Some(Ok(_) | Err(controller::Error::ReconcilerFailed(..) | controller::Error::ObjectNotFound(_))) => {}
+                Some(Err(error)) => tracing::warn!(error = with_causes(&error), "the queue failed"),
+                None => return tracing::info!("every pass has ended"),
+            },
+            _ = beat.tick() => health.turn(),
+            () = &mut too_late => {
+                let seconds = SHUTDOWN_TIMEOUT.as_secs();
+                return tracing::warn!("passes were given up: they took longer than {seconds} s to end");
+            }
+        }
+    }
+}
 
 fn controller(
     client: &Client,
-    namespace: Option<&str>,
+    scope: &Scope,
     pipelines: &Store<Guarded>,
     writer: Writer<Guarded>,
-    is_listed: Arc<AtomicBool>,
+    health: Arc<Health>,
 ) -> Controller<Guarded> {
-    let ours = || watcher::Config::default().labels(PIPELINE_LABEL);
-    let changes = watcher(api::<Guarded>(client, namespace), watcher::Config::default())
-        .reflect(writer)
-        // The store could be asked as well, but has room for one waiter alone: the controller itself.
-        .inspect_ok(move |event| {
-            if matches!(event, watcher::Event::InitDone) {
-                is_listed.store(true, Ordering::Relaxed);
-            }
-        })
-        .applied_objects();
+    let listed = move || health.ready(true);
+    let changes =
+        watching::pipelines(client, scope, pipelines.clone(), listed).map(Ok).reflect(writer).applied_objects();
     Controller::for_stream(changes, pipelines.clone())
         .with_config(Config::default().debounce(DEBOUNCE))
-        .owns(api::<Deployment>(client, namespace), ours())
-        .owns(api::<ConfigMap>(client, namespace), ours())
-        .owns(api::<ServiceAccount>(client, namespace), ours())
-        .owns(api::<NetworkPolicy>(client, namespace), ours())
-        .owns(api::<PodDisruptionBudget>(client, namespace), ours())
-        .owns(api::<Service>(client, namespace), ours())
-}
-
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
+        .owns_stream(watching::children::<Deployment>(client, scope).map(Ok))
+        .owns_stream(watching::children::<ConfigMap>(client, scope).map(Ok))
+        .owns_stream(watching::children::<ServiceAccount>(client, scope).map(Ok))
+        .owns_stream(watching::children::<NetworkPolicy>(client, scope).map(Ok))
+        .owns_stream(watching::children::<PodDisruptionBudget>(client, scope).map(Ok))
+        .owns_stream(watching::children::<Service>(client, scope).map(Ok))
 }
 
 async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let (namespace, name) = key(&pipeline);
+    context.metrics.due();
+    let slots = if context.is_failing(&pipeline) { &context.slots_of_failing } else { &context.slots };
+    // Nobody closes them.
+    let _slot = slots.acquire().await.ok();
+    context.metrics.started();
     let strimzi = *context.strimzi.borrow();
     let surroundings = Surroundings {
         client: &context.client,
@@ -188,17 +203,30 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
 
 #[expect(clippy::needless_pass_by_value, reason = "the controller's interface")]
 fn retry(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) -> Action {
-    let key = key(&pipeline);
-    let pause = {
-        let mut failures = context.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = failures.entry(key.clone()).or_default();
-        *count = count.saturating_add(1);
-        backoff(*count)
-    };
-    let (namespace, name) = key;
+    let pause = backoff(context.failed(&pipeline));
+    let (namespace, name) = key(&pipeline);
     let (category, error) = (error.category(), with_causes(error));
     tracing::warn!(namespace, name, category, error, retry_in = ?pause, "a pass failed");
     Action::requeue(pause)
+}
+
+impl Context {
+    /// Whether the last pass over a pipeline failed, with the spec that it has now.
+    fn is_failing(&self, pipeline: &Guarded) -> bool {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(&key(pipeline)).is_some_and(|failures| failures.generation == pipeline.meta().generation)
+    }
+
+    /// Another pass has failed. Gives how many did in a row.
+    fn failed(&self, pipeline: &Guarded) -> u32 {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        let failures = failures.entry(key(pipeline)).or_default();
+        if failures.generation != pipeline.meta().generation {
+            *failures = Failures { count: 0, generation: pipeline.meta().generation };
+        }
+        failures.count = failures.count.saturating_add(1);
+        failures.count
+    }
 }
 
 /// Doubles from one second to a minute, less some jitter.
@@ -212,19 +240,8 @@ fn key(pipeline: &Guarded) -> (String, String) {
     (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
-fn shown(pipelines: &Store<Guarded>, is_ready: Arc<AtomicBool>, metrics: Metrics, registry: Registry) -> Shown {
-    let pipelines = pipelines.clone();
-    let refresh = move |metrics: &Metrics| {
-        let pipelines = pipelines.state();
-        let readiness = pipelines
-            .iter()
-            .map(|pipeline| reported_readiness(pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.as_ref())));
-        metrics.count_pipelines(readiness);
-    };
-    Shown { is_ready, registry: Arc::new(registry), refresh: Arc::new(refresh), metrics }
-}
-
-async fn stopped(mut stop: watch::Receiver<bool>) {
+/// Completes when `stop` turns true.
+pub async fn stopped(mut stop: watch::Receiver<bool>) {
     // An error means that nobody can stop the operator any more, which is to stop it.
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -1,6 +1,8 @@
 //! The operator: turns `LoginPipeline` resources into topics, a job config and a Deployment, and reports honestly.
 //!
 //! ```text
+//!   run        serves, stands by until it leads, then
+//!
 //!   API server ──watch──> controller ──queue──> reconcile, the steps of one pass over one pipeline:
 //!
 //!   observe    I/O   the resource, its children, its Kafka and topics as they are now
@@ -18,9 +20,12 @@
 
 pub mod args;
 pub mod controller;
+pub mod leader;
 pub mod measure;
 pub mod reconcile;
+pub mod run;
 pub mod strimzi_watch;
+pub mod watching;
 
 pub mod apply;
 pub mod build;
@@ -35,7 +40,9 @@ pub mod pods;
 pub mod topics;
 
 pub mod causes;
+pub mod client;
 pub mod events;
 pub mod manifest;
 pub mod metrics;
+pub mod rights;
 pub mod server;

@@ -3,16 +3,16 @@
 use std::{
     io::{IsTerminal, Write, stderr},
     process::ExitCode,
-    time::Duration,
 };
 
 use clap::Parser;
 use crds::pipeline::LoginPipeline;
-use kube::{Client, CustomResourceExt};
+use kube::CustomResourceExt;
 use operator::{
     args::{Args, Command, LogFormat, Run},
     causes::with_causes,
     controller, manifest,
+    run::RunError,
 };
 use tokio::{
     net::TcpListener,
@@ -24,9 +24,18 @@ use tracing_subscriber::{EnvFilter, fmt, layer::SubscriberExt, util::SubscriberI
 /// Failed to run.
 const FAILURE: u8 = 2;
 
+/// Another operator may lead now: to be started anew.
+const LEADERSHIP_LOST: u8 = 3;
+
 fn main() -> ExitCode {
     match Args::parse().command {
-        Command::Run(options) => finish(run(options)),
+        Command::Run(options) => match run(options) {
+            Err(lost @ RunError::LeadershipLost(_)) => {
+                finish(Err(lost.into()));
+                ExitCode::from(LEADERSHIP_LOST)
+            }
+            result => finish(result.map_err(Into::into)),
+        },
         Command::Crd => finish(print_crd()),
         Command::Validate(options) => {
             let report = manifest::validate_files(&options.files);
@@ -53,35 +62,35 @@ fn print_crd() -> Result<(), Box<dyn std::error::Error>> {
     Ok(())
 }
 
-fn run(options: Run) -> Result<(), Box<dyn std::error::Error>> {
+fn run(options: Run) -> Result<(), RunError> {
     log_to_stderr(options.log_format);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let result = runtime.block_on(async {
-        let asked = options.listen;
-        let listener = TcpListener::bind(asked).await.map_err(|error| format!("cannot listen on {asked}: {error}"))?;
-        let listen = listener.local_addr()?;
-        let client = Client::try_default().await.map_err(|error| {
-            let error = with_causes(&error);
-            format!("no API server is known: run in a cluster, or set KUBECONFIG to a kubeconfig file ({error})")
-        })?;
-        let (stop, stopped) = watch::channel(false);
-        let mut terminate = signal(SignalKind::terminate())?;
-        let mut interrupt = signal(SignalKind::interrupt())?;
-        tokio::spawn(async move {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            tracing::info!("stopping");
-            stop.send_replace(true);
-        });
-        tracing::info!(%listen, namespace = options.namespace, image = options.processor_image, "started");
-        controller::run(client, options, listener, stopped).await?;
-        Ok(())
-    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .max_blocking_threads(controller::BLOCKING_THREADS)
+        .enable_all()
+        .build()?;
+    let result = runtime.block_on(run_until_signal(options));
     // A thread may still wait for a Kafka that does not answer; it changes nothing any more.
-    runtime.shutdown_timeout(Duration::from_secs(1));
+    runtime.shutdown_background();
     result
+}
+
+async fn run_until_signal(options: Run) -> Result<(), RunError> {
+    let listener = TcpListener::bind(options.listen).await?;
+    let listen = listener.local_addr()?;
+    let (stop, stopped) = watch::channel(false);
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+        stop.send_replace(true);
+    });
+    let (namespaces, image) = (options.watch_namespaces.join(","), &options.processor_image);
+    tracing::info!(%listen, namespaces, image, "started");
+    operator::run::run(options, listener, stopped).await
 }
 
 /// The client logs each failed request without its cause; whoever asked logs it with all of them.

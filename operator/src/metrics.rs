@@ -3,6 +3,7 @@
 use std::{fmt, time::Duration};
 
 use crds::pipeline::ConditionStatus;
+use jiff::Timestamp;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge, histogram::Histogram},
@@ -16,6 +17,17 @@ pub struct Metrics {
     errors: Family<Category, Counter>,
     duration: Histogram,
     pipelines: Family<Ready, Gauge>,
+    in_flight: Gauge,
+    waiting: Gauge,
+    last_success: Gauge,
+    leads: Gauge,
+    requests: Family<Request, Counter>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Request {
+    verb: &'static str,
+    resource: String,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -40,22 +52,61 @@ impl Metrics {
             errors: Family::default(),
             duration: Histogram::new(BUCKETS),
             pipelines: Family::default(),
+            in_flight: Gauge::default(),
+            waiting: Gauge::default(),
+            last_success: Gauge::default(),
+            leads: Gauge::default(),
+            requests: Family::default(),
         };
         let mut registry = Registry::with_prefix("login_pipeline_operator");
         registry.register("reconciliations", "Passes over a pipeline", metrics.reconciliations.clone());
         registry.register("reconcile_errors", "Passes that failed, by category", metrics.errors.clone());
         registry.register("reconcile_duration_seconds", "How long a pass takes", metrics.duration.clone());
         registry.register("pipelines", "Pipelines by their condition Ready", metrics.pipelines.clone());
+        registry.register("passes_in_flight", "Passes that are under way", metrics.in_flight.clone());
+        registry.register("passes_waiting", "Passes that are due and wait for their turn", metrics.waiting.clone());
+        let last_success = "When a pass succeeded last, Unix seconds; 0 before the first one";
+        registry.register("last_successful_pass_timestamp_seconds", last_success, metrics.last_success.clone());
+        registry.register("leader", "1 while this replica works, 0 while it stands by", metrics.leads.clone());
+        let requests = "Requests to the API server, by verb and resource in the words of RBAC";
+        registry.register("api_requests", requests, metrics.requests.clone());
         (metrics, registry)
     }
 
-    /// Counts a pass; `error` is the category of its failure.
+    /// A pass is due; `started` says that it has its turn.
+    pub fn due(&self) {
+        self.waiting.inc();
+    }
+
+    /// A pass that was due begins.
+    pub fn started(&self) {
+        self.waiting.dec();
+        self.in_flight.inc();
+    }
+
+    /// A pass has ended; `error` is the category of its failure.
     pub fn passed(&self, took: Duration, error: Option<&'static str>) {
+        self.in_flight.dec();
         self.reconciliations.inc();
         self.duration.observe(took.as_secs_f64());
-        if let Some(category) = error {
-            self.errors.get_or_create(&Category { category }).inc();
+        match error {
+            Some(category) => {
+                self.errors.get_or_create(&Category { category }).inc();
+            }
+            None => {
+                self.last_success.set(Timestamp::now().as_second());
+            }
         }
+    }
+
+    /// Says whether this replica works.
+    pub fn set_leader(&self, leads: bool) {
+        self.leads.set(i64::from(leads));
+    }
+
+    /// Counts a request to the API server.
+    pub fn requested(&self, verb: &'static str, resource: String) {
+        self.requests.get_or_create(&Request { verb, resource }).inc();
     }
 
     /// Says how many pipelines there are of each readiness.

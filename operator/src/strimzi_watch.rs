@@ -19,7 +19,12 @@ use kube::{
 use serde_json::Value;
 use tokio::sync::watch;
 
-use crate::{build::kafka_topic_name, causes::with_causes, controller::Guarded};
+use crate::{
+    build::kafka_topic_name,
+    causes::with_causes,
+    controller::Guarded,
+    watching::{Scope, logged},
+};
 
 /// How often it is asked which versions the API server serves.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
@@ -27,7 +32,7 @@ const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
 /// Runs for ever: says in `found` which version the API server serves, and sends the pipelines that an event concerns.
 pub async fn run(
     client: Client,
-    namespace: Option<String>,
+    scope: Scope,
     pipelines: Store<Guarded>,
     found: watch::Sender<Option<&'static str>>,
     mut triggers: mpsc::Sender<ObjectRef<Guarded>>,
@@ -51,7 +56,7 @@ pub async fn run(
         }
         match version {
             None => tokio::time::sleep(DISCOVERY_INTERVAL).await,
-            Some(version) => follow(&client, namespace.as_deref(), version, &pipelines, &mut triggers).await,
+            Some(version) => follow(&client, &scope, version, &pipelines, &mut triggers).await,
         }
     }
 }
@@ -67,15 +72,15 @@ async fn discover(client: &Client) -> Result<Option<&'static str>, kube::Error> 
 /// Watches both kinds until the API server serves another version, or none.
 async fn follow(
     client: &Client,
-    namespace: Option<&str>,
+    scope: &Scope,
     version: &'static str,
     pipelines: &Store<Guarded>,
     triggers: &mut mpsc::Sender<ObjectRef<Guarded>>,
 ) {
     let kafkas =
-        touched(client, namespace, api_resource(version, "Kafka")).map(|kafka| concerned_by_kafka(&kafka, pipelines));
-    let topics = touched(client, namespace, api_resource(version, "KafkaTopic"))
-        .map(|topic| concerned_by_topic(&topic, pipelines));
+        touched(client, scope, &api_resource(version, "Kafka")).map(|kafka| concerned_by_kafka(&kafka, pipelines));
+    let topics =
+        touched(client, scope, &api_resource(version, "KafkaTopic")).map(|topic| concerned_by_topic(&topic, pipelines));
     let mut events = std::pin::pin!(stream::select(kafkas, topics));
     let mut ask = tokio::time::interval(DISCOVERY_INTERVAL);
     ask.reset();
@@ -96,22 +101,16 @@ async fn follow(
 }
 
 /// Objects of a kind as they come, change and go.
-fn touched(
-    client: &Client,
-    namespace: Option<&str>,
-    resource: ApiResource,
-) -> impl Stream<Item = DynamicObject> + use<> {
-    let api: Api<DynamicObject> = match namespace {
-        Some(namespace) => Api::namespaced_with(client.clone(), namespace, &resource),
-        None => Api::all_with(client.clone(), &resource),
-    };
-    watcher(api, watcher::Config::default()).default_backoff().touched_objects().filter_map(move |object| {
-        let warn = |error: &watcher::Error| {
-            tracing::warn!(kind = resource.kind, error = with_causes(error), "a watch failed");
+fn touched(client: &Client, scope: &Scope, resource: &ApiResource) -> impl Stream<Item = DynamicObject> + use<> {
+    let watch = |namespace: Option<&str>| {
+        let api: Api<DynamicObject> = match namespace {
+            Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
+            None => Api::all_with(client.clone(), resource),
         };
-        let object = object.inspect_err(warn).ok();
-        async move { object }
-    })
+        let objects = watcher(api, watcher::Config::default()).default_backoff().touched_objects();
+        logged(resource.kind.clone(), objects)
+    };
+    stream::select_all(scope.parts().into_iter().map(watch))
 }
 
 /// Pipelines of the object's namespace that use this `Kafka`.

@@ -12,5 +12,7 @@ mod support;
 mod admission;
 mod convergence;
 mod external;
+mod leader;
 mod strimzi;
+mod watching;
 mod workload;

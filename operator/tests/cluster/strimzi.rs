@@ -63,7 +63,9 @@ async fn a_manifest_becomes_a_pipeline_that_is_ready_when_all_of_it_is() {
     cluster.answer("-processor", Answer::Well);
     world.wait_ready("logins").await;
     check_objects(&world).await;
-    assert_eq!(operator.metric("login_pipeline_operator_pipelines{ready=\"True\"}"), 1.0);
+    // By its watch, a moment later.
+    let ready = "login_pipeline_operator_pipelines{ready=\"True\"}";
+    wait_for_async("the metric", BOUND, || async { (operator.metric(ready) == 1.0).then_some(()) }).await;
 }
 
 /// Everything that a pipeline of the example's manifest consists of.

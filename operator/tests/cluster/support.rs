@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     io::{Read, Write},
     net::TcpStream,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, OnceLock},
     time::{Duration, Instant},
 };
@@ -296,14 +296,33 @@ pub struct Operator {
 impl Operator {
     /// Starts it for the namespace, and waits until it is ready.
     pub async fn start(world: &World) -> Self {
-        let (namespace, kubeconfig) = (world.namespace.clone(), world.server.kubeconfig().to_owned());
-        tokio::task::spawn_blocking(move || Self::launch(&namespace, &kubeconfig)).await.unwrap()
+        Self::start_with(world, world.server.kubeconfig(), &["--leader-election=false"]).await
     }
 
-    fn launch(namespace: &str, kubeconfig: &Path) -> Self {
+    /// Starts it for the namespace as the user of a kubeconfig, with more arguments, and waits until it is ready.
+    pub async fn start_with(world: &World, kubeconfig: &Path, arguments: &[&str]) -> Self {
+        let operator = Self::start_unready(world, kubeconfig, arguments).await;
+        let ready = || async { operator.get("/readyz").starts_with("HTTP/1.1 200").then_some(()) };
+        wait_for_async("the operator's readiness", BOUND, ready).await;
+        operator
+    }
+
+    /// The same, but returns when it serves.
+    pub async fn start_unready(world: &World, kubeconfig: &Path, arguments: &[&str]) -> Self {
+        let kubeconfig = kubeconfig.to_owned();
+        let mut all = vec!["run", "--listen", "127.0.0.1:0", "--log-format", "json"];
+        if !arguments.contains(&"--watch-namespaces") {
+            all.extend(["--watch-namespaces", &world.namespace]);
+        }
+        all.extend(arguments);
+        let arguments: Vec<_> = all.into_iter().map(str::to_owned).collect();
+        tokio::task::spawn_blocking(move || Self::launch(&kubeconfig, &arguments)).await.unwrap()
+    }
+
+    fn launch(kubeconfig: &Path, arguments: &[String]) -> Self {
         let folder = Folder::new("operator").unwrap();
         let process = Program::new("operator", env!("CARGO_BIN_EXE_operator"))
-            .args(["run", "--listen", "127.0.0.1:0", "--log-format", "json", "--namespace", namespace])
+            .args(arguments)
             .env("KUBECONFIG", kubeconfig)
             .spawn(&folder)
             .unwrap();
@@ -313,9 +332,6 @@ impl Operator {
             let started = log.lines().find(|line| line.contains("\"message\":\"started\""))?;
             let line: Value = serde_json::from_str(started).ok()?;
             Some(line["fields"]["listen"].as_str()?.to_owned())
-        });
-        wait_for("the operator's readiness", BOUND, || {
-            operator.get("/readyz").starts_with("HTTP/1.1 200").then_some(())
         });
         operator
     }
@@ -470,5 +486,45 @@ async fn answer_deployments(deployments: &Api<Deployment>, answer: impl Fn(&str)
             let patch = Patch::Merge(json!({"status": status}));
             let _ = deployments.patch_status(&deployment.name_any(), &PatchParams::default(), &patch).await;
         }
+    }
+}
+
+/// A user of the API server who may do only what is bound to him.
+pub struct User {
+    pub kubeconfig: PathBuf,
+    /// His name in a binding.
+    subject: Value,
+    _folder: Folder,
+}
+
+impl World {
+    /// A user without rights.
+    pub fn user(&self) -> User {
+        let name = unique("user");
+        let run = |arguments: &[&str]| self.kubectl(arguments, "").unwrap();
+        run(&["create", "serviceaccount", &name, "-n", &self.namespace]);
+        let token = run(&["create", "token", &name, "-n", &self.namespace]);
+        let folder = Folder::new("user").unwrap();
+        let admin = std::fs::read_to_string(self.server.kubeconfig()).unwrap();
+        let mut kubeconfig: Value = serde_yaml::from_str(&admin).unwrap();
+        kubeconfig["users"][0]["user"]["token"] = json!(token.trim());
+        let path = folder.path().join("kubeconfig");
+        std::fs::write(&path, kubeconfig.to_string()).unwrap();
+        let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": self.namespace});
+        User { kubeconfig: path, subject, _folder: folder }
+    }
+
+    /// Lets a user do what these rules allow, in this world's namespace. Gives the binding's name.
+    pub fn allow(&self, user: &User, rules: &[Value]) -> String {
+        let name = unique("role");
+        let metadata = json!({"name": name});
+        let version = "rbac.authorization.k8s.io/v1";
+        let role = json!({"apiVersion": version, "kind": "Role", "metadata": metadata, "rules": rules});
+        let binding = json!({
+            "apiVersion": version, "kind": "RoleBinding", "metadata": metadata, "subjects": [user.subject],
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": name},
+        });
+        self.apply(&format!("{role}\n---\n{binding}")).unwrap();
+        name
     }
 }

@@ -1,0 +1,62 @@
+//! What the operator may do, and why: the one table, for `operator check`, for the chart and for the documentation.
+
+use serde_json::{Value, json};
+
+/// Something that the operator does to a kind of objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Right {
+    /// The API group; empty for the core one.
+    pub group: &'static str,
+    /// The resource, and after a slash its subresource.
+    pub resource: &'static str,
+    /// What is done, in the words of RBAC.
+    pub verbs: &'static [&'static str],
+    /// Where.
+    pub place: Place,
+    /// What for.
+    pub why: &'static str,
+}
+
+/// Where a right is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// In every namespace that is watched.
+    Watched,
+    /// In the namespace of the Lease.
+    Lease,
+}
+
+/// Everything that the operator does to the API server.
+#[rustfmt::skip]
+pub const RIGHTS: &[Right] = &[
+    watched("loginpipeline.dev", "loginpipelines", &["get", "list", "watch"], "to know what is wanted"),
+    watched("loginpipeline.dev", "loginpipelines/status", &["patch"], "to report"),
+    watched("", "configmaps", &["get", "list", "watch", "create", "patch", "delete"], "job configs; those that no pod needs are deleted"),
+    watched("", "serviceaccounts", &["get", "list", "watch", "create", "patch"], "an identity for the pods, without rights"),
+    watched("apps", "deployments", &["get", "list", "watch", "create", "patch"], "the pods"),
+    watched("", "services", &["get", "list", "watch", "create", "patch"], "where metrics are found"),
+    watched("networking.k8s.io", "networkpolicies", &["get", "list", "watch", "create", "patch", "delete"], "who may reach the pods, and whom they may"),
+    watched("policy", "poddisruptionbudgets", &["get", "list", "watch", "create", "patch"], "so that a drained node takes one pod at a time"),
+    watched("kafka.strimzi.io", "kafkas", &["get", "list", "watch"], "how Kafka is reached"),
+    watched("kafka.strimzi.io", "kafkatopics", &["get", "list", "watch", "create", "patch"], "topics, where Strimzi makes them"),
+    watched("events.k8s.io", "events", &["create", "patch"], "to tell of transitions; repeated ones are counted"),
+    Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], place: Place::Lease, why: "so that of several operators one works" },
+];
+
+const fn watched(
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+    why: &'static str,
+) -> Right {
+    Right { group, resource, verbs, place: Place::Watched, why }
+}
+
+/// The rules of a role that allows what is done in a place.
+#[must_use]
+pub fn rules(place: Place) -> Vec<Value> {
+    let rights = RIGHTS.iter().filter(|right| right.place == place);
+    rights
+        .map(|right| json!({"apiGroups": [right.group], "resources": [right.resource], "verbs": right.verbs}))
+        .collect()
+}

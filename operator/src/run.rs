@@ -1,0 +1,110 @@
+//! `operator run`: serves, stands by until it leads, reconciles, ends.
+
+use std::sync::Arc;
+
+use kube::{
+    Client,
+    runtime::reflector::{self, Store, store::Writer},
+};
+use tokio::{net::TcpListener, sync::watch};
+
+use crate::{
+    args,
+    client::{NoApiServer, connect},
+    controller::{self, Guarded, Work, stopped},
+    leader::{Candidate, Lost},
+    metrics::Metrics,
+    reconcile::reported_readiness,
+    server::{self, Health, Shown},
+    watching::Scope,
+};
+
+/// Why the operator ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// It has nobody to work for.
+    #[error(transparent)]
+    NoApiServer(#[from] NoApiServer),
+    /// Another may work now.
+    #[error("leadership is lost: {0}")]
+    LeadershipLost(#[from] Lost),
+    /// Nobody can see how it is.
+    #[error("the listener failed: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// Runs until `stop` turns true, then ends within a bound.
+///
+/// # Errors
+/// When no API server is known, leadership is lost, or the listener fails.
+pub async fn run(options: args::Run, listener: TcpListener, stop: watch::Receiver<bool>) -> Result<(), RunError> {
+    let (metrics, registry) = Metrics::new();
+    let client = connect(metrics.clone()).await?;
+    let health = Arc::new(Health::default());
+    let (pipelines, writer) = reflector::store();
+    let shown = Shown {
+        health: health.clone(),
+        registry: Arc::new(registry),
+        refresh: Arc::new(count(pipelines.clone(), metrics.clone())),
+    };
+    let serving = tokio::spawn(server::serve(listener, shown, stopped(stop.clone())));
+    lead(&options, client, (pipelines, writer), health, metrics, stop).await?;
+    serving.await.map_err(std::io::Error::other)??;
+    Ok(())
+}
+
+/// Works while it leads.
+async fn lead(
+    options: &args::Run,
+    client: Client,
+    (pipelines, writer): (Store<Guarded>, Writer<Guarded>),
+    health: Arc<Health>,
+    metrics: Metrics,
+    stop: watch::Receiver<bool>,
+) -> Result<(), Lost> {
+    let work = Work {
+        client: client.clone(),
+        scope: Scope::of(&options.watch_namespaces),
+        processor_image: options.processor_image.clone(),
+        pipelines,
+        writer,
+        health: health.clone(),
+        metrics: metrics.clone(),
+    };
+    let election = &options.leader_election;
+    if !election.is_enabled {
+        metrics.set_leader(true);
+        controller::run(work, stop).await;
+        return Ok(());
+    }
+    let namespace = election.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let mut candidate = Candidate::new(client, &namespace, &election.lease_name);
+    health.ready(true);
+    tokio::select! {
+        () = candidate.acquire(|| health.turn()) => {}
+        () = stopped(stop.clone()) => {
+            // A request by which it would lead may have arrived.
+            candidate.release().await;
+            return Ok(());
+        }
+    }
+    tracing::info!(namespace, lease = election.lease_name, identity = candidate.identity(), "leading");
+    metrics.set_leader(true);
+    health.ready(false);
+    tokio::select! {
+        () = controller::run(work, stop) => {}
+        // Passes end here and now, wherever they are.
+        lost = candidate.hold() => return Err(lost),
+    }
+    candidate.release().await;
+    Ok(())
+}
+
+/// Brings metrics up to date that are taken, not counted.
+fn count(pipelines: Store<Guarded>, metrics: Metrics) -> impl Fn() + Send + Sync {
+    move || {
+        let pipelines = pipelines.state();
+        let status = |pipeline: &Arc<Guarded>| pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.clone());
+        metrics.count_pipelines(pipelines.iter().map(|pipeline| reported_readiness(status(pipeline).as_ref())));
+    }
+}
