@@ -234,11 +234,21 @@ fn check_processor(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'sta
     );
     for (field, keys, reserved) in [
         ("spec.processor.podLabels", &processor.pod_labels, &["loginpipeline.dev/", "app.kubernetes.io/"][..]),
-        ("spec.processor.podAnnotations", &processor.pod_annotations, &["loginpipeline.dev/"][..]),
+        (
+            "spec.processor.podAnnotations",
+            &processor.pod_annotations,
+            // An old way to take the container's AppArmor profile away.
+            &["loginpipeline.dev/", "container.apparmor.security.beta.kubernetes.io/"][..],
+        ),
     ] {
         for key in keys.keys() {
             let is_reserved = reserved.iter().any(|prefix| key.starts_with(prefix));
-            refuse(is_reserved, field, format!("{key:?}"), "use another key: this one is the operator's own");
+            refuse(
+                is_reserved,
+                field,
+                format!("{key:?}"),
+                "use another key: what this one says is the operator's to say",
+            );
         }
         refuse(keys.len() > 64, field, format!("{} keys", keys.len()), "use at most 64");
     }

@@ -68,7 +68,7 @@ pub struct Processor {
     /// More annotations for the pods.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     #[schemars(extend("maxProperties" = 64))]
-    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('loginpipeline.dev/'))").message("processor.podAnnotations must not have keys of loginpipeline.dev/, which are the operator's own"))]
+    #[x_kube(validation = Rule::new("self.all(k, !k.startsWith('loginpipeline.dev/') && !k.startsWith('container.apparmor.security.beta.kubernetes.io/'))").message("processor.podAnnotations must not have keys of loginpipeline.dev/ and container.apparmor.security.beta.kubernetes.io/: what they say is the operator's to say"))]
     pub pod_annotations: BTreeMap<String, String>,
     /// Whether an upgrade of the operator may change the image and the pod template of a pipeline whose spec stays.
     #[serde(default)]

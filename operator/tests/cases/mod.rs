@@ -103,6 +103,12 @@ fn sizes() -> Vec<Case> {
         ("commit-1", spec(json!({"processor": {"commitInterval": "9ms"}})), Some("commitInterval must lie between")),
         ("commit-2", spec(json!({"processor": {"commitInterval": "5001ms"}})), Some("commitInterval must lie between")),
         ("commit-3", spec(json!({"processor": {"commitInterval": "5s"}})), None),
+        ("labels-1", spec(json!({"processor": {"podLabels": {"app.kubernetes.io": "a", "team": "b"}}})), None),
+        ("labels-2", spec(json!({"processor": {"podLabels": {"app.kubernetes.io/component": "a"}}})), Some("podLabels must not have keys")),
+        ("labels-3", spec(json!({"processor": {"podLabels": {"loginpipeline.dev/pipeline": "a"}}})), Some("podLabels must not have keys")),
+        ("annotations-1", spec(json!({"processor": {"podAnnotations": {"app.kubernetes.io/a": "b"}}})), None),
+        ("annotations-2", spec(json!({"processor": {"podAnnotations": {"loginpipeline.dev/secrets": "a"}}})), Some("podAnnotations must not have keys")),
+        ("annotations-3", spec(json!({"processor": {"podAnnotations": {"container.apparmor.security.beta.kubernetes.io/processor": "unconfined"}}})), Some("podAnnotations must not have keys")),
         ("image-1", spec(json!({"processor": {"image": ""}})), Some("spec.processor.image")),
     ]
 }
