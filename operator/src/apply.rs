@@ -11,9 +11,10 @@ use k8s_openapi::api::{
 use kube::{Api, Client, ResourceExt};
 
 use crate::{
-    desired::{Desired, outdated},
+    desired::Desired,
     observe::Observed,
     owned::{self, ApplyError, is_owned},
+    revisions::outdated,
     topics::{Seen, Topics, TopicsError, is_due},
     validate::Valid,
 };
@@ -80,10 +81,11 @@ pub async fn prune(
     client: &Client,
     valid: &Valid,
     current: &ConfigStatus,
+    last_healthy: Option<&ConfigStatus>,
     observed: &Observed,
 ) -> Result<(), ApplyError> {
     let config_maps = Api::<ConfigMap>::namespaced(client.clone(), &valid.id.namespace);
-    for config_map in outdated(&observed.config_maps, current) {
+    for config_map in outdated(&observed.config_maps, current, last_healthy) {
         owned::delete(&config_maps, "ConfigMap", config_map).await?;
     }
     Ok(())

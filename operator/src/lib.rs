@@ -30,7 +30,10 @@ pub mod watching;
 pub mod apply;
 pub mod build;
 pub mod desired;
+pub mod drain;
 pub mod observe;
+pub mod revisions;
+pub mod rollout;
 pub mod status;
 pub mod validate;
 

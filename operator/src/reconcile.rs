@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crds::pipeline::{ConditionStatus, LoginPipelineStatus};
+use crds::{
+    job::KafkaConfig,
+    pipeline::{ConditionStatus, LoginPipelineStatus},
+    topics::Role,
+};
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::{
@@ -11,14 +15,19 @@ use kube::{
     runtime::events::Recorder,
 };
 use rand::Rng;
+use rdkafka::ClientConfig;
 use serde_json::json;
 
 use crate::{
     apply,
-    desired::{bootstrap_servers_in_use, desired, revision},
+    build::{Revision, Shape},
+    desired::desired,
+    drain::{self, Drain},
     events,
     observe::{self, ObserveError, Observed},
     owned::{ApplyError, FIELD_MANAGER},
+    revisions::{self, Facts},
+    rollout::{failure, size},
     status::{self, KafkaProblem, Pass, is_rolled_out, status},
     topics::{KafkaSeen, State, Topics, TopicsError, obstacles, wanted},
     validate::{Valid, ValidateError, validate},
@@ -106,43 +115,102 @@ pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &
     if is_rolled_out(&pass)
         && let Ok(Some((_, config))) = &pass.workload
     {
-        apply::prune(surroundings.client, &pass.valid, config, &observed).await?;
+        let healthy = observed.status.last_healthy.as_ref();
+        apply::prune(surroundings.client, &pass.valid, config, healthy, &observed).await?;
     }
     next(pass)
 }
 
 /// Topics and workload. A failure of one keeps the other from nothing, and everything found is in the result.
 async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed) -> Pass {
-    let client = surroundings.client;
-    let mut pass = Pass { wanted: valid.topics(), valid, seen: Vec::new(), kafka: Ok(()), workload: Ok(None) };
-    let bootstrap_servers = match kafka(surroundings, &mut pass, observed).await {
-        Ok(servers) => Some(servers),
+    let mut pass = Pass {
+        wanted: valid.topics(),
+        size: size(&valid, &[]),
+        valid,
+        seen: Vec::new(),
+        kafka: Ok(()),
+        workload: Ok(None),
+        rolled_back: None,
+        words: None,
+        drain: None,
+    };
+    let facts = match kafka(surroundings, &mut pass, observed).await {
+        Ok(facts) => Some(facts),
         Err(problem) => {
             pass.kafka = Err(problem);
-            bootstrap_servers_in_use(&observed.config_maps)
+            None
         }
     };
-    // Pods that start before their topics could make the brokers make them, in another shape.
-    let may_start =
-        observed.own_deployment().is_some() || (pass.kafka.is_ok() && obstacles(&pass.wanted, &pass.seen).is_empty());
-    if let Some(servers) = bootstrap_servers.filter(|_| may_start) {
-        let revision = revision(&pass.valid, &servers, &observed.config_maps, observed.status.config.as_ref());
-        let desired = desired(&pass.valid, &servers, revision, surroundings.processor_image);
-        let config = desired.config.clone();
-        let applied = apply::workload(client, &pass.valid, desired, observed).await;
-        pass.workload = applied.map(|deployment| Some((deployment, config)));
+    pass.size = size(&pass.valid, &pass.seen);
+    let Some(revision) = revision(&mut pass, facts.as_ref(), observed) else { return pass };
+    let desired = desired(&pass.valid, &revision, pass.size.replicas);
+    let config = desired.config.clone();
+    let applied = apply::workload(surroundings.client, &pass.valid, desired, observed).await;
+    pass.workload = applied.map(|deployment| Some((deployment, config)));
+    if pass.valid.spec.suspend {
+        pass.drain = Some(drained(surroundings.client, &pass, facts.as_ref(), observed).await);
     }
     pass
 }
 
-/// Observes Kafka, then makes and grows topics. Gives the bootstrap servers.
-async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Observed) -> Result<String, KafkaProblem> {
+/// What the pods are to run; none before the topics were ready for the first time. Where the facts are not known at the
+/// moment, what runs goes on running, and how many replicas of it still follows the spec.
+fn revision(pass: &mut Pass, facts: Option<&Facts>, observed: &Observed) -> Option<Revision> {
+    let are_ready = pass.kafka.is_ok() && obstacles(&pass.wanted, &pass.seen).is_empty();
+    // Pods that start before their topics could make the brokers make them, in another shape.
+    if !are_ready && observed.own_deployment().is_none() {
+        return None;
+    }
+    let Some(facts) = facts else { return revisions::newest(&observed.config_maps) };
+    // While topics are not ready, no pod that does not become ready is the fault of a change.
+    let deployment = observed.own_deployment().filter(|_| are_ready);
+    let failure = deployment.and_then(|deployment| failure(&pass.valid, deployment, None));
+    let reported = (observed.status.config.as_ref(), observed.status.last_healthy.as_ref());
+    let revision = revisions::choose(&pass.valid, facts, &observed.config_maps, reported, failure.as_ref());
+    pass.rolled_back = revisions::rolled_back(&revision, &pass.valid, facts).map(str::to_owned);
+    Some(revision)
+}
+
+/// Observes Kafka, then makes and grows topics. Gives what the pods have to know.
+async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Observed) -> Result<Facts, KafkaProblem> {
     let mut topics = Topics::of(surroundings.client, &pass.valid, surroundings.strimzi)?;
     let KafkaSeen { bootstrap_servers, topics: seen } = topics.observe(&pass.valid, &observed.status.topics).await?;
     pass.wanted = wanted(&pass.valid, &seen);
     pass.seen = seen;
     apply::topics(&mut topics, &pass.wanted, &mut pass.seen).await?;
-    Ok(bootstrap_servers?)
+    Ok(Facts {
+        kafka: KafkaConfig { bootstrap_servers: bootstrap_servers?, security: None },
+        shape: Shape { default_image: surroundings.processor_image.to_owned(), ..Shape::default() },
+        secrets: serde_json::Value::default(),
+    })
+}
+
+/// How far a suspended pipeline has come to rest. What was found at rest once stays so: nothing writes any more.
+async fn drained(client: &Client, pass: &Pass, facts: Option<&Facts>, observed: &Observed) -> Drain {
+    let was_drained = status::condition(&observed.status, status::PAUSED).is_some_and(|paused| {
+        paused.status == ConditionStatus::True && paused.observed_generation == observed.resource.metadata.generation
+    });
+    let pods = match observe::pods(client, &pass.valid.id).await {
+        Ok(pods) => pods,
+        Err(error) => return Drain::Unknown(error.to_string()),
+    };
+    if !pods.is_empty() {
+        return Drain::Pods(pods.len());
+    }
+    if was_drained {
+        return Drain::Done;
+    }
+    let Some(facts) = facts else {
+        return Drain::Unknown("what the conditions say of the topics comes first".to_owned());
+    };
+    let mut kafka = ClientConfig::new();
+    kafka.set("bootstrap.servers", &facts.kafka.bootstrap_servers);
+    let written = pass.wanted.iter().filter(|topic| topic.role != Role::Source).map(|topic| topic.name.clone());
+    match drain::open_transactions(kafka, written.collect()).await {
+        Ok(open) if open.is_empty() => Drain::Done,
+        Ok(open) => Drain::Transactions(open),
+        Err(error) => Drain::Unknown(error.to_string()),
+    }
 }
 
 async fn report(
@@ -194,7 +262,10 @@ fn next(pass: Pass) -> Result<Next, ReconcileError> {
     pass.workload?;
     let is_external = pass.valid.spec.kafka.external.is_some();
     let is_pending = pass.seen.iter().any(|seen| seen.state != State::Ready);
+    let is_draining = pass.drain.is_some_and(|drain| drain != Drain::Done);
     let seconds = match (is_external, is_pending) {
+        // Pods and transactions end in their own time.
+        _ if is_draining => 5.0,
         // What was just made is visible in a moment, and nothing tells when.
         (true, true) => 1.0,
         // Nothing tells of a change in Kafka: what is reported is at most a minute old.

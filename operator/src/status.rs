@@ -1,8 +1,10 @@
 //! Step 5: what to report. Pure; time comes in as text.
 //!
-//! `Ready` is the first of the other conditions that does not hold, or True when all hold: the spec is valid, the topics
-//! are ready now, and as many pods as wanted run the current config and are available. A pipeline that is scaled to zero
-//! is not Ready: it processes nothing, and the reason says that this is wanted.
+//! `Ready` is the first of ConfigValid, TopicsReady and ProcessorAvailable that does not hold, or True when all hold: the
+//! spec is valid, the topics are ready now, and as many pods as wanted run what the spec asks for and are available. A
+//! pipeline that is scaled to zero or suspended is not Ready: it processes nothing, and the reason says that this is wanted.
+//! `Reconciling` and `Stalled` say in kstatus' words what a state that is not Ready means: that it is being worked on, or
+//! that nothing but a person helps.
 
 use crds::{
     pipeline::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, TopicStatus},
@@ -11,9 +13,11 @@ use crds::{
 use k8s_openapi::api::apps::v1::Deployment;
 
 use crate::{
-    build::{CONFIG_VOLUME, selector},
+    build::selector,
+    drain::Drain,
     observe::Observed,
     owned::ApplyError,
+    rollout::{Size, config_of, deadline_exceeded},
     topics::{NoListener, Seen, TopicsError, obstacles},
     validate::{Valid, ValidateError},
 };
@@ -26,6 +30,15 @@ pub const CONFIG_VALID: &str = "ConfigValid";
 pub const TOPICS_READY: &str = "TopicsReady";
 /// Condition: as many pods as wanted run the current config and are available.
 pub const PROCESSOR_AVAILABLE: &str = "ProcessorAvailable";
+
+/// Condition of kstatus: the operator is at work, or waits for what comes by itself.
+pub const RECONCILING: &str = "Reconciling";
+/// Condition of kstatus: nothing but a person helps.
+pub const STALLED: &str = "Stalled";
+/// Condition: it works, but not in every respect as asked.
+pub const DEGRADED: &str = "Degraded";
+/// Condition: it is suspended and at rest.
+pub const PAUSED: &str = "Paused";
 
 /// Why a condition has its status: a word for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +81,46 @@ pub enum Reason {
     ScaledToZero,
     /// ProcessorAvailable: all are.
     AllReplicasAvailable,
+    /// ProcessorAvailable: a change gave pods that did not become ready; those of before it run again.
+    RolledBack,
+    /// ProcessorAvailable: `spec.suspend` is true.
+    Suspended,
+    /// Degraded: nothing is.
+    AsAsked,
+    /// Degraded: there are fewer partitions than replicas asked for.
+    ReplicasCapped,
+    /// Paused: `spec.suspend` is false.
+    NotSuspended,
+    /// Paused: pods are left, or transactions open.
+    Draining,
+    /// Paused: no pod is left, no transaction is open.
+    Drained,
+}
+
+/// What a state means to whoever waits for it, in kstatus' words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    /// Nothing is left to do.
+    Settled,
+    /// The operator is at work, or tries again what may succeed.
+    Working,
+    /// Nothing but a change by a person helps.
+    Stuck,
+}
+
+impl Reason {
+    const fn progress(self) -> Progress {
+        match self {
+            Self::Running | Self::ScaledToZero | Self::Suspended => Progress::Settled,
+            Self::SpecInvalid
+            | Self::TopicRefused
+            | Self::ObjectRefused
+            | Self::NameTaken
+            | Self::ProgressDeadlineExceeded
+            | Self::RolledBack => Progress::Stuck,
+            _ => Progress::Working,
+        }
+    }
 }
 
 /// What a pass over a valid pipeline found and did.
@@ -81,8 +134,16 @@ pub struct Pass {
     pub seen: Vec<Seen>,
     /// What went wrong with Kafka or the topics.
     pub kafka: Result<(), KafkaProblem>,
+    /// How many pods there are to be.
+    pub size: Size,
     /// The Deployment, and the config that it should run; none before the topics were ready for the first time.
     pub workload: Result<Option<(Deployment, ConfigStatus)>, ApplyError>,
+    /// Why the pods run something else than what the spec asks for.
+    pub rolled_back: Option<String>,
+    /// What pods that are not ready say of it themselves.
+    pub words: Option<String>,
+    /// How far a suspended pipeline has come to rest.
+    pub drain: Option<Drain>,
 }
 
 /// What went wrong with Kafka or the topics.
@@ -124,15 +185,22 @@ pub fn status(observed: &Observed, outcome: &Result<Pass, ValidateError>, now: &
             findings.push(topics_ready(pass));
             findings.push(processor_available(pass));
             status.selector = Some(selector_text(&pass.valid));
+            findings.push(degraded(pass));
+            findings.push(paused(pass));
             if let Ok(Some((_, config))) = &pass.workload {
                 status.config = Some(config.clone());
+                if is_rolled_out(pass) {
+                    status.last_healthy = Some(config.clone());
+                }
             }
             if !pass.seen.is_empty() {
                 status.topics = pass.seen.iter().map(topic_status).collect();
             }
         }
     }
-    findings.insert(0, ready(&findings));
+    let ready = ready(&findings);
+    let [reconciling, stalled] = kstatus(&ready);
+    findings.splice(0..0, [ready, reconciling, stalled]);
     for finding in findings {
         set(&mut status.conditions, finding, generation, now);
     }
@@ -148,12 +216,40 @@ pub fn condition<'a>(status: &'a LoginPipelineStatus, type_: &str) -> Option<&'a
 /// Whether all pods run the current config, and no others are left.
 #[must_use]
 pub fn is_rolled_out(pass: &Pass) -> bool {
-    let (_, status, _, _) = processor_available(pass);
-    status == ConditionStatus::True
+    let Ok(Some((deployment, config))) = &pass.workload else { return false };
+    pass.size.replicas > 0 && Counts::of(deployment, config).is_complete(pass.size.replicas)
+}
+
+/// A Deployment's pods, as its controller counted them.
+struct Counts {
+    /// Whether they were counted since the Deployment last changed, and with the config asked about.
+    is_current: bool,
+    updated: i32,
+    available: i32,
+    all: i32,
+}
+
+impl Counts {
+    fn of(deployment: &Deployment, config: &ConfigStatus) -> Self {
+        let status = deployment.status.clone().unwrap_or_default();
+        Self {
+            is_current: deployment.metadata.generation.is_some()
+                && status.observed_generation == deployment.metadata.generation
+                && config_of(deployment) == Some(config.config_map.as_str()),
+            updated: status.updated_replicas.unwrap_or_default(),
+            available: status.available_replicas.unwrap_or_default(),
+            all: status.replicas.unwrap_or_default(),
+        }
+    }
+
+    const fn is_complete(&self, wanted: i32) -> bool {
+        self.is_current && self.updated == wanted && self.available == wanted && self.all == wanted
+    }
 }
 
 fn ready(findings: &[Finding]) -> Finding {
-    let missing = findings.iter().find(|(_, status, ..)| *status != ConditionStatus::True);
+    let counts = |type_| [CONFIG_VALID, TOPICS_READY, PROCESSOR_AVAILABLE].contains(type_);
+    let missing = findings.iter().find(|(type_, status, ..)| counts(&type_) && *status != ConditionStatus::True);
     missing.map_or_else(
         || {
             (
@@ -165,6 +261,16 @@ fn ready(findings: &[Finding]) -> Finding {
         },
         |(_, status, reason, message)| (READY, *status, *reason, message.clone()),
     )
+}
+
+/// Reconciling and Stalled, from Ready.
+fn kstatus((_, _, reason, message): &Finding) -> [Finding; 2] {
+    let progress = reason.progress();
+    let finding = |type_, is: bool| {
+        let status = if is { ConditionStatus::True } else { ConditionStatus::False };
+        (type_, status, *reason, message.clone())
+    };
+    [finding(RECONCILING, progress == Progress::Working), finding(STALLED, progress == Progress::Stuck)]
 }
 
 fn topics_ready(pass: &Pass) -> Finding {
@@ -207,40 +313,92 @@ fn processor_available(pass: &Pass) -> Finding {
             return finding(status, reason, error.to_string());
         }
     };
-    let wanted = pass.valid.spec.processor.replicas;
-    let status = deployment.status.clone().unwrap_or_default();
-    let is_current = deployment.metadata.generation.is_some()
-        && status.observed_generation == deployment.metadata.generation
-        && config_of(deployment) == Some(config.config_map.as_str());
-    let updated = status.updated_replicas.unwrap_or_default();
-    let available = status.available_replicas.unwrap_or_default();
-    let all = status.replicas.unwrap_or_default();
-    if is_current && updated == wanted && available == wanted && all == wanted {
-        return if wanted == 0 {
-            not_yet(
-                Reason::ScaledToZero,
-                "no replica is wanted: raise spec.processor.replicas to process events".to_owned(),
-            )
-        } else {
-            finding(ConditionStatus::True, Reason::AllReplicasAvailable, format!("{wanted} replicas are available"))
+    let wanted = pass.size.replicas;
+    let counts = Counts::of(deployment, config);
+    if counts.is_complete(wanted) {
+        return match (&pass.rolled_back, wanted) {
+            (_, 0) => at_rest(pass),
+            (Some(why), _) => not_yet(
+                Reason::RolledBack,
+                format!(
+                    "the last change of the spec gave pods that did not become ready ({why}), so {wanted} replicas run \
+                     config revision {} of before it: correct the spec",
+                    config.revision
+                ),
+            ),
+            (None, _) => {
+                finding(ConditionStatus::True, Reason::AllReplicasAvailable, format!("{wanted} replicas are available"))
+            }
         };
     }
-    let stated = |type_: &str, value: &str| {
-        let mut conditions = status.conditions.iter().flatten().filter(|_| is_current);
-        conditions.find(|condition| condition.type_ == type_ && condition.status == value)
-    };
-    let text =
-        |message: &Option<String>| message.clone().unwrap_or_else(|| "the Deployment does not say why".to_owned());
-    if let Some(failure) = stated("ReplicaFailure", "True") {
-        return not_yet(Reason::ReplicaFailure, format!("no pod can be made: {}", text(&failure.message)));
+    let said = pass.words.as_deref().map(|words| format!("; {words}")).unwrap_or_default();
+    let conditions = || deployment.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    let failed = conditions().find(|condition| condition.type_ == "ReplicaFailure" && condition.status == "True");
+    if let Some(failure) = failed.filter(|_| counts.is_current) {
+        return not_yet(Reason::ReplicaFailure, format!("no pod can be made: {}", text(failure.message.as_deref())));
     }
-    if let Some(failure) = stated("Progressing", "False") {
-        let advice = "look at the pods' last words with kubectl describe pod";
-        return not_yet(Reason::ProgressDeadlineExceeded, format!("{}: {advice}", text(&failure.message)));
+    if let Some(exceeded) = deadline_exceeded(deployment).filter(|_| counts.is_current) {
+        let message = text(exceeded.message.as_deref());
+        let advice = "correct the spec, or what the pods miss: kubectl describe pod shows more";
+        return not_yet(Reason::ProgressDeadlineExceeded, format!("{message}{said}: {advice}"));
     }
-    let message =
-        format!("{available} of {wanted} replicas are available, {updated} with the current config, {all} in all");
+    let Counts { updated, available, all, .. } = counts;
+    let message = format!(
+        "{available} of {wanted} replicas are available, {updated} with the current config, {all} in all{said}"
+    );
     not_yet(Reason::Progressing, message)
+}
+
+/// No pod is wanted, and none is left.
+fn at_rest(pass: &Pass) -> Finding {
+    let (reason, message) = if pass.valid.spec.suspend {
+        (Reason::Suspended, "the pipeline is suspended: set spec.suspend to false to go on where it stopped")
+    } else {
+        (Reason::ScaledToZero, "no replica is wanted: raise spec.processor.replicas to process events")
+    };
+    (PROCESSOR_AVAILABLE, ConditionStatus::False, reason, message.to_owned())
+}
+
+fn degraded(pass: &Pass) -> Finding {
+    match pass.size.capped {
+        Some(partitions) => {
+            let message = format!(
+                "{} replicas are asked for, but the source has {partitions} partitions, and each is read by one: \
+                 {partitions} run; raise spec.source.partitions or lower spec.processor.replicas",
+                pass.valid.spec.processor.replicas
+            );
+            (DEGRADED, ConditionStatus::True, Reason::ReplicasCapped, message)
+        }
+        None => (DEGRADED, ConditionStatus::False, Reason::AsAsked, "everything is as the spec asks for".to_owned()),
+    }
+}
+
+fn paused(pass: &Pass) -> Finding {
+    let finding = |status, reason, message| (PAUSED, status, reason, message);
+    let draining = |message| finding(ConditionStatus::False, Reason::Draining, message);
+    match &pass.drain {
+        None => finding(ConditionStatus::False, Reason::NotSuspended, "the pipeline is not suspended".to_owned()),
+        Some(Drain::Pods(count)) => draining(format!("{count} pods are draining, which takes them some ten seconds")),
+        Some(Drain::Transactions(topics)) => {
+            let topics: Vec<_> = topics.iter().map(String::as_str).collect();
+            let topics = topics.join(", ");
+            draining(format!("transactions are open on {topics}: Kafka ends them within some twenty seconds"))
+        }
+        Some(Drain::Unknown(why)) => finding(
+            ConditionStatus::Unknown,
+            Reason::KafkaUnreachable,
+            format!("no pod is left, but whether a transaction is open cannot be told: {why}"),
+        ),
+        Some(Drain::Done) => finding(
+            ConditionStatus::True,
+            Reason::Drained,
+            "no pod is left, and no transaction is open: what is committed is final".to_owned(),
+        ),
+    }
+}
+
+fn text(message: Option<&str>) -> &str {
+    message.unwrap_or("the Deployment does not say why")
 }
 
 fn apply_reason(error: &ApplyError) -> (ConditionStatus, Reason) {
@@ -249,13 +407,6 @@ fn apply_reason(error: &ApplyError) -> (ConditionStatus, Reason) {
         ApplyError::Refused { .. } => (ConditionStatus::False, Reason::ObjectRefused),
         ApplyError::Api { .. } => (ConditionStatus::Unknown, Reason::ApiServerFailed),
     }
-}
-
-/// The ConfigMap that a Deployment's pods mount.
-fn config_of(deployment: &Deployment) -> Option<&str> {
-    let volumes = deployment.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
-    let volume = volumes.iter().find(|volume| volume.name == CONFIG_VOLUME)?;
-    Some(volume.config_map.as_ref()?.name.as_str())
 }
 
 fn topic_status(seen: &Seen) -> TopicStatus {

@@ -114,6 +114,28 @@ pub struct LoginPipelineSpec {
     pub suspend: bool,
 }
 
+impl LoginPipelineSpec {
+    /// The spec that sets nothing but its Kafka.
+    #[must_use]
+    pub fn on(kafka: Kafka) -> Self {
+        Self {
+            kafka,
+            topics: Topics::default(),
+            source: Source::default(),
+            output: Output::default(),
+            dead_letters: DeadLetters::default(),
+            validation: Validation::default(),
+            aggregation: Aggregation::default(),
+            alerts: Vec::new(),
+            results: Results::default(),
+            processor: Processor::default(),
+            network_policy: NetworkPolicy::default(),
+            deletion_policy: DeletionPolicy::default(),
+            suspend: false,
+        }
+    }
+}
+
 /// What becomes of topics when their pipeline is deleted.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum DeletionPolicy {

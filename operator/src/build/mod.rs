@@ -14,7 +14,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-pub use config_map::{CONFIG_KEY, REVISION_LABEL, config_map, content};
+pub use config_map::{CONFIG_KEY, Content, REVISION_LABEL, Revision, config_map};
 pub use deployment::deployment;
 pub use kafka_topic::{kafka_topic, kafka_topic_name};
 pub use network_policy::network_policy;

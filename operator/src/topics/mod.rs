@@ -255,7 +255,9 @@ fn obstacle(topic: &Topic, seen: &Seen, source_bytes: Option<i64>) -> Option<Str
     }
 }
 
-fn find(seen: &[Seen], role: Role) -> Option<&Seen> {
+/// The topic of a role.
+#[must_use]
+pub fn find(seen: &[Seen], role: Role) -> Option<&Seen> {
     seen.iter().find(|seen| seen.role == role)
 }
 
