@@ -17,7 +17,7 @@ use crds::{
     job::{JobConfig, KafkaConfig},
     pipeline::{ConfigStatus, LoginPipelineSpec, UpgradePolicy},
 };
-use k8s_openapi::api::core::v1::{ConfigMap, PodTemplateSpec};
+use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -26,6 +26,9 @@ use crate::{
     validate::Valid,
 };
 
+/// The annotation of a pod that changes with the Secrets that it uses: a rotated one rolls the pods.
+const SECRETS_ANNOTATION: &str = "loginpipeline.dev/secrets";
+
 /// What shapes the pods of a spec beside it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
@@ -33,7 +36,7 @@ pub struct Facts {
     pub kafka: KafkaConfig,
     /// What shapes the pods.
     pub shape: Shape,
-    /// Names the state of each Secret that the pods use.
+    /// Names the state of each Secret that the pods use, without what is in it; null when they use none.
     pub secrets: Value,
 }
 
@@ -135,17 +138,21 @@ pub fn render(valid: &Valid, facts: &Facts) -> Content {
     if let Some(job) = job.as_object_mut() {
         job.remove("revision");
     }
-    let template = pod_template(valid, shape);
+    let mut template = pod_template(valid, shape);
+    if !secrets.is_null() {
+        let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
+        annotations.insert(SECRETS_ANNOTATION.to_owned(), fingerprint(secrets));
+    }
     let mut inputs = json!({"spec": shaping(&valid.spec), "kafka": kafka, "secrets": secrets});
     if valid.spec.processor.upgrade_policy == UpgradePolicy::Automatic {
-        inputs["operator"] = fingerprint(&template).into();
+        inputs["operator"] = fingerprint(&json!(template)).into();
     }
     Content { job, template, inputs, rolled_back: None }
 }
 
-/// What a template is made of, in short.
-fn fingerprint(template: &PodTemplateSpec) -> String {
-    let digest = Sha256::digest(json!(template).to_string());
+/// A value in short.
+fn fingerprint(value: &Value) -> String {
+    let digest = Sha256::digest(value.to_string());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
@@ -184,3 +191,6 @@ fn beyond(value: &Value, default: &Value) -> Option<Value> {
     });
     Some(Value::Object(fields.collect::<Map<_, _>>()))
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,3 +75,93 @@ pub fn config_of(deployment: &Deployment) -> Option<&str> {
     let volume = volumes.iter().find(|volume| volume.name == CONFIG_VOLUME)?;
     Some(volume.config_map.as_ref()?.name.as_str())
 }
+
+#[cfg(test)]
+mod tests {
+    use crds::pipeline::LoginPipeline;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::{topics::State, validate::check_pipeline};
+
+    fn valid(parts: Value) -> Valid {
+        let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
+        spec.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
+        check_pipeline(&LoginPipeline::new("logins", serde_json::from_value(spec).unwrap())).unwrap()
+    }
+
+    #[test]
+    fn there_are_no_more_pods_than_partitions_and_none_while_suspended() {
+        let size_of = |replicas: i32, suspend: bool, existing: Option<i32>| {
+            let parts = json!({
+                "source": {"partitions": 4}, "processor": {"replicas": replicas}, "suspend": suspend,
+            });
+            let seen = Seen { state: State::Ready, partitions: existing, ..source() };
+            let Size { replicas, capped } = size(&valid(parts), &[seen]);
+            (replicas, capped)
+        };
+        assert_eq!(size_of(3, false, None), (3, None));
+        assert_eq!(size_of(4, false, Some(4)), (4, None));
+        assert_eq!(size_of(5, false, Some(4)), (4, Some(4)));
+        // A source that has more counts.
+        assert_eq!(size_of(7, false, Some(6)), (6, Some(6)));
+        assert_eq!(size_of(3, true, None), (0, None));
+        assert_eq!(size_of(0, false, None), (0, None));
+    }
+
+    fn source() -> Seen {
+        Seen {
+            role: Role::Source,
+            name: "user-login".to_owned(),
+            state: State::Missing,
+            partitions: None,
+            max_message_bytes: None,
+            topic_id: None,
+            created: false,
+            can_grow: false,
+        }
+    }
+
+    /// A Deployment of two whose change failed while the pods of before are well, but for `change`.
+    fn failed(change: &Value) -> Deployment {
+        let config = json!({"name": "config", "configMap": {"name": "logins-config-2"}});
+        let mut deployment = json!({
+            "metadata": {"generation": 3},
+            "spec": {
+                "replicas": 2, "selector": {},
+                "template": {"spec": {"containers": [], "volumes": [config]}},
+            },
+            "status": {
+                "observedGeneration": 3, "availableReplicas": 2,
+                "conditions": [{"type": "Progressing", "status": "False", "message": "too late"}],
+            },
+        });
+        for (key, value) in change.as_object().unwrap() {
+            *deployment.pointer_mut(key).unwrap() = value.clone();
+        }
+        serde_json::from_value(deployment).unwrap()
+    }
+
+    #[test]
+    fn a_change_has_failed_when_its_time_is_over_and_nothing_else_can_be_to_blame() {
+        let rollback = valid(json!({}));
+        let of = |change: &Value, words: Option<&Words>| failure(&rollback, &failed(change), words);
+        let none = json!({});
+        let expected = |why: &str| Some(Failure { config_map: "logins-config-2".to_owned(), why: why.to_owned() });
+        assert_eq!(of(&none, None), expected("too late"));
+        let words = |is_definite| Words { text: "ErrImagePull".to_owned(), is_definite };
+        assert_eq!(of(&none, Some(&words(false))), expected("ErrImagePull"));
+
+        // Where those of before are not well either, only what no Kafka can cause is the change's fault.
+        let all_down = json!({"/status/availableReplicas": 1});
+        assert_eq!(of(&all_down, None), None);
+        assert_eq!(of(&all_down, Some(&words(false))), None);
+        assert_eq!(of(&all_down, Some(&words(true))), expected("ErrImagePull"));
+
+        // In time, or about another template, nothing has failed.
+        assert_eq!(of(&json!({"/status/conditions/0/status": "True"}), None), None);
+        assert_eq!(of(&json!({"/status/observedGeneration": 2}), None), None);
+        assert_eq!(of(&json!({"/spec/replicas": 0}), None), None);
+        assert_eq!(failure(&valid(json!({"processor": {"rollback": "Never"}})), &failed(&none), None), None);
+    }
+}

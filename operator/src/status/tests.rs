@@ -1,4 +1,5 @@
 use crds::{
+    job::KafkaConfig,
     pipeline::{LoginPipeline, LoginPipelineSpec},
     topics::Role,
 };
@@ -6,7 +7,15 @@ use kube::core::DynamicObject;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{desired::desired, observe, topics::State, validate::check_pipeline};
+use crate::{
+    build::{Revision, Shape},
+    desired::desired,
+    observe,
+    revisions::{Facts, render},
+    rollout::size,
+    topics::State,
+    validate::check_pipeline,
+};
 
 const GENERATION: i64 = 4;
 
@@ -31,16 +40,25 @@ fn fine() -> Pass {
     let spec = json!({"kafka": {"strimzi": {"cluster": "a"}}, "processor": {"replicas": 2}});
     let spec: LoginPipelineSpec = serde_json::from_value(spec).unwrap();
     let valid = check_pipeline(&LoginPipeline::new("logins", spec)).unwrap();
-    let desired = desired(&valid, "kafka:9092", 3, "processor");
+    let facts = Facts {
+        kafka: KafkaConfig { bootstrap_servers: "kafka:9092".to_owned(), security: None },
+        shape: Shape::default(),
+        secrets: Value::Null,
+    };
+    let desired = desired(&valid, &Revision::new(&valid, 3, render(&valid, &facts)), 2);
     let mut deployment = desired.deployment;
     deployment.metadata.generation = Some(9);
     let wanted = valid.topics();
     let mut pass = Pass {
         seen: wanted.iter().map(ready_topic).collect(),
         wanted,
+        size: size(&valid, &[]),
         valid,
         kafka: Ok(()),
         workload: Ok(Some((deployment, desired.config))),
+        rolled_back: None,
+        words: None,
+        drain: None,
     };
     deployed(&mut pass, &json!({}));
     pass
@@ -152,7 +170,7 @@ fn a_deployment_that_is_stuck_says_why() {
 fn zero_replicas_are_not_ready_and_say_so() {
     let scaled = |replicas: i32| {
         after(|pass| {
-            pass.valid.spec.processor.replicas = 0;
+            pass.size.replicas = 0;
             let counts = json!({
                 "replicas": replicas, "updatedReplicas": replicas, "readyReplicas": replicas, "availableReplicas": replicas,
             });
@@ -214,4 +232,88 @@ fn what_is_known_of_topics_outlives_an_unreachable_kafka() {
 #[test]
 fn the_whole_status() {
     insta::assert_yaml_snapshot!(status(&observed(), &Ok(fine()), "2026-01-01T00:00:00Z"));
+}
+
+/// The status, reason and message of a condition after a pass.
+fn told(type_: &str, change: impl FnOnce(&mut Pass)) -> (ConditionStatus, String, String) {
+    let mut pass = fine();
+    change(&mut pass);
+    let status = status(&observed(), &Ok(pass), "now");
+    let Condition { status, reason, message, .. } = condition(&status, type_).unwrap().clone();
+    (status, reason, message)
+}
+
+#[test]
+fn a_rollback_is_not_ready_and_nothing_but_a_person_helps() {
+    let back = |pass: &mut Pass| pass.rolled_back = Some("ErrImagePull: no such image".to_owned());
+    let (status, reason, message) = told(READY, back);
+    assert_eq!((status, reason.as_str()), (ConditionStatus::False, "RolledBack"));
+    assert!(message.contains("ErrImagePull: no such image") && message.contains("revision 3"), "{message}");
+    assert_eq!(told(STALLED, back).0, ConditionStatus::True);
+    assert_eq!(told(RECONCILING, back).0, ConditionStatus::False);
+}
+
+#[test]
+fn what_is_waited_for_is_reconciling_and_what_waits_for_a_person_is_stalled() {
+    let missing = |pass: &mut Pass| pass.seen[0].state = State::Missing;
+    assert_eq!(told(RECONCILING, missing).0, ConditionStatus::True);
+    assert_eq!(told(STALLED, missing).0, ConditionStatus::False);
+    let exceeded = |pass: &mut Pass| {
+        let condition = json!({"type": "Progressing", "status": "False", "message": "too late"});
+        deployed(pass, &json!({"availableReplicas": 1, "conditions": [condition]}));
+        pass.words = Some("1 of 2 pods: CrashLoopBackOff".to_owned());
+    };
+    let (status, reason, message) = told(STALLED, exceeded);
+    assert_eq!((status, reason.as_str()), (ConditionStatus::True, "ProgressDeadlineExceeded"));
+    assert!(message.contains("too late; 1 of 2 pods: CrashLoopBackOff"), "{message}");
+    for condition in [RECONCILING, STALLED] {
+        assert_eq!(told(condition, |_| {}).0, ConditionStatus::False);
+    }
+}
+
+#[test]
+fn a_cap_degrades_and_keeps_ready() {
+    let capped = |pass: &mut Pass| {
+        pass.valid.spec.processor.replicas = 9;
+        pass.size.capped = Some(2);
+    };
+    let (status, reason, message) = told(DEGRADED, capped);
+    assert_eq!((status, reason.as_str()), (ConditionStatus::True, "ReplicasCapped"));
+    assert!(message.contains("9 replicas") && message.contains("2 partitions"), "{message}");
+    assert_eq!(told(READY, capped).0, ConditionStatus::True);
+    assert_eq!(told(DEGRADED, |_| {}).0, ConditionStatus::False);
+}
+
+#[test]
+fn paused_is_true_only_when_everything_is_at_rest() {
+    let paused = |drain: Drain| {
+        let (status, reason, _) = told(PAUSED, |pass| pass.drain = Some(drain));
+        (status, reason)
+    };
+    assert_eq!(paused(Drain::Pods(1)), is(ConditionStatus::False, Reason::Draining));
+    let open = Drain::Transactions(["processed-user-login".to_owned()].into());
+    assert_eq!(paused(open), is(ConditionStatus::False, Reason::Draining));
+    assert_eq!(paused(Drain::Unknown("timed out".to_owned())), is(ConditionStatus::Unknown, Reason::KafkaUnreachable));
+    assert_eq!(paused(Drain::Done), is(ConditionStatus::True, Reason::Drained));
+    assert_eq!(told(PAUSED, |_| {}).0, ConditionStatus::False);
+    let at_rest = |pass: &mut Pass| {
+        pass.valid.spec.suspend = true;
+        pass.size.replicas = 0;
+        deployed(pass, &json!({"replicas": 0, "updatedReplicas": 0, "readyReplicas": 0, "availableReplicas": 0}));
+    };
+    assert_eq!(told(READY, at_rest).1, "Suspended");
+}
+
+#[test]
+fn the_last_healthy_config_is_the_one_with_which_all_replicas_were_available() {
+    let mut observed = observed();
+    observed.status = status(&observed, &Ok(fine()), "now");
+    let healthy = observed.status.last_healthy.clone();
+    assert_eq!(healthy.as_ref().map(|config| config.revision), Some(3));
+    let mut pass = fine();
+    let Ok(Some((_, config))) = &mut pass.workload else { panic!("a workload") };
+    config.revision = 4;
+    deployed(&mut pass, &json!({"availableReplicas": 1}));
+    let after = status(&observed, &Ok(pass), "now");
+    assert_eq!((after.config.unwrap().revision, after.last_healthy), (4, healthy));
 }
