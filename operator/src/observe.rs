@@ -4,13 +4,10 @@
 
 use std::fmt::Debug;
 
-use crds::{
-    pipeline::{LoginPipeline, LoginPipelineStatus},
-    topics::PipelineId,
-};
+use crds::pipeline::{LoginPipeline, LoginPipelineStatus};
 use k8s_openapi::api::{
     apps::v1::Deployment,
-    core::v1::{ConfigMap, Pod, Service, ServiceAccount},
+    core::v1::{ConfigMap, Service, ServiceAccount},
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
@@ -22,7 +19,7 @@ use kube::{
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
-    build::{PIPELINE_LABEL, processor_name, selector, service_name},
+    build::{PIPELINE_LABEL, processor_name, service_name},
     owned::is_owned,
 };
 
@@ -126,19 +123,6 @@ where
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
     api.get_opt(name).await.map_err(|source| ObserveError::Api { what, source })
-}
-
-/// The pods of a pipeline that have not ended.
-///
-/// # Errors
-/// When the API server fails or refuses.
-pub async fn pods(client: &Client, id: &PipelineId) -> Result<Vec<Pod>, ObserveError> {
-    let pods = Api::<Pod>::namespaced(client.clone(), &id.namespace);
-    let selector: Vec<_> = selector(&id.name).iter().map(|(key, value)| format!("{key}={value}")).collect();
-    let list = pods.list(&ListParams::default().labels(&selector.join(","))).await;
-    let list = list.map_err(|source| ObserveError::Api { what: "Pods", source })?;
-    let phase = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
-    Ok(list.items.into_iter().filter(|pod| !["Succeeded", "Failed"].contains(&phase(pod).as_str())).collect())
 }
 
 /// LoginPipelines as the API server holds them.

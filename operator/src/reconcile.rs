@@ -8,7 +8,7 @@ use crds::{
     topics::Role,
 };
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::ObjectReference;
+use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{
     Client, Resource,
     api::{Patch, PatchParams},
@@ -21,13 +21,15 @@ use serde_json::json;
 use crate::{
     apply,
     build::{Revision, Shape},
+    causes::with_causes,
     desired::desired,
     drain::{self, Drain},
     events,
     observe::{self, ObserveError, Observed},
     owned::{ApplyError, FIELD_MANAGER},
+    pods::{self, PodReason},
     revisions::{self, Facts},
-    rollout::{failure, size},
+    rollout::{config_of, failure, is_settled, size},
     status::{self, KafkaProblem, Pass, is_rolled_out, status},
     topics::{KafkaSeen, State, Topics, TopicsError, obstacles, wanted},
     validate::{Valid, ValidateError, validate},
@@ -142,20 +144,44 @@ async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed
         }
     };
     pass.size = size(&pass.valid, &pass.seen);
-    let Some(revision) = revision(&mut pass, facts.as_ref(), observed) else { return pass };
+    let pods = unsettled_pods(surroundings.client, &pass.valid, observed).await;
+    let words = words(pods.as_deref(), observed).await;
+    let Some(revision) = revision(&mut pass, facts.as_ref(), words.as_ref(), observed) else { return pass };
+    pass.words = words.map(|words| words.to_string());
     let desired = desired(&pass.valid, &revision, pass.size.replicas);
     let config = desired.config.clone();
     let applied = apply::workload(surroundings.client, &pass.valid, desired, observed).await;
     pass.workload = applied.map(|deployment| Some((deployment, config)));
     if pass.valid.spec.suspend {
-        pass.drain = Some(drained(surroundings.client, &pass, facts.as_ref(), observed).await);
+        pass.drain = Some(drained(&pass, pods, facts.as_ref(), observed).await);
     }
     pass
 }
 
+/// The pods, where they are not all as they should be, or should be gone. None where that is not so, or not known.
+async fn unsettled_pods(client: &Client, valid: &Valid, observed: &Observed) -> Option<Vec<Pod>> {
+    let deployment = observed.own_deployment()?;
+    if is_settled(deployment) && !valid.spec.suspend {
+        return None;
+    }
+    let pods = pods::list(client, &valid.id.namespace, &valid.id.name).await;
+    // What pods say makes the report better, and decides nothing alone.
+    pods.inspect_err(|error| tracing::warn!(error = with_causes(error), "pods were not read")).ok()
+}
+
+/// Why pods are not ready, in their own words.
+async fn words(pods: Option<&[Pod]>, observed: &Observed) -> Option<PodReason> {
+    pods::why(pods?, config_of(observed.own_deployment()?)?).await
+}
+
 /// What the pods are to run; none before the topics were ready for the first time. Where the facts are not known at the
 /// moment, what runs goes on running, and how many replicas of it still follows the spec.
-fn revision(pass: &mut Pass, facts: Option<&Facts>, observed: &Observed) -> Option<Revision> {
+fn revision(
+    pass: &mut Pass,
+    facts: Option<&Facts>,
+    words: Option<&PodReason>,
+    observed: &Observed,
+) -> Option<Revision> {
     let are_ready = pass.kafka.is_ok() && obstacles(&pass.wanted, &pass.seen).is_empty();
     // Pods that start before their topics could make the brokers make them, in another shape.
     if !are_ready && observed.own_deployment().is_none() {
@@ -164,7 +190,7 @@ fn revision(pass: &mut Pass, facts: Option<&Facts>, observed: &Observed) -> Opti
     let Some(facts) = facts else { return revisions::newest(&observed.config_maps) };
     // While topics are not ready, no pod that does not become ready is the fault of a change.
     let deployment = observed.own_deployment().filter(|_| are_ready);
-    let failure = deployment.and_then(|deployment| failure(&pass.valid, deployment, None));
+    let failure = deployment.and_then(|deployment| failure(&pass.valid, deployment, words));
     let reported = (observed.status.config.as_ref(), observed.status.last_healthy.as_ref());
     let revision = revisions::choose(&pass.valid, facts, &observed.config_maps, reported, failure.as_ref());
     pass.rolled_back = revisions::rolled_back(&revision, &pass.valid, facts).map(str::to_owned);
@@ -186,16 +212,15 @@ async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Obse
 }
 
 /// How far a suspended pipeline has come to rest. What was found at rest once stays so: nothing writes any more.
-async fn drained(client: &Client, pass: &Pass, facts: Option<&Facts>, observed: &Observed) -> Drain {
+async fn drained(pass: &Pass, pods: Option<Vec<Pod>>, facts: Option<&Facts>, observed: &Observed) -> Drain {
     let was_drained = status::condition(&observed.status, status::PAUSED).is_some_and(|paused| {
         paused.status == ConditionStatus::True && paused.observed_generation == observed.resource.metadata.generation
     });
-    let pods = match observe::pods(client, &pass.valid.id).await {
-        Ok(pods) => pods,
-        Err(error) => return Drain::Unknown(error.to_string()),
-    };
-    if !pods.is_empty() {
-        return Drain::Pods(pods.len());
+    let Some(pods) = pods else { return Drain::Unknown("the pods have not been counted yet".to_owned()) };
+    let phase = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.phase.clone()).unwrap_or_default();
+    let left = pods.iter().filter(|pod| !["Succeeded", "Failed"].contains(&phase(pod).as_str())).count();
+    if left > 0 {
+        return Drain::Pods(left);
     }
     if was_drained {
         return Drain::Done;
@@ -259,13 +284,16 @@ fn next(pass: Pass) -> Result<Next, ReconcileError> {
         // The Kafka is watched.
         Err(KafkaProblem::NoListener(_)) | Ok(()) => {}
     }
-    pass.workload?;
+    let workload = pass.workload?;
     let is_external = pass.valid.spec.kafka.external.is_some();
     let is_pending = pass.seen.iter().any(|seen| seen.state != State::Ready);
+    let is_rolling = workload.is_some_and(|(deployment, _)| !is_settled(&deployment));
     let is_draining = pass.drain.is_some_and(|drain| drain != Drain::Done);
     let seconds = match (is_external, is_pending) {
         // Pods and transactions end in their own time.
         _ if is_draining => 5.0,
+        // Nothing tells what pods that are not ready say.
+        (false, _) if is_rolling => 20.0,
         // What was just made is visible in a moment, and nothing tells when.
         (true, true) => 1.0,
         // Nothing tells of a change in Kafka: what is reported is at most a minute old.

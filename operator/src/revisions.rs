@@ -143,7 +143,10 @@ pub fn render(valid: &Valid, facts: &Facts) -> Content {
         let annotations = template.metadata.get_or_insert_default().annotations.get_or_insert_default();
         annotations.insert(SECRETS_ANNOTATION.to_owned(), fingerprint(secrets));
     }
-    let mut inputs = json!({"spec": shaping(&valid.spec), "kafka": kafka, "secrets": secrets});
+    let mut inputs = json!({"spec": shaping(&valid.spec), "kafka": kafka});
+    if !secrets.is_null() {
+        inputs["secrets"].clone_from(secrets);
+    }
     if valid.spec.processor.upgrade_policy == UpgradePolicy::Automatic {
         inputs["operator"] = fingerprint(&json!(template)).into();
     }

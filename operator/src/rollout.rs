@@ -5,6 +5,7 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 
 use crate::{
     build::CONFIG_VOLUME,
+    pods::PodReason,
     revisions::Failure,
     topics::{Seen, find},
     validate::Valid,
@@ -29,19 +30,10 @@ pub fn size(valid: &Valid, seen: &[Seen]) -> Size {
     Size { replicas, capped: (asked > partitions).then_some(partitions) }
 }
 
-/// What pods that cannot start have to say, where it is known.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
-    /// Their own words.
-    pub text: String,
-    /// Whether no Kafka can be the cause: an image that cannot be pulled, a Secret that is missing.
-    pub is_definite: bool,
-}
-
 /// The change that has failed, if one has: its pods did not become ready in time, and the pods of before it are all
 /// available still, so that nothing else can be to blame; or its pods say why themselves. Only where the spec wants a rollback.
 #[must_use]
-pub fn failure(valid: &Valid, deployment: &Deployment, words: Option<&Words>) -> Option<Failure> {
+pub fn failure(valid: &Valid, deployment: &Deployment, words: Option<&PodReason>) -> Option<Failure> {
     if valid.spec.processor.rollback == Rollback::Never {
         return None;
     }
@@ -49,12 +41,22 @@ pub fn failure(valid: &Valid, deployment: &Deployment, words: Option<&Words>) ->
     let wanted = deployment.spec.as_ref()?.replicas.unwrap_or_default();
     let available = deployment.status.as_ref()?.available_replicas.unwrap_or_default();
     let others_are_well = wanted > 0 && available >= wanted;
-    if !others_are_well && !words.is_some_and(|words| words.is_definite) {
+    if !others_are_well && !words.is_some_and(|words| words.trouble.is_definite()) {
         return None;
     }
-    let why = words.map(|words| words.text.clone()).or_else(|| condition.message.clone());
+    let why = words.map(ToString::to_string).or_else(|| condition.message.clone());
     let why = why.unwrap_or_else(|| "its pods did not become ready in time".to_owned());
     Some(Failure { config_map: config_of(deployment)?.to_owned(), why })
+}
+
+/// Whether a Deployment's pods are all as it wants them, and no others are left.
+#[must_use]
+pub fn is_settled(deployment: &Deployment) -> bool {
+    let status = deployment.status.clone().unwrap_or_default();
+    let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
+    let counts = [status.replicas, status.updated_replicas, status.available_replicas];
+    status.observed_generation == deployment.metadata.generation
+        && counts.into_iter().all(|count| Some(count.unwrap_or_default()) == wanted)
 }
 
 /// The condition by which a Deployment says that the pods of its present template did not become ready in time.
@@ -82,7 +84,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{topics::State, validate::check_pipeline};
+    use crate::{pods::Trouble, topics::State, validate::check_pipeline};
 
     fn valid(parts: Value) -> Valid {
         let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
@@ -145,18 +147,24 @@ mod tests {
     #[test]
     fn a_change_has_failed_when_its_time_is_over_and_nothing_else_can_be_to_blame() {
         let rollback = valid(json!({}));
-        let of = |change: &Value, words: Option<&Words>| failure(&rollback, &failed(change), words);
+        let of = |change: &Value, words: Option<&PodReason>| failure(&rollback, &failed(change), words);
         let none = json!({});
         let expected = |why: &str| Some(Failure { config_map: "logins-config-2".to_owned(), why: why.to_owned() });
         assert_eq!(of(&none, None), expected("too late"));
-        let words = |is_definite| Words { text: "ErrImagePull".to_owned(), is_definite };
-        assert_eq!(of(&none, Some(&words(false))), expected("ErrImagePull"));
+        let words = |trouble| PodReason {
+            trouble,
+            pod: "logins-processor-1".to_owned(),
+            count: 1,
+            of: 2,
+            text: "its own words".to_owned(),
+        };
+        assert_eq!(of(&none, Some(&words(Trouble::Crash))), expected("1 of 2 pods: its own words"));
 
         // Where those of before are not well either, only what no Kafka can cause is the change's fault.
         let all_down = json!({"/status/availableReplicas": 1});
         assert_eq!(of(&all_down, None), None);
-        assert_eq!(of(&all_down, Some(&words(false))), None);
-        assert_eq!(of(&all_down, Some(&words(true))), expected("ErrImagePull"));
+        assert_eq!(of(&all_down, Some(&words(Trouble::Crash))), None);
+        assert_eq!(of(&all_down, Some(&words(Trouble::Image))), expected("1 of 2 pods: its own words"));
 
         // In time, or about another template, nothing has failed.
         assert_eq!(of(&json!({"/status/conditions/0/status": "True"}), None), None);

@@ -82,13 +82,13 @@ fn the_outputs_fit_a_source_that_is_there() {
 }
 
 #[test]
-fn only_what_the_pods_are_told_is_in_the_config() {
+fn only_what_shapes_the_pods_is_in_the_config() {
     let rendered = |text: &str| render("streams", &manifest(text), "kafka:9092", 1).unwrap();
     let name = |text: &str| rendered(text).config.config_map;
     let with = |section: &str| name(&format!("{EXAMPLE}  {section}\n"));
     let example = name(EXAMPLE);
     assert_eq!(example, with("processor: {replicas: 9}"));
-    assert_eq!(example, with("processor: {image: other}"));
+    assert_ne!(example, with("processor: {image: other}"));
     assert_eq!(example, with("source: {partitions: 9}"));
     assert_ne!(example, with("processor: {threads: 9}"));
     assert_ne!(example, with("processor: {commitInterval: 1s}"));
