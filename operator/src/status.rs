@@ -115,7 +115,6 @@ impl Reason {
             Self::SpecInvalid
             | Self::TopicRefused
             | Self::ObjectRefused
-            | Self::NameTaken
             | Self::ProgressDeadlineExceeded
             | Self::RolledBack => Progress::Stuck,
             _ => Progress::Working,

@@ -135,13 +135,7 @@ async fn a_pipeline_that_is_deleted_leaves_its_topics() {
     assert_eq!(before.len(), Role::ALL.len());
     assert_eq!(metadata().await, before);
     assert!(before.iter().all(|topic| topic.owner_references.is_none()));
-    // What a garbage collector takes, which the API server has not.
-    for (kind, name) in [("deployment", "logins-processor"), ("serviceaccount", "logins-processor")] {
-        world.delete(kind, name).unwrap();
-    }
-    for config_map in world.config_maps().list(&ListParams::default()).await.unwrap() {
-        world.delete("configmap", &config_map.name_any()).unwrap();
-    }
+    world.collect_garbage("logins");
 
     // A successor of the same name uses them, and takes none.
     world.apply(EXAMPLE).unwrap();
@@ -186,11 +180,7 @@ async fn a_successor_numbers_its_configs_above_its_predecessor() {
 
     world.delete("loginpipeline", "logins").unwrap();
     operator.quiet().await;
-    for config_map in world.config_maps().list(&ListParams::default()).await.unwrap() {
-        world.delete("configmap", &config_map.name_any()).unwrap();
-    }
-    world.delete("deployment", "logins-processor").unwrap();
-    world.delete("serviceaccount", "logins-processor").unwrap();
+    world.collect_garbage("logins");
     // Creation is known to the second, and a change every second is the most that the numbers bear.
     tokio::time::sleep(Duration::from_secs(2)).await;
 

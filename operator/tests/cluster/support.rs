@@ -88,6 +88,13 @@ impl World {
         self.kubectl(&["delete", "-n", &self.namespace, kind, name], "")
     }
 
+    /// Deletes what Kubernetes' garbage collector takes when a pipeline is gone, which an API server alone has not.
+    pub fn collect_garbage(&self, pipeline: &str) {
+        let kinds = "deployment,configmap,serviceaccount,service,networkpolicy,poddisruptionbudget";
+        let label = format!("loginpipeline.dev/pipeline={pipeline}");
+        self.kubectl(&["delete", "-n", &self.namespace, kinds, "-l", &label], "").unwrap();
+    }
+
     fn kubectl(&self, arguments: &[&str], input: &str) -> Result<String, String> {
         let output = self.server.kubectl(arguments, input).unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
