@@ -7,7 +7,7 @@ mod security;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::security::{Mechanism, SECRETS_FOLDER, Sasl, Security, Tls};
+pub use self::security::{Mechanism, SECRETS_FOLDER, Sasl, Security, Tls, password};
 use crate::{
     pipeline::{Aggregation, Alert, Duration, LoginPipelineSpec, StartFrom, Validation},
     topics::PipelineId,

@@ -20,3 +20,5 @@ pub mod job;
 pub mod topics;
 
 pub mod records;
+
+pub mod trouble;

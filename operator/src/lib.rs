@@ -40,7 +40,9 @@ pub mod validate;
 pub mod applied;
 pub mod owned;
 pub mod pods;
+pub mod security;
 pub mod topics;
+pub mod trouble;
 
 pub mod causes;
 pub mod client;

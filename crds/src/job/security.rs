@@ -79,6 +79,12 @@ impl Mechanism {
     }
 }
 
+/// A password as it stands in a file or a Secret: an editor's newline at the end is no part of it.
+#[must_use]
+pub fn password(text: &str) -> &str {
+    text.strip_suffix("\r\n").or_else(|| text.strip_suffix('\n')).unwrap_or(text)
+}
+
 impl Security {
     /// Reads what stands at `kafka.security` of a job config.
     ///

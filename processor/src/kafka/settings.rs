@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fs, io};
 
-use crds::job::{JobConfig, KafkaConfig, Security};
+use crds::job::{JobConfig, KafkaConfig, Security, password};
 
 /// Settings of a client, in the order in which they are applied. They hold no secret, only the files that do, which are
 /// read each time a client is made.
@@ -83,15 +83,13 @@ impl Value {
     }
 }
 
-/// What stands in a file. An editor's newline at the end is no part of it.
+/// What stands in a file.
 fn content(setting: &'static str, path: &str) -> Result<String, SettingsError> {
     let path = || path.to_owned();
-    let mut text =
+    let text =
         fs::read_to_string(path()).map_err(|source| SettingsError::Unreadable { setting, path: path(), source })?;
-    if text.ends_with('\n') {
-        text.truncate(text.len() - if text.ends_with("\r\n") { 2 } else { 1 });
-    }
-    if text.is_empty() { Err(SettingsError::Empty { setting, path: path() }) } else { Ok(text) }
+    let text = password(&text);
+    if text.is_empty() { Err(SettingsError::Empty { setting, path: path() }) } else { Ok(text.to_owned()) }
 }
 
 /// How long the broker waits for a transaction before it aborts it.

@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crds::trouble::explain;
 use rdkafka::{
     ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError, types::RDKafkaErrorCode,
 };
@@ -71,24 +72,6 @@ impl ClientContext for Trouble {
 
 impl ConsumerContext for Trouble {}
 
-/// librdkafka's words, the same each time, with what to check.
-fn explain(words: &str) -> String {
-    // At their end stands how long the attempt took, and how far it came.
-    let (words, state) = words.rsplit_once(" (after ").unwrap_or((words, ""));
-    let advice = if words.contains(": SASL ") {
-        "; check the user name, the password and the mechanism"
-    } else if words.contains("SSL handshake failed") || words.contains("SSL routines") {
-        "; check that this listener of Kafka speaks TLS, that its certificate names this host and is signed by an authority \
-         that the config trusts, and that Kafka trusts the client's certificate, where it asks for one"
-    } else if words.contains("security.protocol") || state.contains("in state APIVERSION_QUERY") {
-        // Kafka hung up at the first word.
-        "; check that the config has TLS and SASL where this listener of Kafka has them"
-    } else {
-        ""
-    };
-    format!("{words}{advice}")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -107,25 +90,5 @@ mod tests {
         );
         trouble.error(error(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(trouble.recent().as_deref(), Some("a:1/1: Connect failed"));
-    }
-
-    /// The words are librdkafka's own, of which `tests/security.rs` has them fresh.
-    #[test]
-    fn a_refusal_says_what_to_check_and_is_the_same_each_time() {
-        let refused =
-            |took| explain(&format!("sasl_ssl://a:1/1: SASL authentication error: no (after {took}ms in state X)"));
-        assert!(
-            refused(3).ends_with("error: no; check the user name, the password and the mechanism"),
-            "{}",
-            refused(3)
-        );
-        assert_eq!(refused(3), refused(7));
-        let alert = "ssl://a:1/1: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate";
-        assert!(explain(alert).contains("that Kafka trusts the client's certificate"));
-        let hint =
-            "a:1/1: Disconnected: verify that security.protocol is correctly configured, broker might require SASL";
-        assert!(explain(hint).ends_with("where this listener of Kafka has them"));
-        let hung_up = "a:1/1: Disconnected: connection closed by peer (after 3ms in state APIVERSION_QUERY)";
-        assert!(explain(hung_up).ends_with("where this listener of Kafka has them"));
     }
 }
