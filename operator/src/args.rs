@@ -1,8 +1,9 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use crds::pipeline::DurationError;
 
 /// Runs login-event pipelines on Kafka, from `LoginPipeline` resources.
 #[derive(Parser, Debug)]
@@ -40,6 +41,9 @@ pub struct Run {
         default_value = concat!("login-pipeline-processor:", env!("CARGO_PKG_VERSION"))
     )]
     pub processor_image: String,
+    /// How often the pods are asked for lag and rate, at least 1s: for their sake no status is written more often.
+    #[arg(long, env = "LOGIN_PIPELINE_MEASURE_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = at_least_a_second)]
+    pub measure_interval: Duration,
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "LOGIN_PIPELINE_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
@@ -69,6 +73,15 @@ pub struct LeaderElection {
     /// Namespace of the Lease; the operator's own when it is not given, and outside a cluster the kubeconfig's.
     #[arg(long, env = "LOGIN_PIPELINE_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
+}
+
+fn at_least_a_second(text: &str) -> Result<Duration, String> {
+    let interval: crds::pipeline::Duration = text.parse().map_err(|error: DurationError| error.to_string())?;
+    let interval = Duration::from_millis(u64::try_from(interval.as_millis()).unwrap_or_default());
+    if interval < Duration::from_secs(1) {
+        return Err("choose at least 1s".to_owned());
+    }
+    Ok(interval)
 }
 
 /// How logs are written.

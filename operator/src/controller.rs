@@ -31,7 +31,9 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::{
     causes::with_causes,
+    measure,
     metrics::Metrics,
+    pods::Measurements,
     reconcile::{Next, ReconcileError, Surroundings, jitter, reconcile},
     server::Health,
     strimzi_watch,
@@ -61,7 +63,8 @@ const SLOTS_OF_FAILING: usize = 16;
 /// resolving names.
 pub const BLOCKING_THREADS: usize = SLOTS + SLOTS_OF_FAILING + 16;
 
-/// Pipelines that wait for a pass because of Strimzi's resources; a full queue makes that watch wait.
+/// Pipelines that wait for a pass because of Strimzi's resources, or of their pods' figures; a full queue makes whoever
+/// sends wait.
 const TRIGGERS: usize = 128;
 
 /// What the controller works with.
@@ -72,6 +75,8 @@ pub struct Work {
     pub scope: Scope,
     /// Image of the processor, for specs that name none.
     pub processor_image: String,
+    /// The pause between two measurements of lag and rate.
+    pub measure_interval: Duration,
     /// The pipelines that are known.
     pub pipelines: Store<Guarded>,
     /// What makes them known.
@@ -87,6 +92,7 @@ struct Context {
     recorder: Recorder,
     processor_image: String,
     strimzi: watch::Receiver<Option<&'static str>>,
+    measurements: Arc<Measurements>,
     metrics: Metrics,
     slots: Semaphore,
     slots_of_failing: Semaphore,
@@ -104,13 +110,15 @@ struct Failures {
 
 /// Reconciles until `stop` turns true, then ends within a bound.
 pub async fn run(work: Work, stop: watch::Receiver<bool>) {
-    let Work { client, scope, processor_image, pipelines, writer, health, metrics } = work;
+    let Work { client, scope, processor_image, measure_interval, pipelines, writer, health, metrics } = work;
     let (strimzi_found, strimzi) = watch::channel(None);
+    let measurements = Arc::new(Measurements::default());
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), "login-pipeline-operator".into()),
         client: client.clone(),
         processor_image,
         strimzi,
+        measurements: measurements.clone(),
         metrics,
         slots: Semaphore::new(SLOTS),
         slots_of_failing: Semaphore::new(SLOTS_OF_FAILING),
@@ -118,11 +126,15 @@ pub async fn run(work: Work, stop: watch::Receiver<bool>) {
     });
     let controller = controller(&client, &scope, &pipelines, writer, health.clone());
     let (triggers, triggered) = mpsc::channel(TRIGGERS);
+    let pods = scope.apis(&client);
+    let measuring =
+        tokio::spawn(measure::run(pods, pipelines.clone(), measure_interval, measurements, triggers.clone()));
     let watching = tokio::spawn(strimzi_watch::run(client, scope, pipelines, strimzi_found, triggers));
     let passes =
         controller.reconcile_on(triggered).graceful_shutdown_on(stopped(stop.clone())).run(one_pass, retry, context);
     turn(passes, &health, stop).await;
     watching.abort();
+    measuring.abort();
 }
 
 /// Lets passes go on until they have ended, which they do after `stop`.
@@ -187,6 +199,7 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         recorder: &context.recorder,
         processor_image: &context.processor_image,
         strimzi,
+        measurements: &context.measurements,
     };
     let started = Instant::now();
     let result = tokio::time::timeout(PASS_TIMEOUT, reconcile(&surroundings, &namespace, &name))

@@ -27,7 +27,7 @@ use crate::{
     events,
     observe::{self, ObserveError, Observed},
     owned::{ApplyError, FIELD_MANAGER},
-    pods::{self, PodReason},
+    pods::{self, Figures, Measurements, PodReason},
     revisions::{self, Facts},
     rollout::{config_of, failure, is_settled, size},
     status::{self, KafkaProblem, Pass, is_rolled_out, status},
@@ -45,6 +45,8 @@ pub struct Surroundings<'a> {
     pub processor_image: &'a str,
     /// The version of Strimzi's API that the API server serves.
     pub strimzi: Option<&'static str>,
+    /// What the pods counted.
+    pub measurements: &'a Measurements,
 }
 
 /// When to come again if nothing that is watched changes.
@@ -244,7 +246,13 @@ async fn report(
     outcome: &Result<Pass, ValidateError>,
 ) -> Result<(), ReconcileError> {
     let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let new = status(observed, outcome, &now);
+    let mut new = status(observed, outcome, &now);
+    let metadata = &observed.resource.metadata;
+    let (namespace, name) =
+        (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
+    if let Some(Figures { lag, rate }) = surroundings.measurements.of(namespace, name) {
+        (new.lag, new.rate) = (lag, rate);
+    }
     if new == observed.status {
         return Ok(());
     }

@@ -66,6 +66,7 @@ async fn lead(
         client: client.clone(),
         scope: Scope::of(&options.watch_namespaces),
         processor_image: options.processor_image.clone(),
+        measure_interval: options.measure_interval,
         pipelines,
         writer,
         health: health.clone(),

@@ -51,6 +51,15 @@ impl Scope {
             Self::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
         }
     }
+
+    /// The parts, as they are asked.
+    #[must_use]
+    pub fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
+    where
+        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    {
+        self.parts().into_iter().map(|namespace| api(client, namespace)).collect()
+    }
 }
 
 fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>

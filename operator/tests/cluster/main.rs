@@ -13,6 +13,7 @@ mod admission;
 mod convergence;
 mod external;
 mod leader;
+mod measuring;
 mod strimzi;
 mod watching;
 mod workload;
