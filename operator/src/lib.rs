@@ -31,6 +31,7 @@ pub mod apply;
 pub mod build;
 pub mod desired;
 pub mod drain;
+pub mod finalize;
 pub mod observe;
 pub mod revisions;
 pub mod rollout;
