@@ -58,7 +58,9 @@ impl Release {
         match self {
             Self::Done => "its topics are deleted",
             Self::Forced => "the annotation loginpipeline.dev/force-delete ended the waiting",
-            Self::NamespaceGone => "its namespace is being deleted, and its topics could not be deleted within a minute",
+            Self::NamespaceGone => {
+                "its namespace is being deleted, and its topics could not be deleted within a minute"
+            }
             Self::TimedOut => "its topics could not be deleted within ten minutes",
             Self::Unreadable => "its spec cannot be read",
         }
@@ -131,7 +133,13 @@ mod tests {
     }
 
     fn topic(role: Role, created: bool, id: Option<&str>) -> TopicStatus {
-        TopicStatus { role, name: role.slug().to_owned(), partitions: Some(1), topic_id: id.map(str::to_owned), created }
+        TopicStatus {
+            role,
+            name: role.slug().to_owned(),
+            partitions: Some(1),
+            topic_id: id.map(str::to_owned),
+            created,
+        }
     }
 
     const DELETED: Timestamp = Timestamp::UNIX_EPOCH;

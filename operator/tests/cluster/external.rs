@@ -21,9 +21,9 @@ use testkit::{
 use crate::support::{BOUND, Operator, StandIn, World};
 
 /// A pipeline whose topics nobody else has.
-struct Names {
-    source: String,
-    output: String,
+pub struct Names {
+    pub source: String,
+    pub output: String,
     dead_letters: String,
     deltas: String,
     state: String,
@@ -33,14 +33,14 @@ struct Names {
 }
 
 impl Names {
-    fn new(world: &World) -> Self {
+    pub fn new(world: &World) -> Self {
         let [source, output, dead_letters] = ["in", "out", "dead"].map(unique);
         let [aggregates, insights, alerts] = ["aggregates", "insights", "alerts"].map(unique);
         let [deltas, state] = ["deltas", "state"].map(|topic| format!("{}.logins.{topic}", world.namespace));
         Self { source, output, dead_letters, deltas, state, aggregates, insights, alerts }
     }
 
-    fn manifest(&self, name: &str, servers: &str, partitions: i32) -> String {
+    pub fn manifest(&self, name: &str, servers: &str, partitions: i32) -> String {
         json!({
             "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": name},
             "spec": {
@@ -59,7 +59,7 @@ impl Names {
     }
 }
 
-async fn shared() -> &'static Cluster {
+pub async fn shared() -> &'static Cluster {
     tokio::task::spawn_blocking(kafka::shared).await.unwrap()
 }
 

@@ -15,5 +15,6 @@ mod external;
 mod leader;
 mod measuring;
 mod strimzi;
+mod suspend;
 mod watching;
 mod workload;
