@@ -3,6 +3,9 @@
 //! The API server records in `managedFields` which fields were applied by whom. A field that somebody else has changed
 //! since is no longer ours there, and one that is no longer wanted still is. So an apply changes nothing exactly where the
 //! fields that are ours, with their values, are the desired ones; and then none is sent.
+//!
+//! What the API server fills in itself is nobody's, but for defaults inside of a list or a reference that is owned as a
+//! whole. There the builders give the defaults; where one does not, an apply is sent on each pass, and changes nothing.
 
 use std::collections::BTreeMap;
 

@@ -12,6 +12,7 @@
 pub mod kafka;
 pub mod kubernetes;
 pub mod process;
+pub mod stand_in;
 
 mod cache;
 mod error;

@@ -120,7 +120,11 @@ fn container(valid: &Valid, shape: &Shape) -> Container {
         env: Some(vec![EnvVar {
             name: "POD_NAME".to_owned(),
             value_from: Some(EnvVarSource {
-                field_ref: Some(ObjectFieldSelector { field_path: "metadata.name".to_owned(), api_version: None }),
+                // With its default, which the API server would fill in: the reference is owned as a whole.
+                field_ref: Some(ObjectFieldSelector {
+                    api_version: Some("v1".to_owned()),
+                    field_path: "metadata.name".to_owned(),
+                }),
                 ..EnvVarSource::default()
             }),
             ..EnvVar::default()

@@ -7,11 +7,15 @@
 
 #[path = "../cases/mod.rs"]
 mod cases;
+mod proxy;
+mod snapshot;
 mod support;
 
 mod admission;
+mod away;
 mod convergence;
 mod external;
+mod faults;
 mod leader;
 mod measuring;
 mod strimzi;

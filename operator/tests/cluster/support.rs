@@ -364,7 +364,8 @@ impl Operator {
         line.map_or(0.0, |value| value.trim().parse().unwrap())
     }
 
-    fn passes(&self) -> f64 {
+    /// Passes so far.
+    pub fn passes(&self) -> f64 {
         self.metric("login_pipeline_operator_reconciliations_total")
     }
 
