@@ -23,6 +23,15 @@ pub enum Command {
     Crd,
     /// Check manifests without a cluster: one line for each problem.
     Validate(Validate),
+    /// Look whether the cluster has what the operator and its pipelines need. Exit status: 0 nothing failed, 1 something
+    /// did, 2 the check could not be made.
+    Check(Check),
+    /// Print a script that completes commands in a shell.
+    Completions {
+        /// Which shell.
+        #[arg(value_enum)]
+        shell: Shell,
+    },
 }
 
 /// Options of `run`.
@@ -100,4 +109,48 @@ pub struct Validate {
     /// YAML files of one document or several.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+}
+
+/// Options of `check`.
+#[derive(ClapArgs, Debug, Clone)]
+pub struct Check {
+    /// Namespaces of the pipelines, separated by commas; all of them when none is given.
+    #[arg(
+        short,
+        long = "namespace",
+        env = "LOGIN_PIPELINE_WATCH_NAMESPACES",
+        value_name = "NAMESPACES",
+        value_delimiter = ','
+    )]
+    pub namespaces: Vec<String>,
+    /// Look at this pipeline alone: a manifest, or the name of a LoginPipeline in the namespace.
+    #[arg(long, value_name = "FILE|NAME")]
+    pub pipeline: Option<String>,
+    /// Namespace of the Lease, as for `run`.
+    #[arg(long, env = "LOGIN_PIPELINE_LEASE_NAMESPACE", value_name = "NAMESPACE")]
+    pub lease_namespace: Option<String>,
+    /// How the result is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// How a result is written.
+#[derive(ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// Shells that can be completed.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shell {
+    /// bash
+    Bash,
+    /// zsh
+    Zsh,
+    /// fish
+    Fish,
 }

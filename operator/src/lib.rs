@@ -46,6 +46,7 @@ pub mod topics;
 pub mod trouble;
 
 pub mod causes;
+pub mod check;
 pub mod client;
 pub mod events;
 pub mod manifest;

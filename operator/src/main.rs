@@ -1,17 +1,20 @@
-//! The operator's command line: `run`, `crd`, `validate`.
+//! The operator's command line: `run`, `crd`, `validate`, `check`, `completions`.
 
 use std::{
     io::{IsTerminal, Write, stderr},
     process::ExitCode,
 };
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use crds::pipeline::LoginPipeline;
 use kube::CustomResourceExt;
 use operator::{
-    args::{Args, Command, LogFormat, Run},
+    args::{Args, Check, Command, LogFormat, Output, Run, Shell},
     causes::with_causes,
+    check::{gather, judge::judge},
+    client::connect,
     controller, manifest,
+    metrics::Metrics,
     run::RunError,
 };
 use tokio::{
@@ -43,6 +46,20 @@ fn main() -> ExitCode {
             let written = report.lines.iter().try_for_each(|line| writeln!(stdout, "{line}"));
             if written.is_err() { ExitCode::from(FAILURE) } else { ExitCode::from(report.exit_code()) }
         }
+        Command::Check(options) => match check(&options) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => finish(Err(error)),
+        },
+        Command::Completions { shell } => {
+            let shell = match shell {
+                Shell::Bash => clap_complete::Shell::Bash,
+                Shell::Zsh => clap_complete::Shell::Zsh,
+                Shell::Fish => clap_complete::Shell::Fish,
+            };
+            clap_complete::generate(shell, &mut Args::command(), "operator", &mut std::io::stdout().lock());
+            ExitCode::SUCCESS
+        }
     }
 }
 
@@ -60,6 +77,23 @@ fn finish(result: Result<(), Box<dyn std::error::Error>>) -> ExitCode {
 fn print_crd() -> Result<(), Box<dyn std::error::Error>> {
     std::io::stdout().lock().write_all(serde_yaml::to_string(&LoginPipeline::crd())?.as_bytes())?;
     Ok(())
+}
+
+/// Whether nothing failed.
+fn check(options: &Check) -> Result<bool, Box<dyn std::error::Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let facts = runtime.block_on(async {
+        let (metrics, _) = Metrics::new();
+        let client = connect(metrics).await?;
+        Ok::<_, Box<dyn std::error::Error>>(gather(&client, options).await?)
+    });
+    let report = judge(&facts?);
+    let text = match options.output {
+        Output::Text => report.to_string(),
+        Output::Json => format!("{:#}\n", report.json()),
+    };
+    std::io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(report.is_success())
 }
 
 fn run(options: Run) -> Result<(), RunError> {

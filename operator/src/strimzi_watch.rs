@@ -62,7 +62,10 @@ pub async fn run(
 }
 
 /// The version of Strimzi's API to use, of those that the API server serves.
-async fn discover(client: &Client) -> Result<Option<&'static str>, kube::Error> {
+///
+/// # Errors
+/// When the API server fails.
+pub async fn discover(client: &Client) -> Result<Option<&'static str>, kube::Error> {
     let groups = client.list_api_groups().await?.groups;
     let Some(group) = groups.into_iter().find(|group| group.name == GROUP) else { return Ok(None) };
     let serves = |version: &&&'static str| group.versions.iter().any(|served| served.version == **version);

@@ -13,6 +13,7 @@ mod support;
 
 mod admission;
 mod away;
+mod check;
 mod convergence;
 mod external;
 mod faults;

@@ -1,0 +1,25 @@
+//! The command line itself.
+
+use std::process::Command;
+
+fn print(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_operator")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_version_is_that_of_the_package() {
+    assert_eq!(print(&["--version"]), concat!("operator ", env!("CARGO_PKG_VERSION"), "\n"));
+}
+
+#[test]
+fn commands_are_completed_in_each_shell() {
+    for (shell, beginning) in [("bash", "_operator()"), ("zsh", "#compdef operator"), ("fish", "# Print an optspec")] {
+        let script = print(&["completions", shell]);
+        assert!(script.starts_with(beginning), "{shell}: {script}");
+        for word in ["validate", "check", "watch-namespaces", "lease-namespace"] {
+            assert!(script.contains(word), "{shell}: {word}");
+        }
+    }
+}
