@@ -9,7 +9,7 @@ use std::{fs, path::PathBuf, sync::OnceLock, thread, time::Duration};
 use crds::job::{Mechanism, Sasl, Security, Tls};
 use support::{BOUND, Pipeline, mixed};
 use testkit::{
-    kafka::{Identity, PASSWORD, Secured, USER},
+    kafka::{Identity, LIMITED, PASSWORD, Secured, USER},
     process::{Process, Program},
     wait_for,
 };
@@ -176,6 +176,53 @@ fn a_secret_that_is_not_mounted_ends_the_replica_with_its_path() {
         log.contains("absent cannot be read: No such file or directory") && log.contains("mount the Secret"),
         "{log}"
     );
+}
+
+/// What docs/security.md tells to allow, for this pipeline's names.
+fn documented(pipeline: &Pipeline) -> Vec<Vec<String>> {
+    let topics = &pipeline.job.topics;
+    let results = topics.results.as_ref().unwrap();
+    let prefix = format!("{}.", pipeline.job.pipeline);
+    let name = |word: &str| match word {
+        "user-login" => topics.source.clone(),
+        "processed-user-login" => topics.output.clone(),
+        "user-login-dead-letters" => topics.dead_letters.clone(),
+        "login-aggregates" => results.aggregates.clone(),
+        "login-insights" => results.insights.clone(),
+        "login-alerts" => results.alerts.clone(),
+        "team.logins." => prefix.clone(),
+        other => other.to_owned(),
+    };
+    let page = include_str!("../../docs/security.md");
+    let lines = page.lines().filter_map(|line| line.strip_prefix("acl --"));
+    lines.map(|line| format!("--{line}").split_whitespace().map(name).collect()).collect()
+}
+
+#[test]
+fn what_is_documented_is_all_that_a_user_must_be_allowed() {
+    let pipeline = pipeline("limited", &kafka().sasl_ssl, |pipeline| {
+        let sasl =
+            sasl(pipeline, Mechanism::ScramSha512, PASSWORD).map(|sasl| Sasl { username: LIMITED.to_owned(), ..sasl });
+        Some(Security { tls: Some(trusting(&kafka().ca)), sasl })
+    });
+    let mut replica = pipeline.start("a");
+    wait_for("a refusal in /readyz", Duration::from_secs(10), || {
+        let (_, body) = replica.get("/readyz")?;
+        body.contains("Topic authorization failed").then_some(())
+    });
+    let rules = documented(&pipeline);
+    assert_eq!(rules.len(), 6);
+    for rule in rules {
+        kafka().allow(&rule.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
+    }
+    replica.ready();
+    replica.stop();
+    // The audit reads what replicas only write.
+    let results = pipeline.job.topics.results.as_ref().unwrap();
+    for topic in [&results.aggregates, &results.insights, &results.alerts] {
+        kafka().allow(&["--operation", "Read", "--topic", topic]).unwrap();
+    }
+    processes_exactly_once(&pipeline);
 }
 
 fn command(pipeline: &Pipeline, arguments: &[&str]) -> Process {

@@ -79,24 +79,11 @@ impl Broker {
     /// Starts the process; it is not ready yet.
     pub(super) fn start(&mut self) -> Result<(), Error> {
         let program = Program::new(format!("broker-{}", self.id), "java")
-            .args(self.java())
-            .arg("kafka.Kafka")
+            .args(java(&self.installation))
+            .args([self.heap, "kafka.Kafka"])
             .arg(&self.configuration);
         self.process = Some(program.spawn(&self.folder)?);
         Ok(())
-    }
-
-    /// Options of Java for what is installed. Starting fast matters more here than running fast; the shared archive saves
-    /// half of it.
-    fn java(&self) -> Vec<String> {
-        let archive = self.installation.join("classes.jsa");
-        let mut options =
-            ["-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xshare:auto", self.heap].map(str::to_owned).to_vec();
-        options.push(format!("-XX:SharedArchiveFile={}", archive.display()));
-        options.push("-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".to_owned());
-        options.push("-cp".to_owned());
-        options.push(self.installation.join("lib/*").display().to_string());
-        options
     }
 
     /// Kills the process, if it runs.
@@ -136,18 +123,10 @@ impl Broker {
 
     /// Runs `kafka-storage format`.
     fn format(&self) -> Result<(), Error> {
-        let run = Command::new("java")
-            .args(self.java())
-            .args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"])
-            .arg(&self.configuration)
-            .args(Listeners::users())
-            .output()
-            .map_err(Error::io("cannot run java"))?;
-        if run.status.success() {
-            return Ok(());
-        }
-        let log = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
-        Err(Error::Ended { name: "kafka-storage format".to_owned(), status: run.status.code().unwrap_or(-1), log })
+        let configuration = self.configuration.display().to_string();
+        let mut arguments = ["format", "-t", CLUSTER_ID, "-c", &configuration].map(str::to_owned).to_vec();
+        arguments.extend(Listeners::users());
+        tool(&self.installation, "kafka.tools.StorageTool", &arguments)
     }
 
     fn properties(&self, voters: &[String], data: &Path) -> String {
@@ -183,4 +162,30 @@ metric.reporters=
 "
         )
     }
+}
+
+/// Options of Java for what is installed. Starting fast matters more here than running fast; the shared archive saves half
+/// of it.
+fn java(installation: &Path) -> Vec<String> {
+    let archive = installation.join("classes.jsa");
+    vec![
+        "-XX:TieredStopAtLevel=1".to_owned(),
+        "-XX:+UseSerialGC".to_owned(),
+        "-Xshare:auto".to_owned(),
+        format!("-XX:SharedArchiveFile={}", archive.display()),
+        "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn".to_owned(),
+        "-cp".to_owned(),
+        installation.join("lib/*").display().to_string(),
+    ]
+}
+
+/// Runs one of Kafka's tools to its end.
+pub(super) fn tool(installation: &Path, class: &str, arguments: &[String]) -> Result<(), Error> {
+    let run = Command::new("java").args(java(installation)).arg(class).args(arguments).output();
+    let run = run.map_err(Error::io("cannot run java"))?;
+    if run.status.success() {
+        return Ok(());
+    }
+    let log = String::from_utf8_lossy(&[run.stdout, run.stderr].concat()).into_owned();
+    Err(Error::Ended { name: class.to_owned(), status: run.status.code().unwrap_or(-1), log })
 }

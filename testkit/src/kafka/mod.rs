@@ -5,7 +5,7 @@ mod records;
 mod secured;
 mod topics;
 
-pub use secured::{Identity, PASSWORD, Secured, USER};
+pub use secured::{Identity, LIMITED, PASSWORD, Secured, USER};
 
 pub use records::{Isolation, NewRecord, Record};
 pub use topics::Committed;

@@ -9,14 +9,17 @@ use rcgen::{
 };
 
 use super::Cluster;
-use super::broker::Broker;
-use crate::Error;
+use super::broker::{Broker, tool};
 use crate::port::Port;
+use crate::{Error, cache};
 
-/// The user that every mechanism knows.
+/// A user whom every mechanism knows, and who may do everything.
 pub const USER: &str = "logins";
 
-/// That user's password.
+/// A user whom SCRAM-SHA-512 knows, and who may do what [`Secured::allow`] says, nothing else.
+pub const LIMITED: &str = "limited";
+
+/// The password of both.
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A broker with three listeners: the plain one of every [`Cluster`], one with TLS and a password (SASL_SSL: PLAIN,
@@ -58,6 +61,17 @@ impl Secured {
         let cluster =
             Cluster::start_with(|installation, folder| Broker::prepare_secured(listeners, installation, folder))?;
         Ok(Self { cluster, sasl_ssl, mutual_tls, ca, client })
+    }
+
+    /// Allows something to [`LIMITED`]: options of `kafka-acls --add`, operations and resources.
+    ///
+    /// # Errors
+    /// What the tool says.
+    pub fn allow(&self, options: &[&str]) -> Result<(), Error> {
+        let principal = format!("User:{LIMITED}");
+        let add = ["--bootstrap-server", self.cluster.bootstrap(), "--add", "--allow-principal", &principal];
+        let arguments: Vec<_> = add.iter().chain(options).map(|argument| (*argument).to_owned()).collect();
+        tool(&cache::kafka()?, "org.apache.kafka.tools.AclCommand", &arguments)
     }
 }
 
@@ -132,6 +146,8 @@ sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
 listener.name.sasl_ssl.plain.sasl.jaas.config={security}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
 listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={security}.scram.ScramLoginModule required;
 listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{USER};User:CN={USER}
 ",
             keys.display(),
             trusted.display(),
@@ -139,9 +155,11 @@ listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={security}.scram.ScramLogi
     }
 
     /// Users for `kafka-storage format`.
-    pub(super) fn users() -> [String; 4] {
-        let scram = |mechanism: &str| format!("{mechanism}=[name={USER},password={PASSWORD}]");
-        let option = || "--add-scram".to_owned();
-        [option(), scram("SCRAM-SHA-256"), option(), scram("SCRAM-SHA-512")]
+    pub(super) fn users() -> Vec<String> {
+        let scram = |mechanism: &str, user: &str| {
+            ["--add-scram".to_owned(), format!("{mechanism}=[name={user},password={PASSWORD}]")]
+        };
+        let users = [("SCRAM-SHA-256", USER), ("SCRAM-SHA-512", USER), ("SCRAM-SHA-512", LIMITED)];
+        users.into_iter().flat_map(|(mechanism, user)| scram(mechanism, user)).collect()
     }
 }
