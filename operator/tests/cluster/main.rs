@@ -7,6 +7,7 @@
 
 #[path = "../cases/mod.rs"]
 mod cases;
+mod fates;
 mod proxy;
 mod snapshot;
 mod support;
@@ -19,6 +20,7 @@ mod external;
 mod faults;
 mod leader;
 mod measuring;
+mod rollout;
 mod strimzi;
 mod suspend;
 mod watching;

@@ -30,6 +30,8 @@ use testkit::{
     unique, wait_for, wait_for_async,
 };
 
+use crate::fates::{Deployments, Fate, Fates};
+
 /// For anything that the operator does.
 pub const BOUND: Duration = Duration::from_secs(60);
 
@@ -410,6 +412,7 @@ pub enum Answer {
 /// Plays the topic operator and the Deployment controller in a namespace, until it is dropped.
 pub struct StandIn {
     answers: Arc<Mutex<BTreeMap<String, Answer>>>,
+    fates: Fates,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -425,7 +428,8 @@ impl StandIn {
     pub fn start(world: &World, answers: &[(&str, Answer)]) -> Self {
         let answers: BTreeMap<_, _> = answers.iter().map(|(name, answer)| ((*name).to_owned(), *answer)).collect();
         let answers = Arc::new(Mutex::new(answers));
-        let (topics, deployments, shared) = (world.topics(), world.deployments(), answers.clone());
+        let fates = Fates::default();
+        let (topics, deployments, shared) = (world.topics(), Deployments::of(world, &fates), answers.clone());
         let task = tokio::spawn(async move {
             loop {
                 let answer = |name: &str| {
@@ -435,16 +439,25 @@ impl StandIn {
                     longest.map_or(Answer::Well, |(_, answer)| *answer)
                 };
                 answer_topics(&topics, answer).await;
-                answer_deployments(&deployments, answer).await;
+                deployments.answer(answer).await;
                 tokio::time::sleep(Duration::from_millis(30)).await;
             }
         });
-        Self { answers, task }
+        Self { answers, fates, task }
     }
 
     /// From now on, objects whose name ends so are answered so.
     pub fn answer(&self, name: &str, answer: Answer) {
         self.answers.lock().unwrap().insert(name.to_owned(), answer);
+    }
+
+    /// From now on, pods in whose template or job config this text stands meet this fate; without one they become ready.
+    pub fn fate(&self, text: &str, fate: Option<Fate>) {
+        let mut fates = self.fates.lock().unwrap();
+        match fate {
+            Some(fate) => fates.insert(text.to_owned(), fate),
+            None => fates.remove(text),
+        };
     }
 }
 
@@ -469,30 +482,6 @@ async fn answer_topics(topics: &Api<KafkaTopic>, answer: impl Fn(&str) -> Answer
             // It may have been deleted meanwhile.
             let patch = Patch::Merge(json!({"status": status}));
             let _ = topics.patch_status(&topic.name_any(), &PatchParams::default(), &patch).await;
-        }
-    }
-}
-
-async fn answer_deployments(deployments: &Api<Deployment>, answer: impl Fn(&str) -> Answer) {
-    let Ok(list) = deployments.list(&ListParams::default()).await else { return };
-    for deployment in list {
-        let wanted = deployment.spec.as_ref().unwrap().replicas.unwrap();
-        let available = match answer(&deployment.name_any()) {
-            Answer::Never => continue,
-            Answer::Well => wanted,
-            Answer::Badly => wanted - 1,
-        };
-        let status = json!({
-            "observedGeneration": deployment.metadata.generation,
-            "replicas": wanted,
-            "updatedReplicas": wanted,
-            "readyReplicas": available,
-            "availableReplicas": available,
-        });
-        let current = serde_json::to_value(&deployment.status).unwrap();
-        if status.as_object().unwrap().iter().any(|(key, value)| current.get(key).unwrap_or(&json!(0)) != value) {
-            let patch = Patch::Merge(json!({"status": status}));
-            let _ = deployments.patch_status(&deployment.name_any(), &PatchParams::default(), &patch).await;
         }
     }
 }
