@@ -14,6 +14,7 @@ use k8s_openapi::api::{
 use crate::{
     build::{Revision, Shape, config_map, deployment, network_policy, pod_disruption_budget, service, service_account},
     revisions::{self, Facts},
+    rollout::size,
     validate::{Valid, ValidateError, check_pipeline},
 };
 
@@ -71,5 +72,5 @@ pub fn render(
         secrets: serde_json::Value::default(),
     };
     let revision = Revision::new(&valid, number, revisions::render(&valid, &facts));
-    Ok(desired(&valid, &revision, valid.spec.processor.replicas))
+    Ok(desired(&valid, &revision, size(&valid, &[]).replicas))
 }

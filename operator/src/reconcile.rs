@@ -300,10 +300,10 @@ fn next(pass: Pass) -> Result<Next, ReconcileError> {
     let seconds = match (is_external, is_pending) {
         // Pods and transactions end in their own time.
         _ if is_draining => 5.0,
-        // Nothing tells what pods that are not ready say.
-        (false, _) if is_rolling => 20.0,
         // What was just made is visible in a moment, and nothing tells when.
         (true, true) => 1.0,
+        // Nothing tells what pods that are not ready say.
+        _ if is_rolling => 20.0,
         // Nothing tells of a change in Kafka: what is reported is at most a minute old.
         (true, false) => 60.0,
         // Everything is watched; this is for what no watch can tell.

@@ -27,7 +27,7 @@ const EXAMPLE: &str = include_str!("../../examples/pipeline.yaml");
 const REFERENCE: &str = include_str!("../../examples/reference.yaml");
 
 /// Specs that between them use every field that shapes an object.
-const SPECS: [(&str, &str); 7] = [
+const SPECS: [(&str, &str); 9] = [
     ("example", EXAMPLE),
     ("reference", REFERENCE),
     ("small", include_str!("fixtures/small.yaml")),
@@ -35,6 +35,8 @@ const SPECS: [(&str, &str); 7] = [
     ("elsewhere", include_str!("fixtures/elsewhere.yaml")),
     ("everything", include_str!("fixtures/everything.yaml")),
     ("open", include_str!("fixtures/open.yaml")),
+    ("suspended", include_str!("fixtures/suspended.yaml")),
+    ("capped", include_str!("fixtures/capped.yaml")),
 ];
 
 #[test]
