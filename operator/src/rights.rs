@@ -29,17 +29,20 @@ pub enum Place {
 /// Everything that the operator does to the API server.
 #[rustfmt::skip]
 pub const RIGHTS: &[Right] = &[
-    watched("loginpipeline.dev", "loginpipelines", &["get", "list", "watch"], "to know what is wanted"),
+    watched("loginpipeline.dev", "loginpipelines", &["get", "list", "watch", "patch"], "to know what is wanted; the finalizer is set and taken off"),
     watched("loginpipeline.dev", "loginpipelines/status", &["patch"], "to report"),
-    watched("", "configmaps", &["get", "list", "watch", "create", "patch", "delete"], "job configs; those that no pod needs are deleted"),
+    watched("", "configmaps", &["list", "watch", "create", "patch", "delete"], "job configs; those that no pod needs are deleted"),
     watched("", "serviceaccounts", &["get", "list", "watch", "create", "patch"], "an identity for the pods, without rights"),
     watched("apps", "deployments", &["get", "list", "watch", "create", "patch"], "the pods"),
     watched("", "pods", &["list"], "why they are not ready, and where they are asked for lag and rate"),
     watched("", "services", &["get", "list", "watch", "create", "patch"], "where metrics are found"),
-    watched("networking.k8s.io", "networkpolicies", &["get", "list", "watch", "create", "patch", "delete"], "who may reach the pods, and whom they may"),
+    watched("networking.k8s.io", "networkpolicies", &["get", "list", "watch", "create", "patch", "delete"], "who may reach the pods, and whom they may; deleted when the spec says that there is none"),
     watched("policy", "poddisruptionbudgets", &["get", "list", "watch", "create", "patch"], "so that a drained node takes one pod at a time"),
+    watched("", "pods", &["list"], "their own words on why they are not ready, and where to ask for lag and rate"),
+    watched("", "secrets", &["get"], "those that specs name: whether they are complete, and to reach Kafka as the pods do"),
+    watched("", "namespaces", &["get"], "whether the namespace of a pipeline that is deleted goes too"),
     watched("kafka.strimzi.io", "kafkas", &["get", "list", "watch"], "how Kafka is reached"),
-    watched("kafka.strimzi.io", "kafkatopics", &["get", "list", "watch", "create", "patch"], "topics, where Strimzi makes them"),
+    watched("kafka.strimzi.io", "kafkatopics", &["get", "list", "watch", "create", "patch", "delete"], "topics, where Strimzi makes them; deleted when the spec asks for it"),
     watched("events.k8s.io", "events", &["create", "patch"], "to tell of transitions; repeated ones are counted"),
     Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], place: Place::Lease, why: "so that of several operators one works" },
 ];
@@ -60,4 +63,30 @@ pub fn rules(place: Place) -> Vec<Value> {
     rights
         .map(|right| json!({"apiGroups": [right.group], "resources": [right.resource], "verbs": right.verbs}))
         .collect()
+}
+
+/// The table for people, in Markdown.
+#[must_use]
+pub fn table() -> String {
+    let mut table = "| On | May | Why |\n|---|---|---|\n".to_owned();
+    for Right { group, resource, verbs, place, why } in RIGHTS {
+        let group = if group.is_empty() { "core" } else { group };
+        let place = match place {
+            Place::Watched => "",
+            Place::Lease => ", in the Lease's namespace",
+        };
+        table.push_str(&format!("| `{resource}` ({group}) | {}{place} | {why} |\n", verbs.join(", ")));
+    }
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_has_the_table() {
+        let documentation = include_str!("../../docs/operating.md");
+        assert!(documentation.contains(&table()), "docs/operating.md needs:\n{}", table());
+    }
 }

@@ -1,5 +1,7 @@
 //! The command line itself.
 
+#![expect(clippy::unwrap_used, reason = "assertions of tests")]
+
 use std::process::Command;
 
 fn print(arguments: &[&str]) -> String {

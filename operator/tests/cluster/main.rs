@@ -17,6 +17,7 @@ mod away;
 mod check;
 mod convergence;
 mod external;
+mod fairness;
 mod faults;
 mod leader;
 mod measuring;

@@ -1,7 +1,10 @@
 //! Which namespaces are watched, with which rights.
 
-use crds::pipeline::ConditionStatus::False;
-use operator::rights::{Place, RIGHTS, rules};
+use std::collections::BTreeSet;
+
+use crds::pipeline::ConditionStatus::{False, True};
+use operator::rights::{Place, RIGHTS, Right, rules};
+use serde_json::json;
 use testkit::wait_for_async;
 
 use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
@@ -15,7 +18,8 @@ async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_
     a.allow(&user, &rules(Place::Lease));
     b.allow(&user, &rules(Place::Watched));
     let namespaces = format!("{},{}", a.namespace, b.namespace);
-    let arguments = ["--watch-namespaces", &namespaces, "--lease-namespace", &a.namespace];
+    let measuring = ["--measure-interval", "1s"];
+    let arguments = [&["--watch-namespaces", &namespaces, "--lease-namespace", &a.namespace], &measuring[..]].concat();
     let operator = Operator::start_with(&a, &user.kubeconfig, &arguments).await;
     for world in [&a, &b, &c] {
         world.apply(EXAMPLE).unwrap();
@@ -28,17 +32,34 @@ async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_
     }
     assert_eq!(c.condition("logins", "Ready").await, None);
 
-    let metrics = operator.get("/metrics");
+    // What prunes, asks pods, and deletes.
+    for change in 1..=3 {
+        a.change("logins", json!({"aggregation": {"allowedLateness": format!("{change}m")}})).await;
+        a.wait_condition("logins", "Ready", True, "Running").await;
+        operator.quiet().await;
+    }
+    a.change("logins", json!({"networkPolicy": {"enabled": false}})).await;
+    operator.quiet().await;
+    let requests = requests(&operator);
     assert!(!operator.process.log().contains("forbidden"), "{}", operator.process.log());
-    let label = |line: &str, name: &str| {
-        line.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
-    };
-    for line in metrics.lines().filter(|line| line.contains("_api_requests_total{")) {
-        let (verb, resource) = (label(line, "verb"), label(line, "resource"));
-        let is_listed = |resource: &str| {
-            RIGHTS.iter().any(|right| right.resource == resource && right.verbs.contains(&verb.as_str()))
-        };
-        assert!(resource.starts_with('/') || is_listed(&resource), "{verb} {resource} is in no right");
+    for (verb, resource) in &requests {
+        let is_allowed = |right: &&Right| right.resource == resource && right.verbs.contains(&verb.as_str());
+        assert!(resource.starts_with('/') || RIGHTS.iter().any(|right| is_allowed(&right)), "{verb} {resource}");
+    }
+    // And nothing is in vain: what creates is a patch, and the rest is for other histories.
+    let elsewhere = [
+        ("patch", "loginpipelines"),
+        ("get", "secrets"),
+        ("get", "namespaces"),
+        ("get", "kafkatopics"),
+        ("delete", "kafkatopics"),
+    ];
+    for (verb, resource) in RIGHTS.iter().flat_map(|right| right.verbs.iter().map(|verb| (*verb, right.resource))) {
+        let is_used = requests.contains(&(verb.to_owned(), resource.to_owned()));
+        assert!(
+            is_used || verb == "create" || elsewhere.contains(&(verb, resource)),
+            "{verb} {resource} is not needed"
+        );
     }
     for right in RIGHTS.iter().filter(|right| right.verbs.contains(&"watch")) {
         let watched =
@@ -67,4 +88,16 @@ async fn a_namespace_that_cannot_be_watched_keeps_the_others_from_nothing() {
     b.wait_ready("logins").await;
     let ready = || async { operator.get("/readyz").starts_with("HTTP/1.1 200").then_some(()) };
     wait_for_async("readiness", BOUND, ready).await;
+}
+
+/// What an operator has asked of the API server: verb and resource.
+fn requests(operator: &Operator) -> BTreeSet<(String, String)> {
+    let metrics = operator.get("/metrics");
+    let lines =
+        metrics.lines().filter_map(|line| line.strip_prefix("login_pipeline_operator_api_requests_total{verb=\""));
+    let request = |line: &str| {
+        let mut parts = line.split('"');
+        (parts.next().unwrap().to_owned(), parts.nth(1).unwrap().to_owned())
+    };
+    lines.map(request).collect()
 }

@@ -1,0 +1,60 @@
+//! Pipelines that fail take nothing from the others.
+
+use std::time::{Duration, Instant};
+
+use kube::api::{ListParams, PostParams};
+use serde_json::json;
+use testkit::wait_for_async;
+
+use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
+
+/// Pipelines whose Kafka does not answer: more than passes go on at once, and each pass waits 5 s.
+const FAILING: u16 = 80;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_nothing() {
+    let world = World::new().await;
+    let operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    for number in 0..FAILING {
+        let pipeline = json!({
+            "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": format!("away-{number}")},
+            "spec": {"kafka": {"external": {"bootstrapServers": "127.0.0.1:1"}}},
+        });
+        let pipeline = serde_json::from_value(pipeline).unwrap();
+        world.pipelines_as_they_are().create(&PostParams::default(), &pipeline).await.unwrap();
+    }
+    let failed = "login_pipeline_operator_reconcile_errors_total{category=\"kafka-unreachable\"}";
+    let all_failed = || async { (operator.metric(failed) >= f64::from(FAILING)).then_some(()) };
+    wait_for_async("a failure of each", BOUND, all_failed).await;
+    assert_eq!(world.pipelines().list(&ListParams::default()).await.unwrap().items.len(), usize::from(FAILING));
+
+    let started = Instant::now();
+    world.apply(EXAMPLE).unwrap();
+    world.wait_ready("logins").await;
+    for replicas in 3..6 {
+        world.change("logins", json!({"processor": {"replicas": replicas}})).await;
+        let scaled = || async {
+            let deployment = world.deployments().get("logins-processor").await.unwrap();
+            (deployment.spec.unwrap().replicas == Some(replicas)).then_some(())
+        };
+        wait_for_async("the replicas", BOUND, scaled).await;
+    }
+    // About a second when nothing else is to be done.
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    assert!(operator.metric("login_pipeline_operator_passes_waiting") > 0.0, "the failing ones were too few");
+    assert!(operator.metric("login_pipeline_operator_passes_in_flight") <= 32.0 + 16.0);
+    assert!(operator.get("/healthz").starts_with("HTTP/1.1 200"));
+
+    // One that is mended has its turn at once.
+    let mended = Instant::now();
+    world.change("away-7", json!({"kafka": {"external": null, "strimzi": {"cluster": "my-cluster"}}})).await;
+    let looked_at = || async {
+        let pipeline = world.pipelines().get("away-7").await.unwrap();
+        let status = pipeline.status.unwrap();
+        (status.observed_generation == pipeline.metadata.generation).then_some(())
+    };
+    wait_for_async("another look", BOUND, looked_at).await;
+    assert!(mended.elapsed() < Duration::from_secs(7), "{:?}", mended.elapsed());
+}
