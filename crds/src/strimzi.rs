@@ -93,6 +93,9 @@ pub struct ListenerStatus {
     /// `host:port`, several separated by commas.
     #[serde(default)]
     pub bootstrap_servers: Option<String>,
+    /// The certificates by which its brokers are recognized, in PEM; only of a listener with TLS.
+    #[serde(default)]
+    pub certificates: Vec<String>,
 }
 
 /// A condition in Strimzi's shape: every field is optional.

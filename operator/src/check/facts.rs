@@ -63,7 +63,9 @@ pub struct PipelineFact {
     pub is_strimzi: bool,
     /// How its Kafka is reached, or why that is not known.
     pub servers: Result<String, String>,
-    /// What its Kafka says; an error where no broker answers.
+    /// Whether the Secrets that its spec names can be used.
+    pub credentials: Result<(), String>,
+    /// What its Kafka says; an error where no broker answers, or lets nobody in.
     pub kafka: Result<KafkaFact, String>,
 }
 

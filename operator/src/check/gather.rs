@@ -30,6 +30,7 @@ use crate::{
     args,
     causes::with_causes,
     rights::{Place, RIGHTS, Right},
+    security::{self, Credentials},
     strimzi_watch::discover,
     watching::Scope,
 };
@@ -256,28 +257,35 @@ async fn look(client: &Client, strimzi: &Result<Option<&str>, String>, asked: As
     let Asked { id, name, pipeline } = asked;
     let kafka = &pipeline.spec.kafka;
     let is_strimzi = kafka.external.is_none();
-    let servers = servers(client, strimzi, &id, kafka).await;
-    let found = match &servers {
-        Err(error) => Err(error.clone()),
-        Ok(servers) => {
+    let listener = listener(client, strimzi, &id, kafka).await;
+    let credentials = match security::read(client, &id.namespace, kafka).await {
+        Ok(secrets) => Credentials::new(kafka, &secrets).map_err(|error| error.to_string()),
+        Err(error) => Err(with_causes(&error)),
+    };
+    let found = match (&listener, &credentials) {
+        (Ok((servers, certificates)), Ok(credentials)) => {
             let mut settings = ClientConfig::new();
             settings.set("bootstrap.servers", servers).set("client.id", "login-pipeline-operator-check");
+            credentials.settings(certificates).apply(&mut settings);
             let wanted = topics(&id, &pipeline.spec);
             let asking = tokio::task::spawn_blocking(move || kafka::ask(&settings, wanted));
             asking.await.unwrap_or_else(|error| Err(error.to_string()))
         }
+        (Err(error), _) | (_, Err(error)) => Err(error.clone()),
     };
-    PipelineFact { name, is_strimzi, servers, kafka: found }
+    let servers = listener.map(|(servers, _)| servers);
+    PipelineFact { name, is_strimzi, servers, credentials: credentials.map(drop), kafka: found }
 }
 
-async fn servers(
+/// How a pipeline's Kafka is reached: its bootstrap servers, and the certificates that Strimzi publishes for them.
+async fn listener(
     client: &Client,
     strimzi: &Result<Option<&str>, String>,
     id: &PipelineId,
     kafka: &Kafka,
-) -> Result<String, String> {
+) -> Result<(String, Vec<String>), String> {
     if let Some(external) = &kafka.external {
-        return Ok(external.bootstrap_servers.clone());
+        return Ok((external.bootstrap_servers.clone(), Vec::new()));
     }
     let Some(wanted) = &kafka.strimzi else { return Err("spec.kafka names none".to_owned()) };
     let version = strimzi.clone()?.ok_or("Strimzi is not installed")?;
@@ -286,10 +294,9 @@ async fn servers(
     let found = kafkas.get(&wanted.cluster).await.map_err(|error| text(&error))?;
     let listeners = found.status.map(|KafkaStatus { listeners, .. }| listeners).unwrap_or_default();
     let listener = listeners.into_iter().find(|listener| listener.name.as_deref() == Some(&wanted.listener));
-    listener.and_then(|listener| listener.bootstrap_servers).ok_or_else(|| {
-        format!(
-            "Kafka {namespace}/{} publishes no bootstrap servers for the listener {:?}",
-            wanted.cluster, wanted.listener
-        )
+    let reached = listener.and_then(|listener| Some((listener.bootstrap_servers?, listener.certificates)));
+    reached.ok_or_else(|| {
+        let (cluster, listener) = (&wanted.cluster, &wanted.listener);
+        format!("Kafka {namespace}/{cluster} publishes no bootstrap servers for the listener {listener:?}")
     })
 }

@@ -195,6 +195,10 @@ fn kafka(pipeline: &PipelineFact) -> Group {
         Ok(servers) => servers,
         Err(error) => return group(&name, vec![failed(known, error, "correct spec.kafka, or wait for the Kafka")]),
     };
+    if let Err(error) = &pipeline.credentials {
+        let hint = "see examples/reference.yaml, kafka: which Secrets and keys there are to be";
+        return group(&name, vec![failed("its Secrets can be used", error, hint)]);
+    }
     let answers = format!("a broker answers within 5 s: {servers}");
     let mut checks = match &pipeline.kafka {
         Err(error) => {

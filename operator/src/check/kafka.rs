@@ -13,6 +13,7 @@ use rdkafka::{
 };
 
 use super::facts::{KafkaFact, TopicFact};
+use crate::trouble::diagnose;
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -22,10 +23,13 @@ type Settings = BTreeMap<String, String>;
 /// Asks the Kafka that `client` describes. Nothing is made or changed.
 ///
 /// # Errors
-/// When no broker answers in time, with what the client says.
+/// When no broker answers in time, or none lets the client in: with what to check.
 pub fn ask(client: &ClientConfig, topics: Vec<Topic>) -> Result<KafkaFact, String> {
     let mut client = client.clone();
     client.set("socket.connection.setup.timeout.ms", TIMEOUT.as_millis().to_string());
+    if let Some(trouble) = diagnose(&client, TIMEOUT) {
+        return Err(trouble);
+    }
     let text = |error: KafkaError| error.to_string();
     // Unlike a producer's or an admin client's, a consumer's request for a topic never makes it.
     let consumer: BaseConsumer = client.create().map_err(text)?;
@@ -33,7 +37,7 @@ pub fn ask(client: &ClientConfig, topics: Vec<Topic>) -> Result<KafkaFact, Strin
     let brokers: Vec<_> = metadata.brokers().iter().map(rdkafka::metadata::MetadataBroker::id).collect();
     let admin: AdminClient<DefaultClientContext> = client.create().map_err(text)?;
     let settings = match brokers.first() {
-        Some(broker) => describe(&admin, &ResourceSpecifier::Broker(*broker)).map_err(|code| code.to_string()),
+        Some(broker) => describe(&admin, &ResourceSpecifier::Broker(*broker)),
         None => Err("it names no broker".to_owned()),
     };
     let topics = topics.into_iter().map(|topic| see(&consumer, &admin, topic)).collect();
@@ -41,14 +45,16 @@ pub fn ask(client: &ClientConfig, topics: Vec<Topic>) -> Result<KafkaFact, Strin
 }
 
 fn see(consumer: &BaseConsumer, admin: &AdminClient<DefaultClientContext>, topic: Topic) -> TopicFact {
-    let found = exists(consumer, &topic.name).and_then(|exists| {
+    let found = exists(consumer, &topic.name).map_err(|code| code.to_string()).and_then(|exists| {
         if exists { describe(admin, &ResourceSpecifier::Topic(&topic.name)).map(Some) } else { Ok(None) }
     });
-    TopicFact { role: topic.role, name: topic.name, settings: found.map_err(|code| code.to_string()) }
+    TopicFact { role: topic.role, name: topic.name, settings: found }
 }
 
 fn exists(consumer: &BaseConsumer, name: &str) -> Result<bool, RDKafkaErrorCode> {
-    let metadata = consumer.fetch_metadata(Some(name), TIMEOUT).map_err(|error| code(&error))?;
+    let unknown = RDKafkaErrorCode::Unknown;
+    let metadata =
+        consumer.fetch_metadata(Some(name), TIMEOUT).map_err(|error| error.rdkafka_error_code().unwrap_or(unknown))?;
     match metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error).map(RDKafkaErrorCode::from) {
         None => Ok(true),
         Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic) => Ok(false),
@@ -56,16 +62,12 @@ fn exists(consumer: &BaseConsumer, name: &str) -> Result<bool, RDKafkaErrorCode>
     }
 }
 
-fn describe(
-    admin: &AdminClient<DefaultClientContext>,
-    resource: &ResourceSpecifier<'_>,
-) -> Result<Settings, RDKafkaErrorCode> {
+fn describe(admin: &AdminClient<DefaultClientContext>, resource: &ResourceSpecifier<'_>) -> Result<Settings, String> {
     let options = AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT));
-    let answer = block_on(admin.describe_configs([resource], &options)).map_err(|error| code(&error))?;
-    let resource = answer.into_iter().next().unwrap_or(Err(RDKafkaErrorCode::Unknown))?;
-    Ok(resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect())
-}
-
-fn code(error: &KafkaError) -> RDKafkaErrorCode {
-    error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Unknown)
+    let answer = block_on(admin.describe_configs([resource], &options)).map_err(|error| error.to_string())?;
+    let resource = answer.into_iter().next().ok_or("no answer")?.map_err(|code| code.to_string())?;
+    let settings: Settings =
+        resource.entries.into_iter().filter_map(|entry| Some((entry.name, entry.value?))).collect();
+    // The client keeps the error of a single resource to itself.
+    if settings.is_empty() { Err("no setting is told: DescribeConfigs is refused".to_owned()) } else { Ok(settings) }
 }

@@ -28,7 +28,13 @@ fn broker(timeout: &str, factor: &str, min_isr: &str, expiration: &str) -> BTree
 }
 
 fn pipeline(kafka: Result<KafkaFact, String>) -> PipelineFact {
-    PipelineFact { name: "shop/logins".to_owned(), is_strimzi: true, servers: Ok("kafka:9092".to_owned()), kafka }
+    PipelineFact {
+        name: "shop/logins".to_owned(),
+        is_strimzi: true,
+        servers: Ok("kafka:9092".to_owned()),
+        credentials: Ok(()),
+        kafka,
+    }
 }
 
 /// A cluster where everything is as it should be.
@@ -88,7 +94,8 @@ fn a_cluster_where_much_is_amiss() {
     kafka.topics[2].settings = Err("TopicAuthorizationFailed".to_owned());
     let broken = PipelineFact { servers: Err("it publishes none".to_owned()), ..pipeline(Err(String::new())) };
     let away = pipeline(Err("all brokers are down".to_owned()));
-    facts.pipelines.as_mut().unwrap().extend([broken, away]);
+    let unknown = PipelineFact { credentials: Err("there is no Secret".to_owned()), ..pipeline(Err(String::new())) };
+    facts.pipelines.as_mut().unwrap().extend([broken, away, unknown]);
     let report = judge(&facts);
     assert!(!report.is_success());
     insta::assert_snapshot!(report.to_string());

@@ -7,7 +7,7 @@ use kube::{Api, api::DeleteParams};
 use operator::rights::{Place, rules};
 use serde_json::{Value, json};
 use testkit::{
-    kafka,
+    kafka::{self, LIMITED, PASSWORD, Secured},
     process::{Folder, Program},
     unique, wait_for_async,
 };
@@ -114,10 +114,7 @@ async fn rights_that_are_missing_are_named() {
     // In another namespace nothing is allowed.
     let (report, status) = check_json(&user.kubeconfig, &["-n", "default", "--lease-namespace", "default"]).await;
     assert_eq!(status, 1);
-    assert_eq!(
-        find(&report, "configmaps")["error"],
-        "not get, list, watch, create, patch, delete in namespace default"
-    );
+    assert_eq!(find(&report, "configmaps")["error"], "not list, watch, create, patch, delete in namespace default");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -174,4 +171,45 @@ async fn a_manifest_is_checked_before_it_is_applied() {
     std::fs::write(&elsewhere, config.replace(address, "https://127.0.0.1:1")).unwrap();
     let (report, status) = check_json(&elsewhere, &[]).await;
     assert_eq!((status, &find(&report, "the API server answers")["result"]), (1, &json!("error")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kafka_that_lets_nobody_in_or_not_everywhere_is_named() {
+    let world = World::new().await;
+    let kafka = tokio::task::spawn_blocking(|| Secured::start().unwrap()).await.unwrap();
+    let pipeline = json!({
+        "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": "logins"},
+        "spec": {"kafka": {"external": {
+            "bootstrapServers": kafka.sasl_ssl,
+            "tls": {"ca": {"name": "kafka"}},
+            "sasl": {"mechanism": "ScramSha512", "username": LIMITED, "password": {"name": "kafka"}},
+        }}},
+    });
+    world.apply(&pipeline.to_string()).unwrap();
+    let arguments = ["-n", &world.namespace];
+    let secret = |password: &str| {
+        let data = json!({"ca.crt": kafka.ca, "password": password});
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kafka"}, "stringData": data}).to_string()
+    };
+    let (report, status) = check_json(world.server.kubeconfig(), &arguments).await;
+    let missing = find(&report, "its Secrets can be used");
+    assert_eq!(status, 1);
+    assert!(missing["error"].as_str().unwrap().contains("there is no Secret \"kafka\""), "{missing}");
+
+    world.apply(&secret("wrong")).unwrap();
+    let (report, status) = check_json(world.server.kubeconfig(), &arguments).await;
+    let refused = find(&report, "a broker answers within 5 s");
+    assert_eq!(status, 1);
+    assert!(refused["error"].as_str().unwrap().contains("uthentication"), "{refused}");
+
+    world.apply(&secret(PASSWORD)).unwrap();
+    let (report, status) = check_json(world.server.kubeconfig(), &arguments).await;
+    assert_eq!((status, &find(&report, "a broker answers within 5 s")["result"]), (1, &json!("success")));
+    let limits = find(&report, "the brokers' limits can be read");
+    assert_eq!(limits["result"], "warning");
+    let topics = find(&report, "the pipeline's topics may be looked at");
+    assert!(
+        topics["error"].as_str().unwrap().contains("source topic user-login: TopicAuthorizationFailed"),
+        "{topics}"
+    );
 }
