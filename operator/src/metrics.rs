@@ -135,3 +135,23 @@ pub fn expose(registry: &Registry) -> Result<String, fmt::Error> {
     encode(&mut text, registry)?;
     Ok(text)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_names_every_metric() {
+        let documentation = include_str!("../../docs/operating.md");
+        let (metrics, registry) = Metrics::new();
+        metrics.passed(Duration::ZERO, Some("category"));
+        metrics.requested("get", "pods".to_owned());
+        metrics.count_pipelines(std::iter::empty());
+        let text = expose(&registry).unwrap();
+        let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next()).collect();
+        assert!(names.len() >= 9, "{names:?}");
+        for name in names {
+            assert!(documentation.contains(name), "{name}");
+        }
+    }
+}

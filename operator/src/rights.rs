@@ -34,7 +34,6 @@ pub const RIGHTS: &[Right] = &[
     watched("", "configmaps", &["list", "watch", "create", "patch", "delete"], "job configs; those that no pod needs are deleted"),
     watched("", "serviceaccounts", &["get", "list", "watch", "create", "patch"], "an identity for the pods, without rights"),
     watched("apps", "deployments", &["get", "list", "watch", "create", "patch"], "the pods"),
-    watched("", "pods", &["list"], "why they are not ready, and where they are asked for lag and rate"),
     watched("", "services", &["get", "list", "watch", "create", "patch"], "where metrics are found"),
     watched("networking.k8s.io", "networkpolicies", &["get", "list", "watch", "create", "patch", "delete"], "who may reach the pods, and whom they may; deleted when the spec says that there is none"),
     watched("policy", "poddisruptionbudgets", &["get", "list", "watch", "create", "patch"], "so that a drained node takes one pod at a time"),
