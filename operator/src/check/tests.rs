@@ -8,7 +8,18 @@ use super::{
     judge::judge,
     *,
 };
-use crate::rights::RIGHTS;
+use crate::rights::{Place, Right};
+
+const fn right(group: &'static str, resource: &'static str, verbs: &'static [&'static str]) -> Right {
+    Right { group, resource, verbs, place: Place::Watched, why: "for a reason" }
+}
+
+const RIGHTS: [Right; 4] = [
+    right("loginpipeline.dev", "loginpipelines", &["get", "list"]),
+    right("loginpipeline.dev", "loginpipelines/status", &["patch"]),
+    right("", "configmaps", &["list", "watch", "create"]),
+    right("kafka.strimzi.io", "kafkas", &["get", "watch"]),
+];
 
 fn settings(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())).collect()
@@ -81,7 +92,7 @@ fn a_cluster_where_much_is_amiss() {
     facts.rights[1].refused = Ok(vec![("patch", None)]);
     facts.rights[2].refused =
         Ok(vec![("watch", Some("a".to_owned())), ("list", Some("a".to_owned())), ("list", Some("b".to_owned()))]);
-    facts.rights[3].refused = Err("forbidden".to_owned());
+    facts.rights[0].refused = Err("forbidden".to_owned());
     facts.strimzi = Ok(StrimziFact {
         kafkas: vec![("shop/my-cluster".to_owned(), false)],
         answered: 0,
