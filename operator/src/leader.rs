@@ -28,12 +28,12 @@
 
 mod election;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use rand::Rng;
-use tokio::time::{Instant, sleep, timeout, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 
 pub use self::election::Lost;
 use self::election::{Election, RENEW_INTERVAL, RETRY_INTERVAL, Turn};
@@ -107,8 +107,8 @@ impl Candidate {
     pub async fn hold(&mut self) -> Lost {
         loop {
             sleep(RENEW_INTERVAL.mul_f64(jitter())).await;
-            let deadline = self.election.deadline();
-            match timeout_at(deadline, self.renew()).await {
+            let Some(deadline) = self.election.deadline() else { return Lost::Deadline };
+            match timeout_at(deadline.into(), self.renew()).await {
                 Ok(Ok(())) => {}
                 Ok(Err(lost)) => return lost,
                 Err(_) => return Lost::Deadline,

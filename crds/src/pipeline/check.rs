@@ -252,6 +252,14 @@ fn check_processor(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'sta
         }
         refuse(keys.len() > 64, field, format!("{} keys", keys.len()), "use at most 64");
     }
+    let class = processor.priority_class_name.as_deref().unwrap_or("default");
+    refuse(
+        !(1..=253).contains(&class.chars().count()),
+        "spec.processor.priorityClassName",
+        format!("{class:?}"),
+        "name a PriorityClass in 1 to 253 characters, or leave it out for the cluster's own default",
+    );
+    check_lengths(spec, refuse);
     let image = processor.image.as_deref().unwrap_or("default");
     refuse(
         image.is_empty() || image.len() > 1024,
@@ -259,6 +267,24 @@ fn check_processor(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'sta
         format!("{image:?}"),
         "name an image in 1 to 1024 characters, or leave it out for the operator's own default",
     );
+}
+
+/// Lists that are handed on to Kubernetes, each with the most that it may hold.
+fn check_lengths(spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bool, &'static str, String, &str)) {
+    let (processor, network) = (&spec.processor, &spec.network_policy);
+    for (field, length, most) in [
+        ("spec.processor.imagePullSecrets", processor.image_pull_secrets.len(), 16),
+        ("spec.processor.tolerations", processor.tolerations.len(), 64),
+        (
+            "spec.processor.topologySpreadConstraints",
+            processor.topology_spread_constraints.as_ref().map_or(0, Vec::len),
+            16,
+        ),
+        ("spec.networkPolicy.ingressFrom", network.ingress_from.as_ref().map_or(0, Vec::len), 64),
+        ("spec.networkPolicy.egressTo", network.egress_to.as_ref().map_or(0, Vec::len), 64),
+    ] {
+        refuse(length > most, field, format!("{length} entries"), &format!("use at most {most}"));
+    }
 }
 
 /// Lists in which nothing may stand twice.

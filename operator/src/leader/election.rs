@@ -1,13 +1,12 @@
 //! What a candidate does next, from the Lease as it was read and its own clock. Pure.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use k8s_openapi::{
     api::coordination::v1::{Lease, LeaseSpec},
     apimachinery::pkg::apis::meta::v1::MicroTime,
     jiff::Timestamp,
 };
-use tokio::time::Instant;
 
 /// A Lease that nobody renewed for this long is free.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
@@ -105,9 +104,9 @@ impl Election {
         self.held = Some((written, now));
     }
 
-    /// Until when it leads if it does not renew.
-    pub fn deadline(&self) -> Instant {
-        self.held.as_ref().map_or_else(Instant::now, |(_, renewed)| *renewed + RENEW_DEADLINE)
+    /// Until when it leads if it does not renew; none where it does not lead.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.held.as_ref().map(|(_, renewed)| *renewed + RENEW_DEADLINE)
     }
 
     /// The Lease that it holds, renewed.

@@ -18,7 +18,7 @@ type Case = (&'static str, Value, Option<&'static str>);
 
 /// All cases.
 pub fn cases() -> Vec<Case> {
-    [names(), kafka(), topics(), sizes(), counting(), alerts()].concat()
+    [names(), kafka(), security(), topics(), own_topics(), sizes(), pods(), counting(), alerts()].concat()
 }
 
 #[rustfmt::skip]
@@ -59,6 +59,48 @@ fn kafka() -> Vec<Case> {
 }
 
 #[rustfmt::skip]
+fn security() -> Vec<Case> {
+    let strimzi = |part: Value| {
+        let mut kafka = json!({"cluster": "a"});
+        kafka.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+        spec(json!({"kafka": {"strimzi": kafka}}))
+    };
+    let external = |part: Value| {
+        let mut kafka = json!({"bootstrapServers": "a:1"});
+        kafka.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());
+        spec(json!({"kafka": {"external": kafka}}))
+    };
+    let sasl = |username: &str, password: Value| json!({"sasl": {"mechanism": "ScramSha512", "username": username, "password": password}});
+    let certificate = |part: Value| json!({"clientCertificate": part});
+    let long = "a".repeat(254);
+    vec![
+        ("namespace-1", strimzi(json!({"namespace": "kafka"})), None),
+        ("namespace-2", strimzi(json!({"namespace": ""})), Some("spec.kafka.strimzi.namespace")),
+        ("namespace-3", strimzi(json!({"namespace": "a.b"})), Some("spec.kafka.strimzi.namespace")),
+        ("namespace-4", strimzi(json!({"namespace": "a".repeat(64)})), Some("spec.kafka.strimzi.namespace")),
+        ("sasl-1", strimzi(sasl("user", json!({"name": "secret"}))), None),
+        ("sasl-2", external(sasl("user", json!({"name": "se.cret", "key": "Pass_word-1.x"}))), None),
+        ("sasl-3", strimzi(sasl("", json!({"name": "secret"}))), Some("spec.kafka.strimzi.sasl.username")),
+        ("sasl-4", external(sasl(&"ä".repeat(256), json!({"name": "secret"}))), None),
+        ("sasl-5", external(sasl(&"a".repeat(257), json!({"name": "secret"}))), Some("spec.kafka.external.sasl.username")),
+        ("sasl-6", external(sasl("user", json!({"name": "Secret"}))), Some("spec.kafka.external.sasl.password.name")),
+        ("sasl-7", external(sasl("user", json!({"name": ""}))), Some("spec.kafka.external.sasl.password.name")),
+        ("sasl-8", strimzi(sasl("user", json!({"name": long}))), Some("spec.kafka.strimzi.sasl.password.name")),
+        ("sasl-9", strimzi(sasl("user", json!({"name": "secret", "key": "a/b"}))), Some("spec.kafka.strimzi.sasl.password.key")),
+        ("sasl-10", strimzi(sasl("user", json!({"name": "secret", "key": ""}))), Some("spec.kafka.strimzi.sasl.password.key")),
+        ("mtls-1", strimzi(certificate(json!({"name": "secret"}))), None),
+        ("mtls-2", external(json!({"tls": certificate(json!({"name": "secret", "certificate": "user.crt", "key": "user.key"}))})), None),
+        ("mtls-3", strimzi(certificate(json!({"name": "a_b"}))), Some("spec.kafka.strimzi.clientCertificate.name")),
+        ("mtls-4", external(json!({"tls": certificate(json!({"name": "a", "certificate": ""}))})), Some("spec.kafka.external.tls.clientCertificate.certificate")),
+        ("mtls-5", external(json!({"tls": certificate(json!({"name": "a", "key": "a b"}))})), Some("spec.kafka.external.tls.clientCertificate.key")),
+        ("tls-1", external(json!({"tls": {}})), None),
+        ("tls-2", external(json!({"tls": {"ca": {"name": "secret", "key": "root.pem"}}})), None),
+        ("tls-3", external(json!({"tls": {"ca": {"name": "-a"}}})), Some("spec.kafka.external.tls.ca.name")),
+        ("tls-4", external(json!({"tls": {"ca": {"name": "a", "key": long}}})), Some("spec.kafka.external.tls.ca.key")),
+    ]
+}
+
+#[rustfmt::skip]
 fn topics() -> Vec<Case> {
     let topic = |field: &str, name: &str| spec(json!({field: {"topic": name}}));
     let results = |field: &str, name: &str| spec(json!({"results": {field: {"topic": name}}}));
@@ -82,9 +124,30 @@ fn topics() -> Vec<Case> {
         ("results-5", results("insights", "a b"), Some("spec.results.insights.topic")),
         ("results-6", results("alerts", ""), Some("spec.results.alerts.topic")),
         ("results-7", results("alerts", ".."), Some("a results topic has a name that Kafka does not take")),
+        ("results-11", results("aggregates", "."), Some("a results topic has a name that Kafka does not take")),
+        ("results-12", results("insights", "."), Some("a results topic has a name that Kafka does not take")),
         ("results-8", results("alerts", "login-insights"), Some("must be six different ones")),
         ("results-9", results("aggregates", "login-alerts"), Some("must be six different ones")),
         ("results-10", results("insights", "user-login-dead-letters"), Some("must be six different ones")),
+    ]
+}
+
+/// How its topics are made, and which names are its own alone.
+#[rustfmt::skip]
+fn own_topics() -> Vec<Case> {
+    let own = "between dots, as its own topics do";
+    let results = |field: &str, name: &str| spec(json!({"results": {field: {"topic": name}}}));
+    vec![
+        ("factor-1", spec(json!({"topics": {"replicationFactor": 1}})), None),
+        ("factor-2", spec(json!({"topics": {"replicationFactor": 32767, "adopt": true}})), None),
+        ("factor-3", spec(json!({"topics": {"replicationFactor": 0}})), Some("spec.topics.replicationFactor")),
+        ("factor-4", spec(json!({"topics": {"replicationFactor": 32768}})), Some("spec.topics.replicationFactor")),
+        ("own-1", spec(json!({"source": {"topic": "streams.own-1.deltas"}})), Some(own)),
+        ("own-2", spec(json!({"output": {"topic": "any.own-2.state"}})), Some(own)),
+        ("own-3", spec(json!({"deadLetters": {"topic": "streams.other.deltas"}})), None),
+        ("own-4", results("aggregates", "streams.own-4.deltas"), Some(own)),
+        ("own-5", results("insights", "streams.own-5.state"), Some(own)),
+        ("own-6", results("alerts", "streams.own-6.deltas.more"), None),
     ]
 }
 
@@ -110,6 +173,40 @@ fn sizes() -> Vec<Case> {
         ("annotations-2", spec(json!({"processor": {"podAnnotations": {"loginpipeline.dev/secrets": "a"}}})), Some("podAnnotations must not have keys")),
         ("annotations-3", spec(json!({"processor": {"podAnnotations": {"container.apparmor.security.beta.kubernetes.io/processor": "unconfined"}}})), Some("podAnnotations must not have keys")),
         ("image-1", spec(json!({"processor": {"image": ""}})), Some("spec.processor.image")),
+    ]
+}
+
+/// What users choose of the pods.
+#[rustfmt::skip]
+fn pods() -> Vec<Case> {
+    let processor = |field: &str, value: Value| spec(json!({"processor": {field: value}}));
+    let network = |field: &str, count: usize| spec(json!({"networkPolicy": {field: vec![json!({}); count]}}));
+    let many = |count: usize| (0..count).map(|index| (format!("key-{index}"), json!("a"))).collect::<serde_json::Map<_, _>>();
+    let spread = json!({"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule"});
+    vec![
+        ("deadline-1", processor("progressDeadline", json!("10s")), None),
+        ("deadline-2", processor("progressDeadline", json!("24h")), None),
+        ("deadline-3", processor("progressDeadline", json!("9s")), Some("progressDeadline must be whole seconds")),
+        ("deadline-4", processor("progressDeadline", json!("24h1s")), Some("progressDeadline must be whole seconds")),
+        ("deadline-5", processor("progressDeadline", json!("10500ms")), Some("progressDeadline must be whole seconds")),
+        ("policies-1", spec(json!({"processor": {"upgradePolicy": "Automatic", "rollback": "Never", "imagePullPolicy": "Always"}})), None),
+        ("policies-2", spec(json!({"suspend": true, "deletionPolicy": "Delete", "source": {"deletionPolicy": "Delete"}})), None),
+        ("secrets-1", processor("imagePullSecrets", json!(vec![json!({"name": "a"}); 16])), None),
+        ("secrets-2", processor("imagePullSecrets", json!(vec![json!({"name": "a"}); 17])), Some("spec.processor.imagePullSecrets")),
+        ("tolerations-1", processor("tolerations", json!([{"operator": "Exists"}])), None),
+        ("tolerations-2", processor("tolerations", json!(vec![json!({"operator": "Exists"}); 65])), Some("spec.processor.tolerations")),
+        ("spread-1", processor("topologySpreadConstraints", json!([])), None),
+        ("spread-2", processor("topologySpreadConstraints", json!(vec![spread; 17])), Some("spec.processor.topologySpreadConstraints")),
+        ("priority-1", processor("priorityClassName", json!("high")), None),
+        ("priority-2", processor("priorityClassName", json!("")), Some("spec.processor.priorityClassName")),
+        ("priority-3", processor("priorityClassName", json!("a".repeat(254))), Some("spec.processor.priorityClassName")),
+        ("many-1", processor("podLabels", json!(many(64))), None),
+        ("many-2", processor("podLabels", json!(many(65))), Some("spec.processor.podLabels")),
+        ("many-3", processor("podAnnotations", json!(many(65))), Some("spec.processor.podAnnotations")),
+        ("network-1", spec(json!({"networkPolicy": {"enabled": false}})), None),
+        ("network-2", network("ingressFrom", 64), None),
+        ("network-3", network("ingressFrom", 65), Some("spec.networkPolicy.ingressFrom")),
+        ("network-4", network("egressTo", 65), Some("spec.networkPolicy.egressTo")),
     ]
 }
 
@@ -197,5 +294,31 @@ fn alerts() -> Vec<Case> {
         ("alerts-4", spec(json!({"alerts": [
             {"name": "a", "window": "1m", "above": 1}, {"name": "a", "window": "1h", "above": 1},
         ]})), Some("spec.alerts[1]")),
+    ]
+}
+
+/// A change that is refused: a part of the spec before, what changes, and a part of the message.
+type Change = (Value, Value, &'static str);
+
+/// Changes that are refused, each of what was created with the first part.
+#[rustfmt::skip]
+pub fn changes() -> Vec<Change> {
+    let strimzi = |part: Value| json!({"kafka": {"strimzi": part}});
+    let elsewhere = || strimzi(json!({"cluster": "my-cluster", "namespace": "kafka"}));
+    vec![
+        (json!({}), json!({"source": {"topic": "other"}}), "source.topic cannot change"),
+        (json!({}), json!({"output": {"topic": "other"}}), "output.topic cannot change"),
+        (json!({}), json!({"deadLetters": {"topic": "other"}}), "deadLetters.topic cannot change"),
+        (json!({}), json!({"results": {"aggregates": {"topic": "other"}}}), "a results topic cannot change"),
+        (json!({}), json!({"results": {"insights": {"topic": "other"}}}), "a results topic cannot change"),
+        (json!({}), json!({"results": {"alerts": {"topic": "other"}}}), "a results topic cannot change"),
+        (json!({}), strimzi(json!({"cluster": "other"})), "kafka.strimzi.cluster cannot change"),
+        (json!({}), strimzi(json!({"namespace": "kafka"})), "kafka.strimzi.namespace cannot change"),
+        (elsewhere(), strimzi(json!({"namespace": "other"})), "kafka.strimzi.namespace cannot change"),
+        (elsewhere(), strimzi(json!({"namespace": null})), "kafka.strimzi.namespace cannot change"),
+        (json!({}), json!({"source": {"partitions": 7}}), "source.partitions cannot shrink"),
+        (json!({}), json!({"topics": {"replicationFactor": 3}}), "topics.replicationFactor cannot change"),
+        (json!({"topics": {"replicationFactor": 3}}), json!({"topics": {"replicationFactor": 2}}), "topics.replicationFactor cannot change"),
+        (json!({"topics": {"replicationFactor": 3}}), json!({"topics": {"replicationFactor": null}}), "topics.replicationFactor cannot change"),
     ]
 }

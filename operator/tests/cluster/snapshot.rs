@@ -65,6 +65,11 @@ fn comparable(namespace: &str, objects: Vec<Value>) -> Snapshot {
     let rename = |text: &str| renamed.iter().fold(text.to_owned(), |text, (from, to)| text.replace(from, to));
     let told = objects.into_iter().map(|mut object| {
         strip(&mut object);
+        if object["kind"] == "Deployment" {
+            // Replicas and pods may be changed together, or one after the other.
+            object["metadata"]["generation"].take();
+            object["status"]["observedGeneration"].take();
+        }
         (rename(&key(&object)), serde_json::from_str(&rename(&object.to_string())).unwrap())
     });
     told.collect()

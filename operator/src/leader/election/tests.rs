@@ -124,7 +124,7 @@ fn a_holder_stops_before_another_starts() {
             break;
         }
     }
-    let stopped = a.deadline();
+    let stopped = a.deadline().unwrap();
     assert_eq!(stopped, start + RENEW_DEADLINE);
     assert!(started.unwrap() >= stopped + SECOND * 5);
 }
