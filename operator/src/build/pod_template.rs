@@ -172,3 +172,56 @@ fn filled<T: Clone>(list: &[T]) -> Option<Vec<T>> {
 fn filled_map(map: &BTreeMap<String, String>) -> Option<BTreeMap<String, String>> {
     (!map.is_empty()).then(|| map.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use crds::pipeline::LoginPipeline;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::validate::check_pipeline;
+
+    fn template(processor: &Value) -> PodTemplateSpec {
+        let spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
+        let pipeline = LoginPipeline::new("logins", serde_json::from_value(spec).unwrap());
+        let mut valid = check_pipeline(&pipeline).unwrap();
+        // Past the check, which refuses what would be ours.
+        valid.spec.processor = serde_json::from_value(processor.clone()).unwrap();
+        pod_template(&valid, &Shape { default_image: "processor".to_owned(), ..Shape::default() })
+    }
+
+    /// The template without what a user may choose.
+    fn ours(template: PodTemplateSpec) -> Value {
+        let mut template = json!(template);
+        let chosen = ["imagePullSecrets", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints"];
+        let pod = template["spec"].as_object_mut().unwrap();
+        pod.retain(|field, _| !chosen.contains(&field.as_str()) && field != "priorityClassName");
+        let container = pod["containers"][0].as_object_mut().unwrap();
+        container.retain(|field, _| !["image", "imagePullPolicy", "resources"].contains(&field.as_str()));
+        let metadata = template["metadata"].as_object_mut().unwrap();
+        metadata.remove("annotations");
+        metadata["labels"].as_object_mut().unwrap().remove("team");
+        template
+    }
+
+    #[test]
+    fn what_keeps_a_pod_harmless_is_the_same_whatever_the_spec() {
+        let everything = json!({
+            "image": "other", "imagePullPolicy": "Never", "imagePullSecrets": [{"name": "a"}],
+            "resources": {"limits": {"cpu": "1"}}, "nodeSelector": {"a": "b"}, "tolerations": [{"operator": "Exists"}],
+            "affinity": {"nodeAffinity": {}}, "topologySpreadConstraints": [], "priorityClassName": "a",
+            "podAnnotations": {"a": "b"},
+            "podLabels": {
+                "team": "a", "loginpipeline.dev/pipeline": "another", "app.kubernetes.io/component": "another",
+                "app.kubernetes.io/managed-by": "nobody",
+            },
+        });
+        assert_eq!(ours(template(&everything)), ours(template(&json!({}))));
+        let pod = template(&everything).spec.unwrap();
+        let security = pod.security_context.unwrap();
+        assert_eq!((security.run_as_non_root, security.run_as_user), (Some(true), Some(65532)));
+        let container = pod.containers[0].security_context.clone().unwrap();
+        assert_eq!(container.capabilities.unwrap().drop, Some(vec!["ALL".to_owned()]));
+        assert_eq!((container.allow_privilege_escalation, container.privileged), (Some(false), None));
+    }
+}

@@ -9,10 +9,16 @@ use kube::{
 use serde_json::json;
 use testkit::wait_for_async;
 
-use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
+use crate::{
+    proxy::Proxy,
+    support::{BOUND, EXAMPLE, Operator, StandIn, World},
+};
 
 /// Every choice of how pods run, and a name that begins with a digit.
 const EVERYTHING: &str = include_str!("../fixtures/everything.yaml");
+
+/// What the API server completes by itself.
+const NARROW: &str = include_str!("../fixtures/narrow.yaml");
 
 const PROCESSOR: &str = "logins-processor";
 
@@ -45,6 +51,38 @@ async fn every_choice_of_how_pods_run_is_taken_and_then_left_alone() {
         (is_gone && !template.metadata.unwrap().labels.unwrap().contains_key("team")).then_some(())
     };
     wait_for_async("pods without them", BOUND, without).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_over_what_is_settled_asks_little_and_writes_nothing_whatever_the_spec() {
+    let world = World::new().await;
+    let proxy = Proxy::start(world.client.clone()).await;
+    let operator = proxy.operator(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    for (name, manifest) in [("0-everything", EVERYTHING), ("narrow", NARROW)] {
+        world.apply(manifest).unwrap();
+        world.wait_ready(name).await;
+        operator.quiet().await;
+        let before = proxy.calls().len();
+        operator.look(&world, name, 1).await;
+        operator.quiet().await;
+        let mut calls: Vec<_> = proxy.calls()[before..].iter().map(|call| (call.verb, call.resource.clone())).collect();
+        calls.retain(|(verb, _)| *verb != "watch");
+        calls.sort();
+        let expected = [
+            ("get", "deployments"),
+            ("get", "kafkas"),
+            ("get", "loginpipelines"),
+            ("get", "networkpolicies"),
+            ("get", "poddisruptionbudgets"),
+            ("get", "serviceaccounts"),
+            ("get", "services"),
+            ("list", "configmaps"),
+            ("list", "kafkatopics"),
+        ];
+        assert_eq!(calls, expected.map(|(verb, resource)| (verb, resource.to_owned())), "{name}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
