@@ -21,9 +21,6 @@ use testkit::wait_for_async;
 
 use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
 
-/// How often the operator measures in these tests.
-const PAUSE: Duration = Duration::from_secs(1);
-
 /// A pod that the API server knows and that answers at an address of its own.
 struct TestPod {
     name: String,
@@ -88,8 +85,10 @@ fn serve(listener: &TcpListener, partitions: &std::ops::Range<i32>, counted: &Mu
     }
 }
 
-async fn measuring(world: &World) -> Operator {
-    let arguments = ["--leader-election=false", "--measure-interval", "1s"];
+/// An operator that measures this often.
+async fn measuring(world: &World, pause: Duration) -> Operator {
+    let pause = format!("{}s", pause.as_secs());
+    let arguments = ["--leader-election=false", "--measure-interval", &pause];
     Operator::start_with(world, world.server.kubeconfig(), &arguments).await
 }
 
@@ -105,8 +104,9 @@ async fn wait_figures(world: &World, what: &str, is_so: impl Fn((Option<i64>, Op
 
 #[tokio::test(flavor = "multi_thread")]
 async fn lag_and_rate_are_what_the_pods_count() {
+    const PAUSE: Duration = Duration::from_secs(1);
     let world = World::new().await;
-    let operator = measuring(&world).await;
+    let operator = measuring(&world, PAUSE).await;
     let _cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
@@ -127,7 +127,7 @@ async fn lag_and_rate_are_what_the_pods_count() {
 
     // An operator that starts anew says what was said until it knows better.
     drop(operator);
-    let _operator = measuring(&world).await;
+    let _operator = measuring(&world, PAUSE).await;
     tokio::time::sleep(PAUSE * 4).await;
     assert_eq!(world.pipelines().get("logins").await.unwrap().metadata.resource_version, version);
 
@@ -142,8 +142,9 @@ async fn lag_and_rate_are_what_the_pods_count() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_status_is_not_written_more_often_than_it_says() {
+    const PAUSE: Duration = Duration::from_secs(3);
     let world = World::new().await;
-    let _operator = measuring(&world).await;
+    let _operator = measuring(&world, PAUSE).await;
     let _cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
@@ -154,10 +155,11 @@ async fn the_status_is_not_written_more_often_than_it_says() {
     let only = watcher::Config::default().fields("metadata.name=logins");
     let mut changes = watcher(world.pipelines(), only).applied_objects().boxed();
     let (started, mut events, mut seen) = (Instant::now(), 0_u64, Vec::new());
-    while started.elapsed() < PAUSE * 10 {
-        // 10,000 events in a second, and a lag that doubles all the time.
+    while started.elapsed() < PAUSE * 5 {
+        // Thousands of events in a second, and a lag that grows by half all the time.
         events += 500;
-        pod.counts(events, 1 << (started.elapsed().as_millis() / 100).min(40));
+        let steps = i32::try_from(started.elapsed().as_millis() / 250).unwrap();
+        pod.counts(events, (10.0 * 1.5_f64.powi(steps)) as i64);
         let next = tokio::time::timeout(Duration::from_millis(50), changes.next()).await;
         let Ok(Some(Ok(pipeline))) = next else { continue };
         let LoginPipelineStatus { lag, rate, .. } = pipeline.status.unwrap();
@@ -166,7 +168,7 @@ async fn the_status_is_not_written_more_often_than_it_says() {
         }
     }
     // The first is what was there before.
-    assert!((3..=11).contains(&seen.len()), "{seen:?}");
+    assert!((3..=6).contains(&seen.len()), "{seen:?}");
     let rate = seen.last().unwrap().1.unwrap();
-    assert!((2_000..=10_000).contains(&rate), "{seen:?}");
+    assert!((1_000..=10_000).contains(&rate), "{seen:?}");
 }

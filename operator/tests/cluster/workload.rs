@@ -118,16 +118,16 @@ async fn a_network_policy_goes_and_comes_with_the_spec() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_beside_the_deployment_comes_back_too() {
     let world = World::new().await;
-    let _operator = Operator::start(&world).await;
+    let operator = Operator::start(&world).await;
     let _cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
     world.wait_ready("logins").await;
 
-    comes_back(&world.network_policies(), PROCESSOR).await;
-    comes_back(&world.pod_disruption_budgets(), PROCESSOR).await;
-    comes_back(&world.services(), "processor-logins").await;
-    comes_back(&world.service_accounts(), PROCESSOR).await;
+    comes_back(&operator, &world.network_policies(), PROCESSOR).await;
+    comes_back(&operator, &world.pod_disruption_budgets(), PROCESSOR).await;
+    comes_back(&operator, &world.services(), "processor-logins").await;
+    comes_back(&operator, &world.service_accounts(), PROCESSOR).await;
 
     let by_hand = Patch::Merge(json!({"spec": {"maxUnavailable": 2}}));
     world.pod_disruption_budgets().patch(PROCESSOR, &PatchParams::default(), &by_hand).await.unwrap();
@@ -138,10 +138,12 @@ async fn what_stands_beside_the_deployment_comes_back_too() {
     wait_for_async("one pod at a time", BOUND, restored).await;
 }
 
-async fn comes_back<K>(api: &Api<K>, name: &str)
+async fn comes_back<K>(operator: &Operator, api: &Api<K>, name: &str)
 where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
+    // So that nothing but the deletion itself leads to a pass.
+    operator.quiet().await;
     let gone = api.get(name).await.unwrap();
     api.delete(name, &DeleteParams::default()).await.unwrap();
     let remade = || async { api.get_opt(name).await.unwrap().filter(|remade| remade.uid() != gone.uid()) };
