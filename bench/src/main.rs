@@ -7,12 +7,15 @@
 //!                       └─────> processor run, exactly once ──> the same, aggregates, insights, alerts
 //!
 //!  aggregation: deltas of a day with a million counts ──> cold start; events at a steady rate ──> latency
+//!
+//!  operator: a thousand pipelines on a kube-apiserver ──> time to converge, memory, duration of passes, requests when quiet
 //! ```
 //!
 //! Both run as processes of their own on a broker of the test kit, in turn and several times; the kernel's accounting of
 //! each process is compared. The machine may be noisy: the ratio is what counts.
 
 mod aggregation;
+mod operator;
 mod passthrough;
 mod pipeline;
 mod usage;
@@ -68,6 +71,8 @@ enum Command {
     Passthrough(passthrough::PassthroughArgs),
     /// Measure how soon an event is counted, and how long a replica takes to restore a million counts
     Aggregation,
+    /// Measure the operator with many pipelines on a real API server: how soon, with how much memory, how quietly
+    Operator(operator::OperatorArgs),
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -78,6 +83,8 @@ enum BenchError {
     Kafka(#[from] KafkaError),
     #[error("{0}: {1}")]
     File(PathBuf, std::io::Error),
+    #[error(transparent)]
+    Kubernetes(#[from] kube::Error),
     #[error("not JSON of the expected shape: {0}")]
     Json(#[from] serde_json::Error),
     #[error("{0}")]
@@ -89,6 +96,7 @@ fn main() -> ExitCode {
     let done = match &args.command {
         Some(Command::Passthrough(args)) => passthrough::run(args),
         Some(Command::Aggregation) => aggregation::run(&args.processor),
+        Some(Command::Operator(args)) => operator::run(args),
         None => compare(&args),
     };
     match done {

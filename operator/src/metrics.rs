@@ -41,7 +41,7 @@ struct Ready {
 }
 
 /// Upper bounds of the duration's buckets, in seconds: from a pass that changes nothing to one that waits for Kafka.
-const BUCKETS: [f64; 9] = [0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0, 60.0];
+const BUCKETS: [f64; 11] = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
 
 impl Metrics {
     /// The metrics, and the registry that exposes them.
