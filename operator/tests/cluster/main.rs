@@ -22,6 +22,7 @@ mod faults;
 mod leader;
 mod measuring;
 mod rollout;
+mod stored;
 mod strimzi;
 mod suspend;
 mod watching;

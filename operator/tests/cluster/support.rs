@@ -64,12 +64,22 @@ impl World {
 
     /// On an API server of one's own, without Strimzi.
     pub async fn bare() -> Self {
-        let server = tokio::task::spawn_blocking(|| {
+        Self::with_definition(CRD).await
+    }
+
+    /// The same with the resource as another version defined it.
+    pub async fn with_definition(definition: &'static str) -> Self {
+        let server = tokio::task::spawn_blocking(move || {
             let server: &'static ApiServer = Box::leak(Box::new(ApiServer::start().unwrap()));
-            install(server, CRD);
+            install(server, definition);
             server
         });
         Self::on(server.await.unwrap()).await
+    }
+
+    /// Installs the resource as this version defines it.
+    pub fn upgrade(&self) {
+        install(self.server, CRD);
     }
 
     async fn on(server: &'static ApiServer) -> Self {
