@@ -8,9 +8,10 @@ use k8s_openapi::api::{
     networking::v1::NetworkPolicy,
     policy::v1::PodDisruptionBudget,
 };
-use kube::{Api, Client, ResourceExt};
+use kube::{Api, Client, ResourceExt, api::ListParams};
 
 use crate::{
+    build::{PIPELINE_LABEL, REVISION_LABEL},
     desired::Desired,
     observe::Observed,
     owned::{self, ApplyError, is_owned},
@@ -69,8 +70,26 @@ pub async fn workload(
     owned::apply(&services, "Service", desired.service, observed.service.as_ref(), uid).await?;
     let existing = observed.config_maps.iter().find(|existing| existing.name_any() == desired.config.config_map);
     owned::apply(&config_maps, "ConfigMap", desired.config_map, existing, uid).await?;
+    if existing.is_none() {
+        uncontested(&config_maps, valid, &desired.config).await?;
+    }
     let existing = observed.deployment.as_ref();
     owned::apply(&deployments, "Deployment", desired.deployment, existing, uid).await
+}
+
+/// Whether a number that was just taken is this pipeline's alone. If another operator took it at the same moment, whoever
+/// comes here later sees both: so at most one of them goes on to use it.
+async fn uncontested(config_maps: &Api<ConfigMap>, valid: &Valid, taken: &ConfigStatus) -> Result<(), ApplyError> {
+    let number = taken.revision;
+    let same = format!("{PIPELINE_LABEL}={},{REVISION_LABEL}={number}", valid.id.name);
+    let listed = config_maps.list(&ListParams::default().labels(&same)).await;
+    let (kind, name) = ("ConfigMap".to_owned(), taken.config_map.clone());
+    let listed = listed.map_err(|source| ApplyError::Api { kind, name, source })?;
+    let is_other = |other: &ConfigMap| other.name_any() != taken.config_map && is_owned(other, &valid.owner.uid);
+    match listed.items.into_iter().find(is_other) {
+        Some(other) => Err(ApplyError::Contested { number, other: other.name_any() }),
+        None => Ok(()),
+    }
 }
 
 /// Deletes the job configs that no pod needs. Only for a pipeline whose pods all run the current one.

@@ -19,9 +19,10 @@
 //! - *Topics* can be asked for twice: the second is told that the topic exists. They never shrink, so growth that is
 //!   repeated or comes late does nothing.
 //! - *Events* can be published twice.
-//! - *Revisions* are the one thing that is counted up: from the ConfigMaps there are. If the spec was changed between what
-//!   the two have read, and both saw the same newest ConfigMap, then each makes one of the next number, with another
-//!   content. Only one of them is in the Deployment in the end.
+//! - *Revisions* are the one thing that is counted up, from the ConfigMaps there are. If the spec was changed between what
+//!   the two have read, both may take the next number, each for another content. So whoever has written one looks whether
+//!   it is alone: of two that took a number at once, the later one sees both, and goes on under the next number, as does every pass
+//!   after (`apply::workload`, `revisions::choose`). At most one content of a number reaches pods.
 //!
 //! `tests/cluster/leader.rs` lets two operators without election work on the same pipeline: they come to the same objects,
 //! and then write nothing.

@@ -34,6 +34,14 @@ pub enum ApplyError {
         /// What the API server says.
         message: String,
     },
+    /// Two operators took one number.
+    #[error("revision {number} was taken by another operator at the same moment, as {other}: the next one is tried")]
+    Contested {
+        /// The number.
+        number: u64,
+        /// The ConfigMap that has it, too.
+        other: String,
+    },
     /// The API server failed.
     #[error("the API server did not take {kind} {name}: {source}")]
     Api {
@@ -53,6 +61,7 @@ impl ApplyError {
         match self {
             Self::NameTaken { .. } => "name-taken",
             Self::Refused { .. } => "apply-refused",
+            Self::Contested { .. } => "revision-contested",
             Self::Api { .. } => "apply-api",
         }
     }

@@ -404,7 +404,7 @@ fn apply_reason(error: &ApplyError) -> (ConditionStatus, Reason) {
     match error {
         ApplyError::NameTaken { .. } => (ConditionStatus::False, Reason::NameTaken),
         ApplyError::Refused { .. } => (ConditionStatus::False, Reason::ObjectRefused),
-        ApplyError::Api { .. } => (ConditionStatus::Unknown, Reason::ApiServerFailed),
+        ApplyError::Contested { .. } | ApplyError::Api { .. } => (ConditionStatus::Unknown, Reason::ApiServerFailed),
     }
 }
 

@@ -184,6 +184,22 @@ fn a_config_map_that_was_deleted_comes_back_under_its_number() {
     assert_eq!(held.pass(&late(4), &facts("a"), None, Reaches::Healthy).number, 4);
 }
 
+#[test]
+fn a_number_that_two_operators_took_at_once_is_used_by_neither() {
+    let mut held = Held::default();
+    held.pass(&late(1), &facts("a"), None, Reaches::Healthy);
+    let mut other = held.clone();
+    let ours = held.pass(&late(2), &facts("a"), None, Reaches::ConfigMap);
+    let theirs = other.pass(&late(3), &facts("a"), None, Reaches::ConfigMap);
+    assert_eq!((ours.number, theirs.number), (2, 2));
+    held.config_maps.push(config_map(&late(3), &theirs));
+    for spec in [2, 3, 3] {
+        assert_eq!(held.clone().pass(&late(spec), &facts("a"), None, Reaches::Healthy).number, 3);
+    }
+    let settled = held.pass(&late(3), &facts("a"), None, Reaches::Healthy);
+    assert_eq!(held.pass(&late(3), &facts("a"), None, Reaches::Healthy), settled);
+}
+
 /// A log knows the configs of all resources that ever had the name.
 #[test]
 fn a_successor_goes_on_above_its_predecessor() {

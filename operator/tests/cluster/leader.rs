@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use crds::pipeline::ConditionStatus::Unknown;
 use k8s_openapi::api::coordination::v1::Lease;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, ListParams, Patch, PatchParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use operator::rights::{Place, rules};
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::wait_for_async;
 
 use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
@@ -184,4 +185,43 @@ async fn two_operators_without_election_come_to_the_same_objects_and_then_write_
     // The test's own annotation.
     after.insert("LoginPipeline/logins".to_owned(), before["LoginPipeline/logins"].clone());
     assert_eq!(before, after);
+}
+
+/// As if another operator had taken the same number for another content, at the same moment.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_number_that_is_taken_twice_is_used_by_no_pod() {
+    let world = World::new().await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(EXAMPLE).unwrap();
+    let number = world.first_revision("logins").await;
+    let uid = world.pipelines().get("logins").await.unwrap().uid().unwrap();
+    let theirs = |name: &str, data: &Value| {
+        let owner = json!({
+            "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "name": "logins", "uid": uid, "controller": true,
+        });
+        let labels =
+            json!({"loginpipeline.dev/pipeline": "logins", "loginpipeline.dev/config-revision": number.to_string()});
+        let metadata = json!({"name": name, "labels": labels, "ownerReferences": [owner]});
+        serde_json::from_value(json!({"metadata": metadata, "data": data})).unwrap()
+    };
+    // One that was not there when the pass looked.
+    world.config_maps().create(&PostParams::default(), &theirs("theirs", &json!({}))).await.unwrap();
+    let operator = Operator::start(&world).await;
+    let contested = world.wait_condition("logins", "ProcessorAvailable", Unknown, "ApiServerFailed").await;
+    assert!(contested.message.contains(&format!("revision {number} was taken by another operator")), "{contested:?}");
+    assert!(world.deployments().list(&ListParams::default()).await.unwrap().items.is_empty());
+    world.config_maps().delete("theirs", &DeleteParams::default()).await.unwrap();
+    world.wait_ready("logins").await;
+    assert_eq!(world.config("logins").await.revision, number);
+
+    // One that is there when the next pass looks.
+    let ours = world.config_maps().get(&world.config("logins").await.config_map).await.unwrap();
+    let mut data = ours.data.unwrap();
+    data.insert("inputs.json".to_owned(), "{}".to_owned());
+    world.config_maps().create(&PostParams::default(), &theirs("theirs", &json!(data))).await.unwrap();
+    operator.look(&world, "logins", 1).await;
+    let next = || async { (world.config("logins").await.revision == number + 1).then_some(()) };
+    wait_for_async("the next number", BOUND, next).await;
+    world.wait_ready("logins").await;
 }
