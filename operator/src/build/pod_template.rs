@@ -191,7 +191,7 @@ mod tests {
     }
 
     /// The template without what a user may choose.
-    fn ours(template: PodTemplateSpec) -> Value {
+    fn ours(template: &PodTemplateSpec) -> Value {
         let mut template = json!(template);
         let chosen = ["imagePullSecrets", "nodeSelector", "tolerations", "affinity", "topologySpreadConstraints"];
         let pod = template["spec"].as_object_mut().unwrap();
@@ -216,7 +216,7 @@ mod tests {
                 "app.kubernetes.io/managed-by": "nobody",
             },
         });
-        assert_eq!(ours(template(&everything)), ours(template(&json!({}))));
+        assert_eq!(ours(&template(&everything)), ours(&template(&json!({}))));
         let pod = template(&everything).spec.unwrap();
         let security = pod.security_context.unwrap();
         assert_eq!((security.run_as_non_root, security.run_as_user), (Some(true), Some(65532)));

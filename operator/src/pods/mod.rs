@@ -85,3 +85,55 @@ impl Measurements {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A pod that runs at an address and is not ready.
+    fn unready(ip: IpAddr) -> Pod {
+        let pod = json!({
+            "metadata": {"name": "a"},
+            "spec": {"containers": [], "volumes": [{"name": "config", "configMap": {"name": "current"}}]},
+            "status": {"podIP": ip, "containerStatuses": [{
+                "name": "processor", "image": "a", "imageID": "", "ready": false, "restartCount": 0,
+                "state": {"running": {}},
+            }]},
+        });
+        serde_json::from_value(pod).unwrap()
+    }
+
+    /// Loopback has many addresses, and each has this port.
+    async fn listen() -> (TcpListener, IpAddr) {
+        loop {
+            let [a, b, c]: [u8; 3] = rand::random();
+            let ip = IpAddr::from([127, a.max(1), b, c.clamp(1, 254)]);
+            if let Ok(listener) = TcpListener::bind((ip, 8080)).await {
+                return (listener, ip);
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pod_that_runs_is_asked_why_it_is_not_ready() {
+        let (listener, ip) = listen().await;
+        let answer = "thread ingest-0 has not joined the consumer group yet\n";
+        let router = axum::Router::new().route(
+            "/readyz",
+            axum::routing::get(move || async move { (axum::http::StatusCode::SERVICE_UNAVAILABLE, answer) }),
+        );
+        let server = tokio::spawn(async move { axum::serve(listener, router).await });
+        let pods = [unready(ip)];
+        let said = why(&pods, "current").await.unwrap();
+        let expected = "1 of 1 pods: it runs and is not ready: thread ingest-0 has not joined the consumer group yet";
+        assert_eq!(said.to_string(), expected);
+        server.abort();
+        // Gone, it says nothing, and that is said.
+        assert!(server.await.is_err());
+        assert_eq!(why(&pods, "current").await.unwrap().to_string(), "1 of 1 pods: it runs and is not ready");
+        assert_eq!(why(&pods, "another").await, None);
+    }
+}
