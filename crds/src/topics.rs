@@ -145,6 +145,11 @@ pub const SOURCE_MAX_MESSAGE_BYTES: i32 = 1_048_588;
 /// How much larger than the source's the `max.message.bytes` of the outputs is: what enrichment and headers add at most.
 pub const MAX_GROWTH_BYTES: i32 = 64 * 1024;
 
+/// Every event must stay until its retention ends, even where the next one with its key has come.
+fn kept() -> (&'static str, String) {
+    ("cleanup.policy", "delete".to_owned())
+}
+
 fn compacted() -> Vec<(&'static str, String)> {
     vec![("cleanup.policy", "compact".to_owned())]
 }
@@ -161,19 +166,21 @@ pub fn topics(pipeline: &PipelineId, spec: &LoginPipelineSpec) -> Vec<Topic> {
                 Role::Source => {
                     // Event times are judged against the record's timestamp: the broker's clock, where we can choose.
                     let config = vec![
+                        kept(),
                         ("max.message.bytes", SOURCE_MAX_MESSAGE_BYTES.to_string()),
                         ("message.timestamp.type", "LogAppendTime".to_owned()),
                     ];
                     (spec.source.topic.clone(), partitions, config)
                 }
-                Role::Output => (spec.output.topic.clone(), partitions, vec![("max.message.bytes", larger.clone())]),
-                Role::DeadLetters => {
-                    (spec.dead_letters.topic.clone(), partitions, vec![("max.message.bytes", larger.clone())])
+                Role::Output | Role::DeadLetters => {
+                    let is_output = role == Role::Output;
+                    let name = if is_output { &spec.output.topic } else { &spec.dead_letters.topic };
+                    (name.clone(), partitions, vec![kept(), ("max.message.bytes", larger.clone())])
                 }
                 // Nothing may expire before the aggregates hold it.
                 Role::Deltas => {
                     let config = vec![
-                        ("cleanup.policy", "delete".to_owned()),
+                        kept(),
                         ("max.message.bytes", larger.clone()),
                         ("retention.bytes", "-1".to_owned()),
                         ("retention.ms", "-1".to_owned()),

@@ -16,21 +16,25 @@ use crate::{
     observe::Observed,
     owned::{self, ApplyError, is_owned},
     revisions::outdated,
-    topics::{Seen, Topics, TopicsError, is_due},
+    topics::{
+        Seen, Topics, TopicsError,
+        growth::{is_due, source_bytes},
+    },
     validate::Valid,
 };
 
-/// Makes and grows the topics that are due. `seen` becomes what they are then.
+/// Makes and changes the topics that are due. `seen` becomes what they are then.
 ///
 /// # Errors
-/// When a topic cannot be made or grown; those before it were.
+/// When a topic cannot be made or changed; those before it were.
 pub async fn topics(topics: &mut Topics<'_>, wanted: &[Topic], seen: &mut [Seen]) -> Result<(), TopicsError> {
+    let bytes = source_bytes(seen);
     for topic in wanted {
         if !is_due(topic, wanted, seen) {
             continue;
         }
         if let Some(entry) = seen.iter_mut().find(|seen| seen.role == topic.role) {
-            *entry = topics.ensure(topic, entry).await?;
+            *entry = topics.ensure(topic, entry, bytes).await?;
         }
     }
     Ok(())

@@ -37,6 +37,7 @@ use crate::{
     reconcile::{Next, ReconcileError, Surroundings, jitter, reconcile},
     server::Health,
     strimzi_watch,
+    topics::conflict::Claim,
     watching::{self, Scope},
 };
 
@@ -93,6 +94,8 @@ struct Context {
     processor_image: String,
     strimzi: watch::Receiver<Option<&'static str>>,
     measurements: Arc<Measurements>,
+    /// Every pipeline that is watched, as the watch last told.
+    pipelines: Store<Guarded>,
     metrics: Metrics,
     slots: Semaphore,
     slots_of_failing: Semaphore,
@@ -119,6 +122,7 @@ pub async fn run(work: Work, stop: watch::Receiver<bool>) {
         processor_image,
         strimzi,
         measurements: measurements.clone(),
+        pipelines: pipelines.clone(),
         metrics,
         slots: Semaphore::new(SLOTS),
         slots_of_failing: Semaphore::new(SLOTS_OF_FAILING),
@@ -194,12 +198,14 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     let _slot = slots.acquire().await.ok();
     context.metrics.started();
     let strimzi = *context.strimzi.borrow();
+    let claims = claims(&context.pipelines);
     let surroundings = Surroundings {
         client: &context.client,
         recorder: &context.recorder,
         processor_image: &context.processor_image,
         strimzi,
         measurements: &context.measurements,
+        claims: &claims,
     };
     let started = Instant::now();
     let result = tokio::time::timeout(PASS_TIMEOUT, reconcile(&surroundings, &namespace, &name))
@@ -212,6 +218,13 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         Next::OnChange => Action::await_change(),
         Next::After(time) => Action::requeue(time),
     })
+}
+
+/// What every pipeline writes. The watch tells of pipelines in the order in which they were made, so that of two the later
+/// one sees the other here.
+fn claims(pipelines: &Store<Guarded>) -> Vec<Claim> {
+    let pipelines = pipelines.state();
+    pipelines.iter().filter_map(|pipeline| Claim::of(pipeline.0.as_ref().ok()?)).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the controller's interface")]

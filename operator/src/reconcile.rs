@@ -10,7 +10,7 @@ use crds::{
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{
-    Client, Resource,
+    Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
     runtime::events::Recorder,
 };
@@ -31,7 +31,13 @@ use crate::{
     revisions::{self, Facts},
     rollout::{config_of, failure, is_settled, size},
     status::{self, KafkaProblem, Pass, is_rolled_out, status},
-    topics::{KafkaSeen, State, Topics, TopicsError, obstacles, wanted},
+    topics::{
+        KafkaSeen, Topics, TopicsError,
+        conflict::Claim,
+        growth::wanted,
+        lost::{ACCEPT_ANNOTATION, Known},
+        obstacle::{gravest, obstacles},
+    },
     validate::{Valid, ValidateError, validate},
 };
 
@@ -47,6 +53,8 @@ pub struct Surroundings<'a> {
     pub strimzi: Option<&'static str>,
     /// What the pods counted.
     pub measurements: &'a Measurements,
+    /// What every pipeline writes, this one too.
+    pub claims: &'a [Claim],
 }
 
 /// When to come again if nothing that is watched changes.
@@ -199,15 +207,25 @@ fn revision(
     Some(revision)
 }
 
-/// Observes Kafka, then makes and grows topics. Gives what the pods have to know.
+/// What the pipeline writes, by its resource as it is now.
+fn own_claim(observed: &Observed) -> Option<Claim> {
+    Claim::of(&observed.resource.clone().try_parse().ok()?)
+}
+
+/// Observes Kafka, then makes and changes topics, if they are this pipeline's to write. Gives what the pods have to know.
 async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Observed) -> Result<Facts, KafkaProblem> {
+    if let Some(conflict) = own_claim(observed).and_then(|claim| claim.conflict(surroundings.claims)) {
+        return Err(conflict.into());
+    }
     let mut topics = Topics::of(surroundings.client, &pass.valid, surroundings.strimzi)?;
-    let KafkaSeen { bootstrap_servers, topics: seen } = topics.observe(&pass.valid, &observed.status.topics).await?;
+    let accepted = observed.resource.annotations().get(ACCEPT_ANNOTATION).map(String::as_str);
+    let known = Known::new(&observed.status.topics, accepted);
+    let KafkaSeen { listener, topics: seen } = topics.observe(&pass.valid, known).await?;
     pass.wanted = wanted(&pass.valid, &seen);
     pass.seen = seen;
     apply::topics(&mut topics, &pass.wanted, &mut pass.seen).await?;
     Ok(Facts {
-        kafka: KafkaConfig { bootstrap_servers: bootstrap_servers?, security: None },
+        kafka: KafkaConfig { bootstrap_servers: listener?.bootstrap_servers, security: None },
         shape: Shape { default_image: surroundings.processor_image.to_owned(), ..Shape::default() },
         secrets: serde_json::Value::default(),
     })
@@ -291,23 +309,30 @@ fn next(pass: Pass) -> Result<Next, ReconcileError> {
         Err(KafkaProblem::Topics(error)) => return Err(error.into()),
         // The Kafka is watched.
         Err(KafkaProblem::NoListener(_)) | Ok(()) => {}
+        // The other pipeline may go.
+        Err(KafkaProblem::Conflict(_)) => return Ok(Next::After(Duration::from_secs_f64(10.0 * jitter()))),
     }
     let workload = pass.workload?;
     let is_external = pass.valid.spec.kafka.external.is_some();
-    let is_pending = pass.seen.iter().any(|seen| seen.state != State::Ready);
+    let obstacle = gravest(&obstacles(&pass.wanted, &pass.seen));
     let is_rolling = workload.is_some_and(|(deployment, _)| !is_settled(&deployment));
     let is_draining = pass.drain.is_some_and(|drain| drain != Drain::Done);
-    let seconds = match (is_external, is_pending) {
+    let is_elsewhere = pass.valid.kafka_namespace() != pass.valid.id.namespace;
+    let seconds = match (is_external, obstacle) {
         // Pods and transactions end in their own time.
         _ if is_draining => 5.0,
         // What was just made is visible in a moment, and nothing tells when.
-        (true, true) => 1.0,
+        (true, Some(cause)) if !cause.needs_person() => 1.0,
         // Nothing tells what pods that are not ready say.
         _ if is_rolling => 20.0,
         // Nothing tells of a change in Kafka: what is reported is at most a minute old.
-        (true, false) => 60.0,
+        (true, _) => 60.0,
+        // That nobody answers, no watch tells.
+        (false, Some(_)) => 20.0,
+        // The namespace of the Kafka may not be watched.
+        (false, None) if is_elsewhere => 60.0,
         // Everything is watched; this is for what no watch can tell.
-        (false, _) => 600.0,
+        (false, None) => 600.0,
     };
     Ok(Next::After(Duration::from_secs_f64(seconds * jitter())))
 }

@@ -117,10 +117,11 @@ mod tests {
             name: "user-login".to_owned(),
             state: State::Missing,
             partitions: None,
-            max_message_bytes: None,
+            config: std::collections::BTreeMap::new(),
             topic_id: None,
             created: false,
-            can_grow: false,
+            expected_id: None,
+            control: crate::topics::Control::Theirs,
         }
     }
 

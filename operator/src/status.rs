@@ -18,7 +18,11 @@ use crate::{
     observe::Observed,
     owned::ApplyError,
     rollout::{Size, config_of, deadline_exceeded},
-    topics::{NoListener, Seen, TopicsError, obstacles},
+    topics::{
+        NoListener, Seen, TopicsError,
+        conflict::Conflict,
+        obstacle::{Cause, caveat, gravest, obstacles},
+    },
     validate::{Valid, ValidateError},
 };
 
@@ -51,8 +55,32 @@ pub enum Reason {
     SpecInvalid,
     /// TopicsReady: all are.
     AllTopicsReady,
-    /// TopicsReady: the message says which are not, and why.
+    /// TopicsReady: topics are being made or changed; the message says which, and how.
     TopicsNotReady,
+    /// TopicsReady: Strimzi failed to carry out a KafkaTopic, and says why.
+    TopicFailed,
+    /// TopicsReady: no topic operator answers for a KafkaTopic.
+    TopicIgnored,
+    /// TopicsReady: a KafkaTopic is paused.
+    TopicPaused,
+    /// TopicsReady: a KafkaTopic is not managed by Strimzi.
+    TopicUnmanaged,
+    /// TopicsReady: what is asked cannot be done to a topic, such as to take partitions away.
+    TopicNotSupported,
+    /// TopicsReady: two KafkaTopics describe one topic, or another's has the name of ours.
+    TopicContested,
+    /// TopicsReady: another's topic cannot serve as it is.
+    TopicUnsuitable,
+    /// TopicsReady: nobody can tell whether Strimzi would reset the configs of a topic that exists.
+    AdoptionUnknown,
+    /// TopicsReady: another's topic would have to be changed; the message lists how.
+    AdoptionRequired,
+    /// TopicsReady: a topic was deleted, or deleted and made again, and what it held is lost.
+    TopicLost,
+    /// TopicsReady: another pipeline writes one of the topics.
+    Conflict,
+    /// TopicsReady: the Kafka of another namespace does not allow for this one.
+    NamespaceNotAllowed,
     /// TopicsReady: the spec asks for Strimzi.
     StrimziNotInstalled,
     /// TopicsReady: no `Kafka` of that name.
@@ -89,6 +117,8 @@ pub enum Reason {
     AsAsked,
     /// Degraded: there are fewer partitions than replicas asked for.
     ReplicasCapped,
+    /// Degraded: nobody checks the times that the source's records bear.
+    SourceCreateTime,
     /// Paused: `spec.suspend` is false.
     NotSuspended,
     /// Paused: pods are left, or transactions open.
@@ -116,7 +146,17 @@ impl Reason {
             | Self::TopicRefused
             | Self::ObjectRefused
             | Self::ProgressDeadlineExceeded
-            | Self::RolledBack => Progress::Stuck,
+            | Self::RolledBack
+            | Self::TopicPaused
+            | Self::TopicUnmanaged
+            | Self::TopicNotSupported
+            | Self::TopicContested
+            | Self::TopicUnsuitable
+            | Self::AdoptionUnknown
+            | Self::AdoptionRequired
+            | Self::TopicLost
+            | Self::Conflict
+            | Self::NamespaceNotAllowed => Progress::Stuck,
             _ => Progress::Working,
         }
     }
@@ -154,6 +194,9 @@ pub enum KafkaProblem {
     /// The bootstrap servers are not known.
     #[error(transparent)]
     NoListener(#[from] NoListener),
+    /// Another pipeline has one of the topics.
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
 }
 
 type Finding = (&'static str, ConditionStatus, Reason, String);
@@ -248,7 +291,7 @@ impl Counts {
 
 fn ready(findings: &[Finding]) -> Finding {
     let counts = |type_| [CONFIG_VALID, TOPICS_READY, PROCESSOR_AVAILABLE].contains(type_);
-    let missing = findings.iter().find(|(type_, status, ..)| counts(&type_) && *status != ConditionStatus::True);
+    let missing = findings.iter().find(|(type_, status, ..)| counts(type_) && *status != ConditionStatus::True);
     missing.map_or_else(
         || {
             (
@@ -280,6 +323,9 @@ fn topics_ready(pass: &Pass) -> Finding {
                 (ConditionStatus::False, Reason::StrimziNotInstalled)
             }
             KafkaProblem::Topics(TopicsError::KafkaNotFound { .. }) => (ConditionStatus::False, Reason::KafkaNotFound),
+            KafkaProblem::Topics(TopicsError::NamespaceNotAllowed { .. }) => {
+                (ConditionStatus::False, Reason::NamespaceNotAllowed)
+            }
             KafkaProblem::Topics(TopicsError::Unreachable { .. }) => {
                 (ConditionStatus::Unknown, Reason::KafkaUnreachable)
             }
@@ -287,15 +333,36 @@ fn topics_ready(pass: &Pass) -> Finding {
             KafkaProblem::Topics(TopicsError::Api(_)) => (ConditionStatus::Unknown, Reason::ApiServerFailed),
             KafkaProblem::Topics(TopicsError::Apply(error)) => apply_reason(error),
             KafkaProblem::NoListener(_) => (ConditionStatus::False, Reason::ListenerNotFound),
+            KafkaProblem::Conflict(_) => (ConditionStatus::False, Reason::Conflict),
         };
         return finding(status, reason, problem.to_string());
     }
     let obstacles = obstacles(&pass.wanted, &pass.seen);
-    if obstacles.is_empty() {
-        let message = format!("{} topics are ready", pass.seen.len());
-        finding(ConditionStatus::True, Reason::AllTopicsReady, message)
-    } else {
-        finding(ConditionStatus::False, Reason::TopicsNotReady, obstacles.join("; "))
+    match gravest(&obstacles) {
+        None => {
+            let message = format!("{} topics are ready", pass.seen.len());
+            finding(ConditionStatus::True, Reason::AllTopicsReady, message)
+        }
+        Some(cause) => {
+            let messages: Vec<_> = obstacles.into_iter().map(|obstacle| obstacle.message).collect();
+            finding(ConditionStatus::False, topic_reason(cause), messages.join("; "))
+        }
+    }
+}
+
+const fn topic_reason(cause: Cause) -> Reason {
+    match cause {
+        Cause::Awaited => Reason::TopicsNotReady,
+        Cause::Failed => Reason::TopicFailed,
+        Cause::Ignored => Reason::TopicIgnored,
+        Cause::Paused => Reason::TopicPaused,
+        Cause::Unmanaged => Reason::TopicUnmanaged,
+        Cause::NotSupported => Reason::TopicNotSupported,
+        Cause::Contested => Reason::TopicContested,
+        Cause::Unsuitable => Reason::TopicUnsuitable,
+        Cause::AdoptionUnknown => Reason::AdoptionUnknown,
+        Cause::AdoptionRequired => Reason::AdoptionRequired,
+        Cause::Lost => Reason::TopicLost,
     }
 }
 
@@ -368,7 +435,10 @@ fn degraded(pass: &Pass) -> Finding {
             );
             (DEGRADED, ConditionStatus::True, Reason::ReplicasCapped, message)
         }
-        None => (DEGRADED, ConditionStatus::False, Reason::AsAsked, "everything is as the spec asks for".to_owned()),
+        None => caveat(&pass.wanted, &pass.seen).map_or_else(
+            || (DEGRADED, ConditionStatus::False, Reason::AsAsked, "everything is as the spec asks for".to_owned()),
+            |message| (DEGRADED, ConditionStatus::True, Reason::SourceCreateTime, message),
+        ),
     }
 }
 
@@ -413,7 +483,8 @@ fn topic_status(seen: &Seen) -> TopicStatus {
         role: seen.role,
         name: seen.name.clone(),
         partitions: seen.partitions,
-        topic_id: seen.topic_id.clone(),
+        // One that is lost is remembered, until a person has accepted it.
+        topic_id: seen.expected_id.clone().or_else(|| seen.topic_id.clone()),
         created: seen.created,
     }
 }

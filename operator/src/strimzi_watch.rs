@@ -8,7 +8,7 @@ use crds::{
 };
 use futures::{SinkExt, Stream, StreamExt, channel::mpsc, stream};
 use kube::{
-    Api, Client, Resource, ResourceExt,
+    Api, Client, ResourceExt,
     core::{ApiResource, DynamicObject},
     runtime::{
         WatchStreamExt,
@@ -116,7 +116,7 @@ fn touched(client: &Client, scope: &Scope, resource: &ApiResource) -> impl Strea
     stream::select_all(scope.parts().into_iter().map(watch))
 }
 
-/// Pipelines of the object's namespace that use this `Kafka`.
+/// Pipelines, of whichever namespace, that use this `Kafka`.
 fn concerned_by_kafka(kafka: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
     let name = kafka.name_any();
     concerned(pipelines, |_, cluster, _| cluster == name, kafka)
@@ -136,19 +136,20 @@ fn concerned_by_topic(object: &DynamicObject, pipelines: &Store<Guarded>) -> Vec
     concerned(pipelines, is_concerned, object)
 }
 
-/// Pipelines of the object's namespace on Strimzi that `is_concerned`, given their id, cluster and topics.
+/// Pipelines on a `Kafka` of the object's namespace that `is_concerned`, given their id, cluster and topics.
 fn concerned(
     pipelines: &Store<Guarded>,
     is_concerned: impl Fn(&PipelineId, &str, &[Topic]) -> bool,
     object: &DynamicObject,
 ) -> Vec<ObjectRef<Guarded>> {
-    let namespace = object.namespace();
+    let namespace = object.namespace().unwrap_or_default();
     let pipelines = pipelines.state();
-    let pipelines = pipelines.iter().filter(|pipeline| pipeline.meta().namespace == namespace).filter(|pipeline| {
+    let pipelines = pipelines.iter().filter(|pipeline| {
         let Ok(pipeline) = &pipeline.0 else { return false };
         let Some(strimzi) = &pipeline.spec.kafka.strimzi else { return false };
-        let id = PipelineId { namespace: namespace.clone().unwrap_or_default(), name: pipeline.name_any() };
-        is_concerned(&id, &strimzi.cluster, &topics(&id, &pipeline.spec))
+        let id = PipelineId { namespace: pipeline.namespace().unwrap_or_default(), name: pipeline.name_any() };
+        *strimzi.namespace.as_ref().unwrap_or(&id.namespace) == namespace
+            && is_concerned(&id, &strimzi.cluster, &topics(&id, &pipeline.spec))
     });
     pipelines.map(|pipeline| ObjectRef::from_obj(&**pipeline)).collect()
 }

@@ -27,6 +27,13 @@ impl Valid {
     pub fn topics(&self) -> Vec<Topic> {
         topics(&self.id, &self.spec)
     }
+
+    /// The namespace of the `Kafka` of a pipeline on Strimzi, in which its `KafkaTopic` objects are.
+    #[must_use]
+    pub fn kafka_namespace(&self) -> &str {
+        let strimzi = self.spec.kafka.strimzi.as_ref();
+        strimzi.and_then(|strimzi| strimzi.namespace.as_deref()).unwrap_or(&self.id.namespace)
+    }
 }
 
 /// Why a pipeline cannot run.

@@ -6,7 +6,7 @@ use crds::pipeline::LoginPipeline;
 use operator::{
     build::kafka_topic,
     desired::render,
-    topics::{Seen, State, wanted},
+    topics::{Control, Seen, State, growth::wanted},
     validate::check_pipeline,
 };
 use serde::Deserialize;
@@ -57,7 +57,7 @@ fn every_object_of_several_specs() {
         ]);
         if let Some(kafka) = &valid.spec.kafka.strimzi {
             let topics = wanted(&valid, &[]);
-            let topic = |topic| serde_yaml::to_string(&kafka_topic(&valid, &kafka.cluster, "v1", topic));
+            let topic = |topic| serde_yaml::to_string(&kafka_topic(&valid, &kafka.cluster, "v1", topic, false));
             objects.extend(topics.iter().map(topic));
         }
         let objects: Vec<_> = objects.into_iter().map(Result::unwrap).collect();
@@ -73,13 +73,14 @@ fn the_outputs_fit_a_source_that_is_there() {
         name: "user-login".to_owned(),
         state: State::Ready,
         partitions: Some(20),
-        max_message_bytes: Some(5_000_000),
+        config: [("max.message.bytes".to_owned(), "5000000".to_owned())].into(),
         topic_id: None,
+        expected_id: None,
         created: false,
-        can_grow: false,
+        control: Control::Theirs,
     }];
     let objects: Vec<_> =
-        wanted(&valid, &seen).iter().map(|topic| kafka_topic(&valid, "my-cluster", "v1beta2", topic)).collect();
+        wanted(&valid, &seen).iter().map(|topic| kafka_topic(&valid, "my-cluster", "v1beta2", topic, false)).collect();
     insta::assert_yaml_snapshot!("large-source-kafka-topics", objects);
 }
 

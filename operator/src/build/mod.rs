@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 pub use config_map::{CONFIG_KEY, Content, REVISION_LABEL, Revision, config_map};
 pub use deployment::deployment;
-pub use kafka_topic::{kafka_topic, kafka_topic_name};
+pub use kafka_topic::{ADOPTED_ANNOTATION, kafka_topic, kafka_topic_name};
 pub use network_policy::network_policy;
 pub use pod_disruption_budget::pod_disruption_budget;
 pub use pod_template::{CONFIG_VOLUME, CONTAINER, Shape, pod_template};

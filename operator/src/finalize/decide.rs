@@ -199,10 +199,11 @@ mod tests {
             name: "output".to_owned(),
             state: State::Ready,
             partitions: Some(1),
-            max_message_bytes: None,
+            config: std::collections::BTreeMap::new(),
             topic_id: id.map(str::to_owned),
             created,
-            can_grow: true,
+            expected_id: None,
+            control: crate::topics::Control::Own,
         };
         assert_eq!(left(&doomed, &[seen(Some("1"), true)]).len(), 1);
         for other in [seen(Some("2"), true), seen(None, true), seen(Some("1"), false)] {

@@ -13,7 +13,7 @@ use crate::{
     observe,
     revisions::{Facts, render},
     rollout::size,
-    topics::State,
+    topics::{Control, State, obstacle::Obstacle},
     validate::check_pipeline,
 };
 
@@ -70,10 +70,11 @@ fn ready_topic(topic: &Topic) -> Seen {
         name: topic.name.clone(),
         state: State::Ready,
         partitions: Some(topic.partitions),
-        max_message_bytes: None,
+        config: topic.config.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect(),
         topic_id: Some("abc".to_owned()),
+        expected_id: None,
         created: true,
-        can_grow: true,
+        control: Control::Own,
     }
 }
 
@@ -115,7 +116,7 @@ fn ready_means_all_of_it() {
     for role in Role::ALL {
         let missing = |pass: &mut Pass| {
             let topic = pass.seen.iter_mut().find(|seen| seen.role == role).unwrap();
-            topic.state = State::Pending("not yet".to_owned());
+            topic.state = State::Pending(Obstacle { cause: Cause::Awaited, message: "not yet".to_owned() });
         };
         assert_eq!(after(missing), is(False, Reason::TopicsNotReady), "{role}");
     }

@@ -1,169 +1,134 @@
-//! Topics through Kafka's Admin API.
+//! Topics of a Kafka that is known by its bootstrap servers.
 //!
-//! Existing topics are used as they are, but that they grow. Every wait is bounded, and happens on threads where waiting
-//! is allowed: a cluster that does not answer delays no other pipeline.
+//! What this pipeline made is brought back to what it should be, in the configs that it set. What others made is used as it
+//! is; with `spec.topics.adopt` the pipeline changes what it needs to be different, and nothing else.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use crds::topics::Topic;
-use futures::executor::block_on;
-use rdkafka::{
-    ClientConfig,
-    admin::{
-        AdminClient, AdminOptions, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier, TopicReplication,
-    },
-    client::DefaultClientContext,
-    error::KafkaError,
-    types::RDKafkaErrorCode,
+use crds::{pipeline::Topics as TopicsSpec, topics::Topic};
+
+use super::{
+    Control, KafkaSeen, Listener, Seen, State, TopicsError,
+    admin::{Access, Admin, Existing, Made},
+    lost::Known,
+    obstacle::{Cause, Obstacle},
+    shape::{self, Change},
 };
-
-use super::{KafkaSeen, MAX_MESSAGE_BYTES, Seen, State, TopicsError};
-
-/// How long one request may take. A pass makes four at most: metadata, configs, and a topic's creation or growth.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A Kafka that is known by its bootstrap servers.
 #[derive(Clone, Debug)]
 pub struct ExternalTopics {
     servers: String,
+    admin: Admin,
+    spec: TopicsSpec,
 }
 
 impl ExternalTopics {
-    /// A Kafka at these bootstrap servers.
+    /// A Kafka that is reached so; `spec` says what holds for topics.
     #[must_use]
-    pub const fn new(servers: String) -> Self {
-        Self { servers }
+    pub fn new(access: Access, spec: TopicsSpec) -> Self {
+        Self { servers: access.servers.clone(), admin: Admin::new(access), spec }
     }
 
-    /// Reads which of the topics exist, their partitions and the size of the messages that they take. `is_created` says
-    /// of which names it is known that this pipeline made them.
-    ///
-    /// # Errors
-    /// When no broker answers in time.
-    pub async fn observe(
-        &self,
-        topics: Vec<Topic>,
-        is_created: impl Fn(&str) -> bool + Send + 'static,
-    ) -> Result<KafkaSeen, TopicsError> {
-        let servers = self.servers.clone();
-        let topics = self
-            .blocking(move |admin| {
-                let found = describe(admin, &topics)?;
-                Ok(topics.into_iter().map(|topic| see(topic, &found, &is_created)).collect())
-            })
-            .await?;
-        Ok(KafkaSeen { bootstrap_servers: Ok(servers), topics })
-    }
-
-    /// Makes the topic, or grows it. What was changed is pending until it has been observed.
+    /// Reads which of the topics exist and what they are.
     ///
     /// # Errors
     /// When no broker answers in time, or Kafka refuses.
-    pub async fn ensure(&self, topic: &Topic, seen: &Seen) -> Result<Seen, TopicsError> {
-        let missing = seen.state == State::Missing;
-        if !missing && seen.partitions >= Some(topic.partitions) {
-            return Ok(seen.clone());
+    pub async fn observe(&self, topics: &[Topic], known: Known<'_>) -> Result<KafkaSeen, TopicsError> {
+        let found = self.admin.existing(topics.iter().map(|topic| topic.name.clone()).collect()).await?;
+        let topics = topics.iter().map(|topic| see(topic, &found, known, self.spec.adopt)).collect();
+        let listener = Listener { bootstrap_servers: self.servers.clone(), certificates: Vec::new() };
+        Ok(KafkaSeen { listener: Ok(listener), topics })
+    }
+
+    /// Makes the topic, grows it, or changes its configs. What was made or grown is pending until it has been observed.
+    ///
+    /// # Errors
+    /// When no broker answers in time, or Kafka refuses.
+    pub async fn ensure(&self, topic: &Topic, seen: &Seen, source_bytes: i64) -> Result<Seen, TopicsError> {
+        let pending = |what: &str| State::Pending(Obstacle::of(topic, Cause::Awaited, what));
+        if seen.state == State::Missing {
+            let made = self.admin.create(topic, self.spec.replication_factor.unwrap_or(-1)).await?;
+            return Ok(Seen {
+                state: pending("it was made a moment ago"),
+                created: made == Made::ByUs || seen.created,
+                ..seen.clone()
+            });
         }
-        let (action, awaited) =
-            if missing { ("make", "it was made a moment ago") } else { ("grow", "it was grown a moment ago") };
-        let wanted = topic.clone();
-        let outcome =
-            self.blocking(move |admin| if missing { create(admin, &wanted) } else { grow(admin, &wanted) }).await?;
-        let created = match outcome {
-            Ok(()) => missing || seen.created,
-            // Somebody else was faster.
-            Err(RDKafkaErrorCode::TopicAlreadyExists) => seen.created,
-            Err(code) => {
-                return Err(TopicsError::Refused { action, topic: topic.name.clone(), error: code.to_string() });
-            }
+        let changes = match seen.control {
+            Control::Own => shape::drift(topic, &seen.config),
+            Control::Adopted => shape::unmet(topic, &seen.config, source_bytes),
+            Control::Adoptable | Control::Theirs => return Ok(seen.clone()),
         };
-        Ok(Seen { state: State::Pending(awaited.to_owned()), created, ..seen.clone() })
-    }
-
-    /// Runs `work` with a client where waiting is allowed. The client lives for this alone: between passes there is no
-    /// connection and no thread.
-    async fn blocking<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&AdminClient<DefaultClientContext>) -> Result<T, KafkaError> + Send + 'static,
-    ) -> Result<T, TopicsError> {
-        let servers = self.servers.clone();
-        let done = tokio::task::spawn_blocking(move || {
-            let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-                .set("bootstrap.servers", servers)
-                .set("client.id", "login-pipeline-operator")
-                .set("socket.connection.setup.timeout.ms", TIMEOUT.as_millis().to_string())
-                .create()?;
-            work(&admin)
-        });
-        let unreachable = |error: String| TopicsError::Unreachable { servers: self.servers.clone(), error };
-        match done.await {
-            Ok(result) => result.map_err(|error| unreachable(error.to_string())),
-            Err(error) => Err(unreachable(error.to_string())),
+        let mut seen = seen.clone();
+        if !changes.is_empty() {
+            let altered: Vec<_> = changes.into_iter().map(|Change { what, to, .. }| (what, to)).collect();
+            self.admin.alter(topic, altered.clone()).await?;
+            seen.config.extend(altered);
         }
+        if seen.partitions < Some(topic.partitions) {
+            self.admin.grow(topic).await?;
+            seen.state = pending("it was grown a moment ago");
+        }
+        Ok(seen)
     }
 }
 
-/// An existing topic: its partitions, and the size of the messages that it takes.
-type Found = BTreeMap<String, (i32, Option<i64>)>;
-
-fn describe(admin: &AdminClient<DefaultClientContext>, topics: &[Topic]) -> Result<Found, KafkaError> {
-    // All topics are asked for: asking for one by its name would make it, where the brokers make topics by themselves.
-    let metadata = admin.inner().fetch_metadata(None, TIMEOUT)?;
-    let is_ours = |name: &str| topics.iter().any(|topic| topic.name == name);
-    let mut found: Found = metadata
-        .topics()
-        .iter()
-        .filter(|topic| topic.error().is_none() && is_ours(topic.name()))
-        .map(|topic| (topic.name().to_owned(), (i32::try_from(topic.partitions().len()).unwrap_or(i32::MAX), None)))
-        .collect();
-    let names: Vec<_> = found.keys().cloned().collect();
-    let resources: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
-    if resources.is_empty() {
-        return Ok(found);
-    }
-    for resource in block_on(admin.describe_configs(&resources, &options()))?.into_iter().flatten() {
-        let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
-        let value = resource.get(MAX_MESSAGE_BYTES).and_then(|entry| entry.value.as_ref()?.parse().ok());
-        if let Some((_, bytes)) = found.get_mut(name) {
-            *bytes = value;
-        }
-    }
-    Ok(found)
-}
-
-fn see(topic: Topic, found: &Found, is_created: &impl Fn(&str) -> bool) -> Seen {
+fn see(topic: &Topic, found: &BTreeMap<String, Existing>, known: Known<'_>, adopt: bool) -> Seen {
     let existing = found.get(&topic.name);
+    let id = existing.map(|existing| existing.id.as_str());
+    let created = existing.is_some() && known.was_created(topic, id);
     Seen {
         role: topic.role,
+        name: topic.name.clone(),
         state: if existing.is_some() { State::Ready } else { State::Missing },
-        partitions: existing.map(|(partitions, _)| *partitions),
-        max_message_bytes: existing.and_then(|(_, bytes)| *bytes),
-        // The client's safe interface does not give it.
-        topic_id: None,
-        created: existing.is_some() && is_created(&topic.name),
-        can_grow: true,
-        name: topic.name,
+        partitions: existing.map(|existing| existing.partitions),
+        config: existing.map(|existing| existing.config.clone()).unwrap_or_default(),
+        topic_id: id.map(ToOwned::to_owned),
+        expected_id: known.expected_id(topic).map(ToOwned::to_owned),
+        created,
+        control: match existing {
+            Some(_) if !created && adopt => Control::Adopted,
+            Some(_) if !created => Control::Adoptable,
+            _ => Control::Own,
+        },
     }
 }
 
-type Answer = Result<(), RDKafkaErrorCode>;
+#[cfg(test)]
+mod tests {
+    use crds::{pipeline::TopicStatus, topics::Role};
 
-fn create(admin: &AdminClient<DefaultClientContext>, topic: &Topic) -> Result<Answer, KafkaError> {
-    // A replication factor of -1 is the brokers' own default.
-    let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(-1));
-    for (key, value) in &topic.config {
-        new = new.set(key, value);
+    use super::*;
+
+    fn topic() -> Topic {
+        Topic { role: Role::Output, name: "out".to_owned(), partitions: 3, config: Vec::new() }
     }
-    let results = block_on(admin.create_topics([&new], &options()))?;
-    Ok(results.into_iter().next().map_or(Ok(()), |result| result.map(drop).map_err(|(_, code)| code)))
-}
 
-fn grow(admin: &AdminClient<DefaultClientContext>, topic: &Topic) -> Result<Answer, KafkaError> {
-    let new = NewPartitions::new(&topic.name, usize::try_from(topic.partitions).unwrap_or_default());
-    let results = block_on(admin.create_partitions([&new], &options()))?;
-    Ok(results.into_iter().next().map_or(Ok(()), |result| result.map(drop).map_err(|(_, code)| code)))
-}
+    fn control(reported: Option<(&str, bool)>, existing: Option<&str>, adopt: bool) -> (bool, Control) {
+        let reported: Vec<_> = reported
+            .map(|(id, created)| TopicStatus {
+                role: Role::Output,
+                name: "out".to_owned(),
+                partitions: None,
+                topic_id: Some(id.to_owned()),
+                created,
+            })
+            .into_iter()
+            .collect();
+        let existing = existing.map(|id| ("out".to_owned(), Existing { id: id.to_owned(), ..Existing::default() }));
+        let seen = see(&topic(), &existing.into_iter().collect(), Known::new(&reported, None), adopt);
+        (seen.created, seen.control)
+    }
 
-fn options() -> AdminOptions {
-    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+    #[test]
+    fn what_this_pipeline_made_is_its_own_as_long_as_it_is_the_same_topic() {
+        assert_eq!(control(None, None, false), (false, Control::Own));
+        assert_eq!(control(None, Some("a"), false), (false, Control::Adoptable));
+        assert_eq!(control(None, Some("a"), true), (false, Control::Adopted));
+        assert_eq!(control(Some(("a", false)), Some("a"), false), (false, Control::Adoptable));
+        assert_eq!(control(Some(("a", true)), Some("a"), false), (true, Control::Own));
+        // Whoever made it anew, it was not this pipeline.
+        assert_eq!(control(Some(("a", true)), Some("b"), false), (false, Control::Adoptable));
+    }
 }

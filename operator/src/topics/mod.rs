@@ -1,31 +1,55 @@
 //! The seam of both kinds of Kafka: how topics are seen, sized and judged (pure), and the two ways to make them.
 //!
 //! ```text
-//!   strimzi   KafkaTopic objects; the topic operator does the work, later
-//!   external  Kafka's Admin API
+//!   conflict   pure  whether another pipeline writes one of the topics
+//!   strimzi    I/O   KafkaTopic objects, whose `readiness` is judged apart; the topic operator does the work, later
+//!   external   I/O   topics of any other Kafka
+//!   admin      I/O   Kafka's Admin API, with the two calls of `native` that the safe binding lacks
+//!   growth     pure  what the topics should be, sized by what is there, and in which order they come
+//!   shape      pure  which differences between a topic and what it should be matter
+//!   obstacle   pure  what keeps topics from being usable, with cause and remedy
 //! ```
+//!
+//! Nothing is ever taken away: no partition, no replica, no config that somebody else set, no topic.
 
+pub mod conflict;
 pub mod external;
 pub mod strimzi;
 
-use crds::{
-    pipeline::TopicStatus,
-    topics::{MAX_GROWTH_BYTES, Role, SOURCE_MAX_MESSAGE_BYTES, Topic},
-};
+pub mod admin;
+pub mod native;
+
+pub mod grant;
+pub mod growth;
+pub mod lost;
+pub mod obstacle;
+pub mod readiness;
+pub mod shape;
+
+use std::collections::BTreeMap;
+
+use crds::topics::{Role, Topic};
 use kube::Client;
 
-use self::{external::ExternalTopics, strimzi::StrimziTopics};
+use self::{admin::Access, external::ExternalTopics, lost::Known, obstacle::Obstacle, strimzi::StrimziTopics};
 use crate::{owned::ApplyError, validate::Valid};
-
-const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 /// What is known of a pipeline's Kafka.
 #[derive(Clone, Debug, PartialEq)]
 pub struct KafkaSeen {
     /// How clients reach it, which Strimzi publishes once the listener is up.
-    pub bootstrap_servers: Result<String, NoListener>,
+    pub listener: Result<Listener, NoListener>,
     /// The pipeline's topics, one of each role, in the order of [`Role::ALL`].
     pub topics: Vec<Seen>,
+}
+
+/// Where clients connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listener {
+    /// `host:port`, several separated by commas.
+    pub bootstrap_servers: String,
+    /// The certificates by which its brokers are recognized, in PEM, where Strimzi publishes any: then it has TLS.
+    pub certificates: Vec<String>,
 }
 
 /// The bootstrap servers are not known (yet).
@@ -53,14 +77,43 @@ pub struct Seen {
     pub state: State,
     /// Its partitions, where they are known.
     pub partitions: Option<i32>,
-    /// The largest record batch that it takes, in bytes, where that is known.
-    pub max_message_bytes: Option<i64>,
+    /// Its configs: all that apply where Kafka was asked, those that its `KafkaTopic` names otherwise.
+    pub config: BTreeMap<String, String>,
     /// Kafka's own identifier, where it is known.
     pub topic_id: Option<String>,
+    /// The identifier that it must have: that of the topic that was in use before.
+    pub expected_id: Option<String>,
     /// Whether this pipeline made it.
     pub created: bool,
-    /// Whether this pipeline may grow it: not where another's `KafkaTopic` describes it.
-    pub can_grow: bool,
+    /// What this pipeline may do to it.
+    pub control: Control,
+}
+
+impl Seen {
+    /// The largest record batch that it takes, in bytes, where that is known.
+    #[must_use]
+    pub fn max_message_bytes(&self) -> Option<i64> {
+        self.config.get(shape::MAX_MESSAGE_BYTES).and_then(|value| shape::integer(value))
+    }
+
+    /// Whether a topic that was in use is gone.
+    #[must_use]
+    pub fn is_lost(&self) -> bool {
+        self.state == State::Missing && self.expected_id.is_some() && self.topic_id.is_none()
+    }
+}
+
+/// What a pipeline may do to a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// Keep it as it should be: this pipeline makes it, or describes it by a `KafkaTopic` of its own.
+    Own,
+    /// Change what the pipeline needs, and nothing else: another's, which `spec.topics.adopt` allows for.
+    Adopted,
+    /// Nothing, as long as `spec.topics.adopt` does not allow for it.
+    Adoptable,
+    /// Nothing: a `KafkaTopic` of somebody else's describes it.
+    Theirs,
 }
 
 /// Whether a topic can be used.
@@ -68,8 +121,8 @@ pub struct Seen {
 pub enum State {
     /// It is not there.
     Missing,
-    /// It is there, or will be, but not as it should be; the text says what is awaited.
-    Pending(String),
+    /// It is there, or will be, but not as it should be.
+    Pending(Obstacle),
     /// It is there.
     Ready,
 }
@@ -91,6 +144,18 @@ pub enum TopicsError {
         namespace: String,
         /// The name that was searched for.
         cluster: String,
+    },
+    /// The `Kafka` of another namespace does not name the pipeline's.
+    #[error(
+        "Kafka {kafka} is not for namespace {namespace}: its owner can allow it with the annotation {annotation}: {namespace}; what runs goes on, but is not changed"
+    )]
+    NamespaceNotAllowed {
+        /// The pipeline's namespace.
+        namespace: String,
+        /// The `Kafka`, as namespace/name.
+        kafka: String,
+        /// What its owner can annotate it with.
+        annotation: &'static str,
     },
     /// No broker answered in time.
     #[error("no broker answers at {servers}: check spec.kafka.external.bootstrapServers and the network ({error})")]
@@ -125,6 +190,7 @@ impl TopicsError {
         match self {
             Self::StrimziNotInstalled => "strimzi-not-installed",
             Self::KafkaNotFound { .. } => "kafka-not-found",
+            Self::NamespaceNotAllowed { .. } => "namespace-not-allowed",
             Self::Unreachable { .. } => "kafka-unreachable",
             Self::Refused { .. } => "kafka-refused",
             Self::Api(_) => "topics-api",
@@ -148,7 +214,10 @@ impl<'a> Topics<'a> {
     /// When the pipeline needs Strimzi, and it is not installed.
     pub fn of(client: &'a Client, valid: &'a Valid, strimzi: Option<&'static str>) -> Result<Self, TopicsError> {
         match (&valid.spec.kafka.strimzi, &valid.spec.kafka.external) {
-            (_, Some(external)) => Ok(Self::External(ExternalTopics::new(external.bootstrap_servers.clone()))),
+            (_, Some(external)) => {
+                let access = Access { servers: external.bootstrap_servers.clone(), settings: Vec::new() };
+                Ok(Self::External(ExternalTopics::new(access, valid.spec.topics.clone())))
+            }
             (Some(kafka), None) => match strimzi {
                 Some(version) => Ok(Self::Strimzi(StrimziTopics::new(client, valid, kafka, version))),
                 None => Err(TopicsError::StrimziNotInstalled),
@@ -157,101 +226,27 @@ impl<'a> Topics<'a> {
         }
     }
 
-    /// Reads the topics as they are now. `reported` is what the last status said of them.
+    /// Reads the topics as they are now. `known` is what is known of them from before.
     ///
     /// # Errors
     /// When Kafka, or the API server, does not answer.
-    pub async fn observe(&mut self, valid: &Valid, reported: &[TopicStatus]) -> Result<KafkaSeen, TopicsError> {
+    pub async fn observe(&mut self, valid: &Valid, known: Known<'_>) -> Result<KafkaSeen, TopicsError> {
         match self {
-            Self::Strimzi(strimzi) => strimzi.observe().await,
-            Self::External(external) => {
-                let created: Vec<_> =
-                    reported.iter().filter(|topic| topic.created).map(|topic| topic.name.clone()).collect();
-                external.observe(valid.topics(), move |name| created.iter().any(|created| created == name)).await
-            }
+            Self::Strimzi(strimzi) => strimzi.observe(known).await,
+            Self::External(external) => external.observe(&valid.topics(), known).await,
         }
     }
 
-    /// Makes a topic or grows it, if that is needed, and says how it is now.
+    /// Makes a topic or changes it, if that is needed, and says how it is now. `source_bytes` is the largest message of the
+    /// source.
     ///
     /// # Errors
     /// When Kafka, or the API server, refuses or does not answer.
-    pub async fn ensure(&mut self, topic: &Topic, seen: &Seen) -> Result<Seen, TopicsError> {
+    pub async fn ensure(&mut self, topic: &Topic, seen: &Seen, source_bytes: i64) -> Result<Seen, TopicsError> {
         match self {
             Self::Strimzi(strimzi) => Ok(strimzi.ensure(topic, seen).await?),
-            Self::External(external) => external.ensure(topic, seen).await,
+            Self::External(external) => external.ensure(topic, seen, source_bytes).await,
         }
-    }
-}
-
-/// The topics as they should be: what the pipeline needs, sized by what is already there. Nothing ever shrinks, the
-/// outputs have a partition for each of the source's, and they take what the source takes and enrichment adds.
-#[must_use]
-pub fn wanted(valid: &Valid, seen: &[Seen]) -> Vec<Topic> {
-    let source = find(seen, Role::Source);
-    let source_partitions = source.and_then(|source| source.partitions).unwrap_or_default();
-    let source_bytes =
-        source.filter(|source| source.state != State::Missing).and_then(|source| source.max_message_bytes);
-    let mut topics = valid.topics();
-    for topic in &mut topics {
-        let existing = find(seen, topic.role).and_then(|seen| seen.partitions).unwrap_or_default();
-        topic.partitions = topic.partitions.max(existing);
-        if matches!(topic.role, Role::Output | Role::DeadLetters) {
-            topic.partitions = topic.partitions.max(source_partitions);
-            if let Some(bytes) = source_bytes {
-                let larger = (bytes + i64::from(MAX_GROWTH_BYTES)).to_string();
-                for (_, value) in topic.config.iter_mut().filter(|(key, _)| *key == MAX_MESSAGE_BYTES) {
-                    value.clone_from(&larger);
-                }
-            }
-        }
-    }
-    topics
-}
-
-/// Whether a topic may be made or grown now. The source waits until every output is ready at its size: no event may
-/// arrive in a partition for which an output has none.
-#[must_use]
-pub fn is_due(topic: &Topic, wanted: &[Topic], seen: &[Seen]) -> bool {
-    topic.role != Role::Source
-        || wanted.iter().filter(|other| other.role != Role::Source).all(|other| {
-            find(seen, other.role)
-                .is_some_and(|seen| seen.state == State::Ready && seen.partitions >= Some(other.partitions))
-        })
-}
-
-/// What still keeps the topics from being usable, in the order in which they are made; empty when they are ready.
-#[must_use]
-pub fn obstacles(wanted: &[Topic], seen: &[Seen]) -> Vec<String> {
-    let source_bytes = find(seen, Role::Source).and_then(|source| source.max_message_bytes);
-    wanted.iter().filter_map(|topic| obstacle(topic, find(seen, topic.role)?, source_bytes)).collect()
-}
-
-fn obstacle(topic: &Topic, seen: &Seen, source_bytes: Option<i64>) -> Option<String> {
-    let Topic { role, name, partitions: wanted, .. } = topic;
-    let bytes = seen.max_message_bytes.unwrap_or(i64::from(SOURCE_MAX_MESSAGE_BYTES));
-    let source_bytes = source_bytes.unwrap_or(i64::from(SOURCE_MAX_MESSAGE_BYTES));
-    let is_output = matches!(role, Role::Output | Role::DeadLetters);
-    match (&seen.state, seen.partitions) {
-        (State::Missing, _) if *role == Role::Source => {
-            Some(format!("{role} topic {name} does not exist yet: it is made when the others are ready"))
-        }
-        (State::Missing, _) => Some(format!("{role} topic {name} does not exist yet")),
-        (State::Pending(awaited), _) => Some(format!("{role} topic {name}: {awaited}")),
-        (State::Ready, partitions) if partitions < Some(*wanted) => Some(format!(
-            "{role} topic {name} has {} partitions and needs {wanted}: {}",
-            partitions.map_or_else(|| "an unknown number of".to_owned(), |partitions| partitions.to_string()),
-            if seen.can_grow { "it grows in its turn, the source last" } else { "set partitions in its KafkaTopic" },
-        )),
-        (State::Ready, Some(partitions)) if role.is_single() && partitions != 1 => Some(format!(
-            "{role} topic {name} has {partitions} partitions, but its order must be total: if nothing needs it, delete it, and it is made with one"
-        )),
-        (State::Ready, _) if is_output && bytes < source_bytes => Some(format!(
-            "{role} topic {name} takes messages of at most {bytes} bytes, the source {source_bytes}: set its \
-             {MAX_MESSAGE_BYTES} to {} or more",
-            source_bytes + i64::from(MAX_GROWTH_BYTES)
-        )),
-        (State::Ready, _) => None,
     }
 }
 

@@ -1,12 +1,17 @@
-//! Topics as `KafkaTopic` objects, which Strimzi's topic operator carries out.
+//! Topics as `KafkaTopic` objects, which Strimzi's topic operator carries out, in the namespace of the `Kafka`.
 //!
-//! An object that is not this pipeline's is referenced: its readiness counts, and it is never changed.
+//! An object that is not this pipeline's is referenced: its readiness counts, and it is never changed. Where there is none,
+//! the topic may still exist, and Strimzi would take it over and reset every config that the new object does not name. So
+//! Kafka is asked before one is made, unless `spec.topics.adopt` allows for it.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{
     pipeline::StrimziKafka,
-    strimzi::{self, CLUSTER_LABEL, Kafka, KafkaTopic, StrimziCondition},
-    topics::Topic,
+    strimzi::{self, CLUSTER_LABEL, Kafka, KafkaTopic},
+    topics::{Role, Topic},
 };
+use jiff::Timestamp;
 use kube::{
     Api, Client, ResourceExt,
     api::ListParams,
@@ -14,9 +19,17 @@ use kube::{
 };
 use serde_json::Value;
 
-use super::{KafkaSeen, MAX_MESSAGE_BYTES, NoListener, Seen, State, TopicsError};
+use super::{
+    Control, KafkaSeen, Listener, NoListener, Seen, State, TopicsError,
+    admin::{Access, Admin, Existing},
+    grant::{ALLOW_ANNOTATION, is_allowed},
+    lost::Known,
+    obstacle::{Cause, Obstacle},
+    readiness::readiness,
+    shape,
+};
 use crate::{
-    build::{kafka_topic, kafka_topic_name},
+    build::{ADOPTED_ANNOTATION, kafka_topic, kafka_topic_name},
     owned::{self, ApplyError, is_owned},
     validate::Valid,
 };
@@ -27,36 +40,54 @@ pub struct StrimziTopics<'a> {
     valid: &'a Valid,
     kafka: &'a StrimziKafka,
     version: &'static str,
+    /// How clients prove who they are, for the questions that only Kafka can answer.
+    settings: Vec<(String, String)>,
     objects: Vec<KafkaTopic>,
+    /// Topics that exist, or may, though this pipeline did not make them.
+    adopting: BTreeSet<Role>,
 }
 
 impl<'a> StrimziTopics<'a> {
     /// `version` is the one of Strimzi's API versions that the API server serves.
     #[must_use]
-    pub const fn new(client: &'a Client, valid: &'a Valid, kafka: &'a StrimziKafka, version: &'static str) -> Self {
-        Self { client, valid, kafka, version, objects: Vec::new() }
+    pub fn new(client: &'a Client, valid: &'a Valid, kafka: &'a StrimziKafka, version: &'static str) -> Self {
+        let (settings, objects, adopting) = (Vec::new(), Vec::new(), BTreeSet::new());
+        Self { client, valid, kafka, version, settings, objects, adopting }
     }
 
-    /// Reads the `Kafka` and the namespace's `KafkaTopic` objects.
+    /// Reads the `Kafka` and the `KafkaTopic` objects of its namespace.
     ///
     /// # Errors
-    /// When there is no such `Kafka`, or the API server fails.
-    pub async fn observe(&mut self) -> Result<KafkaSeen, TopicsError> {
-        let namespace = &self.valid.id.namespace;
+    /// When there is no such `Kafka`, it is not for this namespace, or the API server fails.
+    pub async fn observe(&mut self, known: Known<'_>) -> Result<KafkaSeen, TopicsError> {
+        let namespace = self.valid.kafka_namespace();
         let resource = strimzi::api_resource(self.version, "Kafka");
         let kafkas = Api::<Kafka>::namespaced_with(self.client.clone(), namespace, &resource);
         let Some(kafka) = kafkas.get_opt(&self.kafka.cluster).await? else {
             return Err(TopicsError::KafkaNotFound {
-                namespace: namespace.clone(),
+                namespace: namespace.to_owned(),
                 cluster: self.kafka.cluster.clone(),
             });
         };
+        if !is_allowed(&self.valid.id.namespace, namespace, kafka.annotations()) {
+            return Err(TopicsError::NamespaceNotAllowed {
+                namespace: self.valid.id.namespace.clone(),
+                kafka: format!("{namespace}/{}", self.kafka.cluster),
+                annotation: ALLOW_ANNOTATION,
+            });
+        }
         // Listed as they are: an odd object of somebody else's must not hide the others.
         let objects = Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &self.resource());
         let objects = objects.list(&ListParams::default()).await?.items;
         self.objects = objects.into_iter().filter_map(|object| object.try_parse().ok()).collect();
-        let topics = self.valid.topics().iter().map(|topic| self.see(topic)).collect();
-        Ok(KafkaSeen { bootstrap_servers: bootstrap_servers(self.kafka, &kafka), topics })
+        let wanted = self.valid.topics();
+        let mut topics: Vec<_> = wanted.iter().map(|topic| self.see(topic, known)).collect();
+        let listener = listener(self.kafka, &kafka);
+        self.adopting.clear();
+        if topics.iter().any(|seen| seen.state == State::Missing) {
+            self.look_for_missing(&wanted, &mut topics, known, &listener).await;
+        }
+        Ok(KafkaSeen { listener, topics })
     }
 
     /// Makes or updates the topic's object. It is ready when the topic operator has answered.
@@ -64,21 +95,67 @@ impl<'a> StrimziTopics<'a> {
     /// # Errors
     /// When the API server refuses or fails.
     pub async fn ensure(&mut self, topic: &Topic, seen: &Seen) -> Result<Seen, ApplyError> {
-        if seen.state != State::Missing && !seen.created {
+        let is_missing = seen.state == State::Missing;
+        let name = kafka_topic_name(&self.valid.id, topic.role);
+        let existing = self.objects.iter().find(|object| object.name_any() == name);
+        let may_write = is_missing || (seen.control == Control::Own && existing.is_some());
+        if !may_write {
             return Ok(seen.clone());
         }
-        let desired = kafka_topic(self.valid, &self.kafka.cluster, self.version, topic);
-        let api = Api::<KafkaTopic>::namespaced_with(self.client.clone(), &self.valid.id.namespace, &self.resource());
-        let name = desired.name_any();
-        let existing = self.objects.iter().find(|object| object.name_any() == name);
+        let is_adopted = existing.map_or_else(|| self.adopting.contains(&topic.role), is_adopted);
+        let desired = kafka_topic(self.valid, &self.kafka.cluster, self.version, topic, is_adopted);
+        let namespace = self.valid.kafka_namespace();
+        let api = Api::<KafkaTopic>::namespaced_with(self.client.clone(), namespace, &self.resource());
         let applied = owned::apply(&api, "KafkaTopic", desired, existing, &self.valid.owner.uid).await?;
         self.objects.retain(|object| object.name_any() != name);
         self.objects.push(applied);
-        Ok(self.see(topic))
+        let expected_id = seen.expected_id.clone();
+        Ok(Seen { expected_id, ..see(topic, self.valid, &self.kafka.cluster, &self.objects, Timestamp::now()) })
     }
 
-    fn see(&self, topic: &Topic) -> Seen {
-        see(topic, self.valid, &self.kafka.cluster, &self.objects)
+    fn see(&self, topic: &Topic, known: Known<'_>) -> Seen {
+        let expected_id = known.expected_id(topic).map(ToOwned::to_owned);
+        Seen { expected_id, ..see(topic, self.valid, &self.kafka.cluster, &self.objects, Timestamp::now()) }
+    }
+
+    /// Finds out what making the missing objects would do.
+    async fn look_for_missing(
+        &mut self,
+        wanted: &[Topic],
+        topics: &mut [Seen],
+        known: Known<'_>,
+        listener: &Result<Listener, NoListener>,
+    ) {
+        let adopt = self.valid.spec.topics.adopt;
+        let missing = |seen: &&mut Seen| seen.state == State::Missing;
+        // Where it may be taken over, whether it is there does not matter; but nobody must delete later what may be another's.
+        // One that was in use is looked for all the same: it may be lost.
+        let (unasked, mut asked): (Vec<_>, Vec<_>) =
+            topics.iter_mut().filter(missing).partition(|seen| adopt && seen.expected_id.is_none());
+        self.adopting.extend(unasked.iter().map(|seen| seen.role));
+        if asked.is_empty() {
+            return;
+        }
+        let found = match listener {
+            Ok(listener) => {
+                let servers = listener.bootstrap_servers.clone();
+                let admin = Admin::new(Access { servers, settings: self.settings.clone() });
+                let found = admin.existing(asked.iter().map(|seen| seen.name.clone()).collect()).await;
+                found.map_err(|error| match error {
+                    TopicsError::Unreachable { servers, error } => {
+                        format!("no broker answers the operator at {servers} ({error})")
+                    }
+                    other => other.to_string(),
+                })
+            }
+            Err(unknown) => Err(unknown.to_string()),
+        };
+        for seen in &mut asked {
+            let Some(topic) = wanted.iter().find(|topic| topic.role == seen.role) else { continue };
+            if !is_creation(topic, seen, &found, known, adopt) {
+                self.adopting.insert(seen.role);
+            }
+        }
     }
 
     fn resource(&self) -> ApiResource {
@@ -86,11 +163,55 @@ impl<'a> StrimziTopics<'a> {
     }
 }
 
-/// The bootstrap servers of the listener that the pipeline names.
-fn bootstrap_servers(wanted: &StrimziKafka, kafka: &Kafka) -> Result<String, NoListener> {
+/// Judges what making the object of a topic that has none would do, and says in `seen` why it must not be made, if so. Gives
+/// whether the pipeline makes the topic, or made it. Pure.
+fn is_creation(
+    topic: &Topic,
+    seen: &mut Seen,
+    found: &Result<BTreeMap<String, Existing>, String>,
+    known: Known<'_>,
+    adopt: bool,
+) -> bool {
+    let existing = match found {
+        Ok(found) => found.get(&topic.name),
+        Err(error) => {
+            seen.state = State::Pending(Obstacle::of(
+                topic,
+                Cause::AdoptionUnknown,
+                format!(
+                    "it has no KafkaTopic, and whether it exists nobody can tell: {error}. Strimzi would take it over and                      reset its configs: let the operator reach that listener, or allow for it with spec.topics.adopt: true"
+                ),
+            ));
+            return false;
+        }
+    };
+    let Some(existing) = existing else { return true };
+    seen.topic_id = Some(existing.id.clone());
+    seen.partitions = Some(existing.partitions);
+    seen.config.clone_from(&existing.config);
+    let changes = shape::takeover(topic, existing);
+    if !changes.is_empty() && !adopt {
+        seen.state = State::Pending(Obstacle::of(
+            topic,
+            Cause::AdoptionRequired,
+            format!(
+                "it exists without a KafkaTopic, and Strimzi would change it when it is given one: {}; make a KafkaTopic for it                  that says what it should be, or allow for the change with spec.topics.adopt: true",
+                shape::list(&changes)
+            ),
+        ));
+    }
+    known.was_created(topic, Some(&existing.id))
+}
+
+/// The listener that the pipeline names, as the `Kafka` publishes it.
+fn listener(wanted: &StrimziKafka, kafka: &Kafka) -> Result<Listener, NoListener> {
     let listeners = kafka.status.iter().flat_map(|status| &status.listeners);
-    let named = |name: &str| listeners.clone().find(|listener| listener.name.as_deref() == Some(name));
-    named(&wanted.listener).and_then(|listener| listener.bootstrap_servers.clone()).ok_or_else(|| {
+    let named = listeners.clone().find(|listener| listener.name.as_deref() == Some(wanted.listener.as_str()));
+    let published = named.and_then(|listener| {
+        let bootstrap_servers = listener.bootstrap_servers.clone()?;
+        Some(Listener { bootstrap_servers, certificates: listener.certificates.clone() })
+    });
+    published.ok_or_else(|| {
         let names: Vec<_> = listeners.clone().filter_map(|listener| listener.name.as_deref()).collect();
         NoListener {
             cluster: wanted.cluster.clone(),
@@ -100,8 +221,8 @@ fn bootstrap_servers(wanted: &StrimziKafka, kafka: &Kafka) -> Result<String, NoL
     })
 }
 
-/// What the `KafkaTopic` objects of a namespace say about a topic. Pure.
-fn see(topic: &Topic, valid: &Valid, cluster: &str, objects: &[KafkaTopic]) -> Seen {
+/// What the `KafkaTopic` objects of the Kafka's namespace say about a topic. Pure.
+fn see(topic: &Topic, valid: &Valid, cluster: &str, objects: &[KafkaTopic], now: Timestamp) -> Seen {
     let name = kafka_topic_name(&valid.id, topic.role);
     let describes = |object: &KafkaTopic| {
         let of_cluster = object.labels().get(CLUSTER_LABEL).is_some_and(|label| label == cluster);
@@ -113,60 +234,41 @@ fn see(topic: &Topic, valid: &Valid, cluster: &str, objects: &[KafkaTopic]) -> S
         name: topic.name.clone(),
         state: State::Missing,
         partitions: None,
-        max_message_bytes: None,
+        config: BTreeMap::new(),
         topic_id: None,
+        expected_id: None,
         created: false,
-        can_grow: true,
+        control: Control::Own,
     };
     let own = objects.iter().find(|object| ours(object));
     let Some(object) = own.or_else(|| objects.iter().find(|object| describes(object))) else {
         if objects.iter().any(|object| object.name_any() == name) {
-            seen.state = State::Pending(format!(
+            let why = format!(
                 "KafkaTopic {name} exists, is not this pipeline's and describes another topic: rename the pipeline, or \
                  delete the KafkaTopic, and with it Strimzi deletes that topic"
-            ));
-            seen.can_grow = false;
+            );
+            seen.state = State::Pending(Obstacle::of(topic, Cause::Contested, why));
+            seen.control = Control::Theirs;
         }
         return seen;
     };
-    seen.state = readiness(object);
+    seen.state = readiness(topic, object, now);
     seen.partitions = object.spec.partitions;
-    seen.max_message_bytes = object.spec.config.get(MAX_MESSAGE_BYTES).and_then(integer);
+    seen.config = object.spec.config.iter().map(|(key, value)| (key.clone(), text(value))).collect();
     seen.topic_id = object.status.as_ref().and_then(|status| status.topic_id.clone());
-    seen.created = ours(object);
-    seen.can_grow = seen.created;
+    seen.created = ours(object) && !is_adopted(object);
+    seen.control = if ours(object) { Control::Own } else { Control::Theirs };
     seen
 }
 
-/// Whether the topic operator has carried out exactly what the object says now. Pure.
-fn readiness(object: &KafkaTopic) -> State {
-    let name = object.name_any();
-    if object.metadata.deletion_timestamp.is_some() {
-        return State::Pending(format!("KafkaTopic {name} is being deleted"));
-    }
-    let Some(status) = &object.status else {
-        return State::Pending(format!(
-            "the topic operator has not answered for KafkaTopic {name}: check that it runs and watches this namespace"
-        ));
-    };
-    if status.observed_generation != object.metadata.generation {
-        return State::Pending(format!("the topic operator has not answered for the latest KafkaTopic {name}"));
-    }
-    match status.conditions.iter().find(|condition| condition.type_.as_deref() == Some("Ready")) {
-        Some(StrimziCondition { status: Some(value), .. }) if value == "True" => match status.topic_id {
-            Some(_) => State::Ready,
-            None => State::Pending(format!("KafkaTopic {name} has no topicId yet")),
-        },
-        Some(StrimziCondition { reason, message, .. }) => {
-            let why: Vec<_> = reason.iter().chain(message).map(String::as_str).collect();
-            State::Pending(format!("KafkaTopic {name} is not ready ({})", why.join(": ")))
-        }
-        None => State::Pending(format!("KafkaTopic {name} says nothing of its readiness: is it paused or unmanaged?")),
-    }
+/// Whether the topic was there before its object, or may have been.
+fn is_adopted(object: &KafkaTopic) -> bool {
+    object.annotations().contains_key(ADOPTED_ANNOTATION)
 }
 
-fn integer(value: &Value) -> Option<i64> {
-    value.as_i64().or_else(|| value.as_str()?.parse().ok())
+/// A config's value as Kafka writes it.
+fn text(value: &Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)
 }
 
 #[cfg(test)]
@@ -204,27 +306,19 @@ mod tests {
         let mut object = ready();
         change(&mut object);
         let objects = [serde_json::from_value(object).unwrap()];
-        see(&valid.topics()[0], &valid, "my-cluster", &objects)
+        see(&valid.topics()[0], &valid, "my-cluster", &objects, Timestamp::UNIX_EPOCH)
     }
 
     #[test]
-    fn a_topic_is_ready_when_its_operator_has_carried_out_exactly_what_it_says() {
+    fn a_topic_is_what_its_object_says() {
         let fine = seen(|_| {});
         assert_eq!(fine.state, State::Ready);
-        assert!(fine.created && fine.can_grow);
-        assert_eq!((fine.partitions, fine.max_message_bytes), (Some(8), Some(5000)));
+        assert!(fine.created && fine.control == Control::Own);
+        assert_eq!((fine.partitions, fine.max_message_bytes()), (Some(8), Some(5000)));
         assert_eq!(fine.topic_id.as_deref(), Some("abc"));
-
-        let pending = |change: &dyn Fn(&mut Value)| matches!(seen(change).state, State::Pending(_));
-        assert!(pending(&|object| object["metadata"]["generation"] = 3.into()));
-        assert!(pending(&|object| object["status"]["observedGeneration"] = 1.into()));
-        assert!(pending(&|object| object["status"]["observedGeneration"] = Value::Null));
-        assert!(pending(&|object| object["status"]["topicId"] = Value::Null));
-        assert!(pending(&|object| object["status"]["conditions"] = json!([])));
-        assert!(pending(&|object| object["status"]["conditions"][0]["status"] = "False".into()));
-        assert!(pending(&|object| object["status"]["conditions"][0]["type"] = "Unmanaged".into()));
-        assert!(pending(&|object| object["status"] = Value::Null));
-        assert!(pending(&|object| object["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z".into()));
+        let adopted = seen(|object| object["metadata"]["annotations"] = json!({ADOPTED_ANNOTATION: "true"}));
+        assert!(!adopted.created && adopted.control == Control::Own);
+        assert!(matches!(seen(|object| object["metadata"]["generation"] = 3.into()).state, State::Pending(_)));
     }
 
     #[test]
@@ -232,7 +326,7 @@ mod tests {
         let theirs = |change: &dyn Fn(&mut Value)| {
             let seen = seen(change);
             assert_eq!(seen.state, State::Ready);
-            assert!(!seen.created && !seen.can_grow);
+            assert!(!seen.created && seen.control == Control::Theirs);
         };
         // A predecessor's of the same name.
         theirs(&|object| object["metadata"]["labels"]["loginpipeline.dev/owner-uid"] = "2".into());
@@ -261,23 +355,85 @@ mod tests {
             object["metadata"]["labels"]["loginpipeline.dev/owner-uid"] = "2".into();
             object["spec"]["topicName"] = "something-else".into();
         });
-        assert!(matches!(taken_name.state, State::Pending(_)) && !taken_name.can_grow);
+        let State::Pending(contested) = taken_name.state else { panic!("{:?}", taken_name.state) };
+        assert!(contested.cause == Cause::Contested && taken_name.control == Control::Theirs);
     }
 
     #[test]
-    fn the_bootstrap_servers_are_those_of_the_listener() {
-        let of = |listener: &str, kafka: Value| {
-            let wanted = serde_json::from_value(json!({"cluster": "my-cluster", "listener": listener})).unwrap();
-            bootstrap_servers(&wanted, &serde_json::from_value(kafka).unwrap())
+    fn a_listener_is_what_the_kafka_publishes() {
+        let of = |name: &str, kafka: Value| {
+            let wanted = serde_json::from_value(json!({"cluster": "my-cluster", "listener": name})).unwrap();
+            listener(&wanted, &serde_json::from_value(kafka).unwrap())
         };
         let kafka = || {
             json!({"metadata": {"name": "my-cluster"}, "spec": {}, "status": {"listeners": [
-                {"name": "plain", "bootstrapServers": "a:9092"}, {"name": "tls", "bootstrapServers": "a:9093"}, {"name": "new"},
+                {"name": "plain", "bootstrapServers": "a:9092"},
+                {"name": "tls", "bootstrapServers": "a:9093", "certificates": ["one", "two"]},
+                {"name": "new"},
             ]}})
         };
-        assert_eq!(of("tls", kafka()).unwrap(), "a:9093");
+        let plain = Listener { bootstrap_servers: "a:9092".to_owned(), certificates: Vec::new() };
+        assert_eq!(of("plain", kafka()).unwrap(), plain);
+        let tls =
+            Listener { bootstrap_servers: "a:9093".to_owned(), certificates: vec!["one".to_owned(), "two".to_owned()] };
+        assert_eq!(of("tls", kafka()).unwrap(), tls);
         assert_eq!(of("external", kafka()).unwrap_err().found, "plain, tls, new");
         assert!(of("new", kafka()).is_err());
         assert_eq!(of("plain", json!({"metadata": {}, "spec": {}})).unwrap_err().found, "none");
+    }
+
+    /// Whether the pipeline would be the topic's maker, and what keeps it from making its object.
+    fn creation(existing: Option<Existing>, known: Known<'_>) -> (bool, Option<Cause>) {
+        let topic = Topic {
+            role: Role::Output,
+            name: "out".to_owned(),
+            partitions: 3,
+            config: vec![("max.message.bytes", "5000".to_owned())],
+        };
+        let mut seen = Seen { state: State::Missing, ..seen(|_| {}) };
+        let found = Ok(existing.map(|existing| ("out".to_owned(), existing)).into_iter().collect());
+        let made = is_creation(&topic, &mut seen, &found, known, false);
+        let cause = match seen.state {
+            State::Pending(obstacle) => Some(obstacle.cause),
+            State::Missing => None,
+            State::Ready => panic!("nobody can tell"),
+        };
+        (made, cause)
+    }
+
+    #[test]
+    fn a_topic_that_exists_is_given_an_object_only_where_nothing_would_change() {
+        let existing = |partitions: i32, bytes: &str, dynamic: &[&str]| {
+            let config = [("max.message.bytes", bytes), ("retention.ms", "7")];
+            Some(Existing {
+                id: "abc".to_owned(),
+                partitions,
+                config: config.map(|(key, value)| (key.to_owned(), value.to_owned())).into(),
+                dynamic: dynamic.iter().map(|key| (*key).to_owned()).collect(),
+            })
+        };
+        let known = Known::default();
+        assert_eq!(creation(None, known), (true, None));
+        assert_eq!(creation(existing(3, "5000", &["max.message.bytes"]), known), (false, None));
+        assert_eq!(creation(existing(4, "5000", &[]), known), (false, None));
+        for other in [existing(2, "5000", &[]), existing(3, "4000", &[]), existing(3, "5000", &["retention.ms"])] {
+            assert_eq!(creation(other, known), (false, Some(Cause::AdoptionRequired)));
+        }
+        // The object was taken away from a topic that this pipeline made.
+        let reported = [crds::pipeline::TopicStatus {
+            role: Role::Output,
+            name: "out".to_owned(),
+            partitions: Some(3),
+            topic_id: Some("abc".to_owned()),
+            created: true,
+        }];
+        assert_eq!(creation(existing(3, "5000", &[]), Known::new(&reported, None)), (true, None));
+
+        let topic = Topic { role: Role::Output, name: "out".to_owned(), partitions: 3, config: Vec::new() };
+        let mut unknown = Seen { state: State::Missing, ..seen(|_| {}) };
+        assert!(!is_creation(&topic, &mut unknown, &Err("silence".to_owned()), known, false));
+        let State::Pending(obstacle) = unknown.state else { panic!("{:?}", unknown.state) };
+        assert_eq!(obstacle.cause, Cause::AdoptionUnknown);
+        assert!(obstacle.message.contains("silence") && obstacle.message.contains("adopt: true"));
     }
 }

@@ -1,8 +1,16 @@
 use crds::pipeline::{LoginPipeline, LoginPipelineSpec};
 use proptest::prelude::*;
 
-use super::*;
+use super::{
+    growth::{is_due, wanted},
+    obstacle::{Cause, obstacles},
+    *,
+};
 use crate::validate::check_pipeline;
+
+fn soon() -> State {
+    State::Pending(Obstacle { cause: Cause::Awaited, message: "soon".to_owned() })
+}
 
 fn valid(partitions: i32) -> Valid {
     let spec = serde_json::json!({"kafka": {"strimzi": {"cluster": "a"}}, "source": {"partitions": partitions}});
@@ -17,11 +25,23 @@ fn seen(role: Role, partitions: Option<i32>) -> Seen {
         name,
         state: if partitions.is_some() { State::Ready } else { State::Missing },
         partitions,
-        max_message_bytes: partitions.map(|_| 1_048_588 + if role == Role::Source { 0 } else { 65_536 }),
+        config: if partitions.is_some() { config(role) } else { BTreeMap::new() },
         topic_id: None,
+        expected_id: None,
         created: true,
-        can_grow: true,
+        control: Control::Own,
     }
+}
+
+fn config(role: Role) -> BTreeMap<String, String> {
+    let topic = valid(1).topics().into_iter().find(|topic| topic.role == role).unwrap();
+    topic.config.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+/// A topic as it was asked for.
+fn ready(topic: &Topic) -> Seen {
+    let config = topic.config.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
+    Seen { config, ..seen(topic.role, Some(topic.partitions)) }
 }
 
 /// Output, dead letters, each of those with one partition, source.
@@ -70,20 +90,22 @@ fn the_source_waits_for_every_output() {
     assert_eq!(due(8, &all([Some(8), Some(8), Some(1), None])), Role::ALL);
     assert_eq!(due(9, &all([Some(9), Some(8), Some(1), Some(8)])), outputs);
     let mut pending = all([Some(8), Some(8), Some(1), None]);
-    pending[place(Role::State)].state = State::Pending("soon".to_owned());
+    pending[place(Role::State)].state = soon();
     assert_eq!(due(8, &pending), outputs);
 }
 
 #[test]
 fn obstacles_name_the_topic_and_the_remedy() {
     let found = |spec: i32, seen: &[Seen]| obstacles(&wanted(&valid(spec), seen), seen);
-    assert_eq!(found(8, &all([Some(8), Some(8), Some(1), Some(8)])), [""; 0]);
+    assert_eq!(found(8, &all([Some(8), Some(8), Some(1), Some(8)])), []);
     insta::assert_debug_snapshot!(found(8, &all([None; 4])));
     insta::assert_debug_snapshot!(found(12, &all([Some(12), Some(8), Some(3), Some(8)])));
     let mut small = all([Some(8), Some(8), Some(1), Some(8)]);
-    small[place(Role::DeadLetters)].max_message_bytes = Some(1000);
-    small[place(Role::Source)].can_grow = false;
-    small[place(Role::Output)].state = State::Pending("KafkaTopic a is being deleted".to_owned());
+    let bytes = (shape::MAX_MESSAGE_BYTES.to_owned(), "1000".to_owned());
+    small[place(Role::DeadLetters)].config.extend([bytes]);
+    small[place(Role::DeadLetters)].control = Control::Adoptable;
+    small[place(Role::Source)].control = Control::Theirs;
+    small[place(Role::Output)].state = soon();
     insta::assert_debug_snapshot!(found(9, &small));
 }
 
@@ -113,12 +135,12 @@ proptest! {
                 if is_due(topic, &wanted, &seen) && order.next() == Some(true) {
                     let entry = seen.iter_mut().find(|seen| seen.role == topic.role).unwrap();
                     prop_assert!(entry.partitions <= Some(topic.partitions), "shrunk");
-                    *entry = Seen { partitions: Some(topic.partitions), state: State::Ready, ..entry.clone() };
+                    *entry = ready(topic);
                 }
                 may_lack = may_lack && lacked(&seen);
                 prop_assert!(may_lack || !lacked(&seen), "the source ran ahead: {seen:?}");
             }
         }
-        prop_assert_eq!(obstacles(&wanted(&valid(spec), &seen), &seen), Vec::<String>::new());
+        prop_assert_eq!(obstacles(&wanted(&valid(spec), &seen), &seen), []);
     }
 }

@@ -159,5 +159,11 @@ async fn a_kafka_and_a_strimzi_that_are_gone_stop_nothing_and_return() {
     running.is_untouched("no Strimzi").await;
     running.world.install_strimzi(&["v1"]);
     running.world.kafka("my-cluster").await;
+    // With the definition went the objects, and with them the topics: that, a person accepts.
+    let lost = running.world.wait_condition("logins", "TopicsReady", False, "TopicLost").await;
+    assert!(lost.message.contains("what it held is lost"), "{}", lost.message);
+    running.operator.look(&running.world, "logins", 2).await;
+    running.is_untouched("topics that are lost").await;
+    running.world.accept_losses("logins").await;
     running.goes_on("a Strimzi that is back").await;
 }

@@ -177,7 +177,7 @@ async fn transitions_become_events_and_states_do_not() {
     world.apply(EXAMPLE).unwrap();
     world.wait_ready("logins").await;
     cluster.answer("-source", Answer::Badly);
-    world.wait_condition("logins", "Ready", False, "TopicsNotReady").await;
+    world.wait_condition("logins", "Ready", False, "TopicNotSupported").await;
     operator.look(&world, "logins", 3).await;
     cluster.answer("-source", Answer::Well);
     world.wait_ready("logins").await;
@@ -190,7 +190,7 @@ async fn transitions_become_events_and_states_do_not() {
         let warnings: Vec<_> = all.iter().filter(|(type_, ..)| type_ == "Warning").collect();
         let running = all.iter().find(|(_, reason, _)| reason == "Running")?;
         let twice = running.2.as_ref().is_some_and(|series| series.count == 2);
-        let once = matches!(warnings[..], [(_, reason, None)] if reason == "TopicsNotReady");
+        let once = matches!(warnings[..], [(_, reason, None)] if reason == "TopicNotSupported");
         (twice && once && all.iter().any(|(_, reason, _)| reason == "ConfigChanged")).then_some(())
     };
     wait_for_async("the events", BOUND, seen).await;
@@ -269,7 +269,8 @@ async fn a_spec_that_cannot_be_read_stops_nothing() {
     let _cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
-    world.apply(&EXAMPLE.replace("logins", "others")).unwrap();
+    world.kafka("other-cluster").await;
+    world.apply(&EXAMPLE.replace("logins", "others").replace("my-cluster", "other-cluster")).unwrap();
     world.wait_ready("logins").await;
     let before = world.versions().await;
 

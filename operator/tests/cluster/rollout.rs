@@ -126,7 +126,7 @@ async fn nothing_is_rolled_back_while_the_topics_may_be_to_blame() {
     let (world, operator, cluster) = running(&[]).await;
     cluster.fate("no-such-image", Some(Fate::NoImage));
     cluster.answer("-state", Answer::Badly);
-    world.wait_condition("logins", "TopicsReady", False, "TopicsNotReady").await;
+    world.wait_condition("logins", "TopicsReady", False, "TopicNotSupported").await;
     world.change("logins", json!({"processor": {"image": "no-such-image"}})).await;
     let words = "1 of 1 pods: the image no-such-image cannot be had";
     wait_words(&world, "ProcessorAvailable", "ProgressDeadlineExceeded", words).await;

@@ -10,7 +10,7 @@ use std::{
 };
 
 use crds::{
-    pipeline::{Condition, ConditionStatus, ConfigStatus, LoginPipeline},
+    pipeline::{Condition, ConditionStatus, ConfigStatus, LoginPipeline, TopicStatus},
     strimzi::{KafkaTopic, api_resource},
 };
 use k8s_openapi::api::{
@@ -113,15 +113,21 @@ impl World {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
-    /// A `Kafka` with one listener, as Strimzi shows it.
+    /// A `Kafka` with two listeners, as Strimzi shows it. Behind the plain one is a real Kafka, for the questions that only
+    /// Kafka answers; what the stand-in says was made is not there.
     pub async fn kafka(&self, name: &str) {
+        let kafka = tokio::task::spawn_blocking(testkit::kafka::shared).await.unwrap();
+        self.kafka_at(name, kafka.bootstrap()).await;
+    }
+
+    /// The same with these bootstrap servers.
+    pub async fn kafka_at(&self, name: &str, servers: &str) {
         let kafkas = self.dynamic("Kafka");
         let object =
             json!({"apiVersion": "kafka.strimzi.io/v1", "kind": "Kafka", "metadata": {"name": name}, "spec": {}});
         kafkas.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
-        let servers = format!("{name}-kafka-bootstrap.{}.svc:9092", self.namespace);
         let status = json!({"status": {"listeners": [
-            {"name": "tls", "bootstrapServers": "elsewhere:9093"},
+            {"name": "tls", "bootstrapServers": "elsewhere:9093", "certificates": ["PEM"]},
             {"name": "plain", "bootstrapServers": servers},
         ]}});
         kafkas.patch_status(name, &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
@@ -182,6 +188,15 @@ impl World {
     /// Changes a pipeline's spec.
     pub async fn change(&self, name: &str, spec: Value) {
         let patch = Patch::Merge(json!({"spec": spec}));
+        self.pipelines().patch(name, &PatchParams::default(), &patch).await.unwrap();
+    }
+
+    /// Accepts, as a person would, that every topic that the status knows is lost.
+    pub async fn accept_losses(&self, name: &str) {
+        let status = self.pipelines().get(name).await.unwrap().status.unwrap();
+        let entry = |topic: &TopicStatus| format!("{}={}", topic.role, topic.topic_id.as_ref().unwrap());
+        let accepted = status.topics.iter().map(entry).collect::<Vec<_>>().join(",");
+        let patch = Patch::Merge(json!({"metadata": {"annotations": {"loginpipeline.dev/accept-lost-topic": accepted}}}));
         self.pipelines().patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
 

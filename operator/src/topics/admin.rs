@@ -1,0 +1,207 @@
+//! Kafka's Admin API, for topics. I/O only: what to ask for and what to make of it is decided elsewhere.
+//!
+//! Every wait is bounded, and happens on threads where waiting is allowed: a cluster that does not answer delays no other
+//! pipeline.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use crds::topics::Topic;
+use futures::executor::block_on;
+use rdkafka::{
+    ClientConfig,
+    admin::{
+        AdminClient, AdminOptions, ConfigSource, NewPartitions, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+        TopicReplication, TopicResult,
+    },
+    client::DefaultClientContext,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+};
+
+use super::{TopicsError, native};
+
+/// How long one request may take. A pass makes few: descriptions, configs, and what it changes.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A Kafka, and how to reach it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// `host:port`, several separated by commas.
+    pub servers: String,
+    /// Further settings of the client: encryption, and who it is.
+    pub settings: Vec<(String, String)>,
+}
+
+/// A topic that exists.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// Kafka's own identifier.
+    pub id: String,
+    /// How many partitions it has.
+    pub partitions: i32,
+    /// What applies to it, by whoever it was set.
+    pub config: BTreeMap<String, String>,
+    /// What was set for this topic.
+    pub dynamic: BTreeSet<String>,
+}
+
+/// Whether a topic was made by this request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// It was.
+    ByUs,
+    /// Somebody else was faster.
+    ByOthers,
+}
+
+/// Asks a Kafka, and changes topics there.
+#[derive(Clone, Debug)]
+pub struct Admin {
+    access: Access,
+}
+
+type Client = AdminClient<DefaultClientContext>;
+
+impl Admin {
+    /// Of this Kafka. Nothing is connected until it is asked.
+    #[must_use]
+    pub const fn new(access: Access) -> Self {
+        Self { access }
+    }
+
+    /// Those of these topics that exist. Asking makes none, however the brokers are set up.
+    ///
+    /// # Errors
+    /// When no broker answers in time, or Kafka refuses to describe one.
+    pub async fn existing(&self, names: Vec<String>) -> Result<BTreeMap<String, Existing>, TopicsError> {
+        self.blocking(move |client| {
+            let names: Vec<_> = names.iter().map(String::as_str).collect();
+            existing(client, &names)
+        })
+        .await?
+    }
+
+    /// Makes a topic with this many replicas of each partition; -1 is the brokers' own default.
+    ///
+    /// # Errors
+    /// When no broker answers in time, or Kafka refuses.
+    pub async fn create(&self, topic: &Topic, replicas: i32) -> Result<Made, TopicsError> {
+        let wanted = topic.clone();
+        let result = self.blocking(move |client| {
+            let mut new = NewTopic::new(&wanted.name, wanted.partitions, TopicReplication::Fixed(replicas));
+            for (key, value) in &wanted.config {
+                new = new.set(key, value);
+            }
+            Ok(first(block_on(client.create_topics([&new], &options()))?))
+        });
+        match result.await? {
+            Ok(()) => Ok(Made::ByUs),
+            Err(RDKafkaErrorCode::TopicAlreadyExists) => Ok(Made::ByOthers),
+            Err(code) => Err(refused("make", topic, code.to_string())),
+        }
+    }
+
+    /// Raises the number of a topic's partitions.
+    ///
+    /// # Errors
+    /// When no broker answers in time, or Kafka refuses.
+    pub async fn grow(&self, topic: &Topic) -> Result<(), TopicsError> {
+        let wanted = topic.clone();
+        let result = self.blocking(move |client| {
+            let new = NewPartitions::new(&wanted.name, usize::try_from(wanted.partitions).unwrap_or_default());
+            Ok(first(block_on(client.create_partitions([&new], &options()))?))
+        });
+        result.await?.map_err(|code| refused("grow", topic, code.to_string()))
+    }
+
+    /// Sets these configs of a topic, and leaves its others alone.
+    ///
+    /// # Errors
+    /// When no broker answers in time, or Kafka refuses.
+    pub async fn alter(&self, topic: &Topic, changes: Vec<(String, String)>) -> Result<(), TopicsError> {
+        let name = topic.name.clone();
+        let result =
+            self.blocking(move |client| native::alter_configs(client.inner(), &name, &changes, TIMEOUT)).await?;
+        result.map_err(|refusal| refused("change the configs of", topic, refusal.to_string()))
+    }
+
+    /// Runs `work` with a client where waiting is allowed. The client lives for this alone: between passes there is no
+    /// connection and no thread.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Client) -> KafkaResult<T> + Send + 'static,
+    ) -> Result<T, TopicsError> {
+        let access = self.access.clone();
+        let done = tokio::task::spawn_blocking(move || {
+            let mut config = ClientConfig::new();
+            config
+                .set("bootstrap.servers", access.servers)
+                .set("client.id", "login-pipeline-operator")
+                .set("socket.connection.setup.timeout.ms", TIMEOUT.as_millis().to_string());
+            config.extend(access.settings);
+            work(&config.create()?)
+        });
+        let unreachable = |error: String| TopicsError::Unreachable { servers: self.access.servers.clone(), error };
+        match done.await {
+            Ok(result) => result.map_err(|error: KafkaError| unreachable(error.to_string())),
+            Err(error) => Err(unreachable(error.to_string())),
+        }
+    }
+}
+
+fn existing(client: &Client, names: &[&str]) -> KafkaResult<Result<BTreeMap<String, Existing>, TopicsError>> {
+    let mut found = BTreeMap::new();
+    for (name, described) in native::describe_topics(client.inner(), names, TIMEOUT)? {
+        match described {
+            Ok(native::Described { id, partitions }) => {
+                found.insert(name, Existing { id, partitions, ..Existing::default() });
+            }
+            Err(code) => {
+                return Ok(Err(TopicsError::Refused { action: "describe", topic: name, error: code.to_string() }));
+            }
+        }
+    }
+    let names: Vec<_> = found.keys().cloned().collect();
+    let resources: Vec<_> = names.iter().map(|name| ResourceSpecifier::Topic(name)).collect();
+    if resources.is_empty() {
+        return Ok(Ok(found));
+    }
+    let answers = block_on(client.describe_configs(&resources, &options()))?;
+    for (name, answer) in names.iter().zip(answers) {
+        let resource = match answer {
+            Ok(resource) => resource,
+            // It was deleted meanwhile.
+            Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
+                found.remove(name);
+                continue;
+            }
+            Err(code) => {
+                let (topic, error) = (name.clone(), code.to_string());
+                return Ok(Err(TopicsError::Refused { action: "describe the configs of", topic, error }));
+            }
+        };
+        let OwnedResourceSpecifier::Topic(name) = &resource.specifier else { continue };
+        let Some(topic) = found.get_mut(name) else { continue };
+        for entry in resource.entries {
+            if entry.source == ConfigSource::DynamicTopic {
+                topic.dynamic.insert(entry.name.clone());
+            }
+            topic.config.extend(entry.value.map(|value| (entry.name, value)));
+        }
+    }
+    Ok(Ok(found))
+}
+
+fn first(results: Vec<TopicResult>) -> Result<(), RDKafkaErrorCode> {
+    results.into_iter().next().map_or(Ok(()), |result| result.map(drop).map_err(|(_, code)| code))
+}
+
+fn refused(action: &'static str, topic: &Topic, error: String) -> TopicsError {
+    TopicsError::Refused { action, topic: topic.name.clone(), error }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(TIMEOUT)).operation_timeout(Some(TIMEOUT))
+}

@@ -1,0 +1,198 @@
+//! Two pipelines that write one topic: one of them has it, the other must not. Pure.
+//!
+//! Two writers would interleave their results, and neither's counts could be told from the other's. Sources are read, so any
+//! number of pipelines may share one, and an output may be another's source.
+
+use std::collections::BTreeSet;
+
+use crds::{
+    pipeline::{Kafka, LoginPipeline},
+    topics::{PipelineId, Role, topics},
+};
+use jiff::Timestamp;
+
+/// What a pipeline writes, and since when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Which pipeline.
+    pub id: PipelineId,
+    uid: String,
+    created: Timestamp,
+    place: Place,
+    /// The topics that its spec names for it to write.
+    writes: BTreeSet<String>,
+    /// Those that its status says it has.
+    has: BTreeSet<String>,
+}
+
+/// Which Kafka.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Strimzi { namespace: String, cluster: String },
+    Servers(BTreeSet<String>),
+}
+
+/// Another pipeline has a topic that this one would write.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "LoginPipeline {other} writes topic {topic} in the same Kafka: two must not, so nothing of this one is made or changed; name another topic, or delete one of the two"
+)]
+pub struct Conflict {
+    /// The pipeline that has it, as namespace/name.
+    pub other: String,
+    /// The topic.
+    pub topic: String,
+}
+
+impl Claim {
+    /// What a pipeline claims. None for one that no API server holds.
+    #[must_use]
+    pub fn of(pipeline: &LoginPipeline) -> Option<Self> {
+        let metadata = &pipeline.metadata;
+        let id = PipelineId { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? };
+        let writes = topics(&id, &pipeline.spec).into_iter().filter(|topic| topic.role != Role::Source);
+        let reported = pipeline.status.iter().flat_map(|status| &status.topics);
+        let has = reported.filter(|topic| topic.role != Role::Source).map(|topic| topic.name.clone());
+        Some(Self {
+            uid: metadata.uid.clone()?,
+            created: metadata.creation_timestamp.as_ref()?.0,
+            place: Place::of(&id, &pipeline.spec.kafka),
+            writes: writes.map(|topic| topic.name).collect(),
+            has: has.collect(),
+            id,
+        })
+    }
+
+    /// The first of the others, if there is one, that stands between this pipeline and a topic of its.
+    ///
+    /// Who has the topic keeps it, whatever is edited elsewhere; where neither or both have it, the older one, then the
+    /// one with the smaller UID.
+    #[must_use]
+    pub fn conflict(&self, others: &[Self]) -> Option<Conflict> {
+        let rank = |claim: &Self, topic: &str| (!claim.has.contains(topic), claim.created, claim.uid.clone());
+        let others = others.iter().filter(|other| other.uid != self.uid && other.place.overlaps(&self.place));
+        let both = others.flat_map(|other| self.writes.intersection(&other.writes).map(move |topic| (other, topic)));
+        let lost = both.filter(|(other, topic)| rank(other, topic) < rank(self, topic));
+        let (other, topic) = lost.min_by_key(|(other, topic)| rank(other, topic))?;
+        Some(Conflict { other: format!("{}/{}", other.id.namespace, other.id.name), topic: topic.clone() })
+    }
+}
+
+impl Place {
+    fn of(id: &PipelineId, kafka: &Kafka) -> Self {
+        if let Some(strimzi) = &kafka.strimzi {
+            let namespace = strimzi.namespace.clone().unwrap_or_else(|| id.namespace.clone());
+            return Self::Strimzi { namespace, cluster: strimzi.cluster.clone() };
+        }
+        let servers = kafka.external.iter().flat_map(|external| external.bootstrap_servers.split(','));
+        Self::Servers(servers.map(str::to_lowercase).collect())
+    }
+
+    /// Whether two are known to be one Kafka: what no name tells, nobody can tell here.
+    fn overlaps(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Strimzi { .. }, Self::Strimzi { .. }) => self == other,
+            (Self::Servers(these), Self::Servers(those)) => !these.is_disjoint(those),
+            (Self::Strimzi { namespace, cluster }, Self::Servers(servers))
+            | (Self::Servers(servers), Self::Strimzi { namespace, cluster }) => {
+                let service = format!("{cluster}-kafka-bootstrap.{namespace}");
+                let is_service = |server: &String| {
+                    let rest = server.strip_prefix(&service);
+                    rest.is_some_and(|rest| rest.starts_with(':') || rest.starts_with(".svc"))
+                };
+                servers.iter().any(is_service)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// A pipeline on Strimzi, made at this second, with these parts of the spec.
+    fn claim(name: &str, second: i64, part: &Value) -> Claim {
+        let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
+        for (key, value) in part.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        let created = Timestamp::from_second(second).unwrap().to_string();
+        let pipeline = json!({
+            "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline",
+            "metadata": {"name": name, "namespace": "streams", "uid": name, "creationTimestamp": created},
+            "spec": spec,
+        });
+        Claim::of(&serde_json::from_value(pipeline).unwrap()).unwrap()
+    }
+
+    /// The same with topics of its own, but for these.
+    fn apart(name: &str, second: i64, part: &Value) -> Claim {
+        let topic = |role: &str| json!({"topic": format!("{name}-{role}")});
+        let mut spec = json!({
+            "output": topic("output"), "deadLetters": topic("dead"),
+            "results": {"aggregates": topic("aggregates"), "insights": topic("insights"), "alerts": topic("alerts")},
+        });
+        for (key, value) in part.as_object().unwrap() {
+            spec[key] = value.clone();
+        }
+        claim(name, second, &spec)
+    }
+
+    fn loses(one: &Claim, other: &Claim) -> Option<String> {
+        one.conflict(&[one.clone(), other.clone()]).map(|conflict| format!("{} {}", conflict.other, conflict.topic))
+    }
+
+    #[test]
+    fn of_two_that_write_one_topic_the_older_has_it() {
+        let (old, young) = (claim("old", 1, &json!({})), claim("young", 2, &json!({})));
+        assert_eq!(loses(&old, &young), None);
+        assert_eq!(loses(&young, &old).as_deref(), Some("streams/old login-aggregates"));
+        // In one second, some order must do.
+        let (first, second) = (claim("a", 1, &json!({})), claim("b", 1, &json!({})));
+        assert_eq!(loses(&first, &second), None);
+        assert!(loses(&second, &first).is_some());
+
+        let (old, young) = (apart("old", 1, &json!({})), apart("young", 2, &json!({})));
+        assert_eq!((loses(&old, &young), loses(&young, &old)), (None, None), "the source is shared");
+        let young = apart("young", 2, &json!({"deadLetters": {"topic": "old-output"}}));
+        assert_eq!(loses(&young, &old).as_deref(), Some("streams/old old-output"));
+        // A chain is no conflict.
+        let young = apart("young", 2, &json!({"source": {"topic": "old-output"}}));
+        assert_eq!((loses(&old, &young), loses(&young, &old)), (None, None));
+        // Internal topics count too.
+        let young = apart("young", 2, &json!({"output": {"topic": "streams.old.state"}}));
+        assert_eq!(loses(&young, &old).as_deref(), Some("streams/old streams.old.state"));
+    }
+
+    #[test]
+    fn who_has_a_topic_keeps_it_whatever_is_edited() {
+        let edited = apart("old", 1, &json!({"output": {"topic": "young-output"}}));
+        let mut young = apart("young", 2, &json!({}));
+        assert!(loses(&young, &edited).is_some(), "neither has it");
+        young.has.insert("young-output".to_owned());
+        assert_eq!(loses(&young, &edited), None);
+        assert_eq!(loses(&edited, &young).as_deref(), Some("streams/young young-output"));
+    }
+
+    #[test]
+    fn only_one_kafka_has_conflicts() {
+        let on = |name: &str, second: i64, kafka: &Value| claim(name, second, &json!({"kafka": kafka}));
+        let conflict = |one: &Value, other: &Value| {
+            let (old, young) = (on("old", 1, one), on("young", 2, other));
+            assert_eq!(loses(&old, &young), None);
+            loses(&young, &old).is_some()
+        };
+        let strimzi = |namespace: &str, cluster: &str| json!({"strimzi": {"cluster": cluster, "namespace": namespace}});
+        let external = |servers: &str| json!({"external": {"bootstrapServers": servers}});
+        assert!(conflict(&strimzi("streams", "a"), &json!({"strimzi": {"cluster": "a", "listener": "tls"}})));
+        assert!(!conflict(&strimzi("streams", "a"), &strimzi("streams", "b")));
+        assert!(!conflict(&strimzi("kafka", "a"), &strimzi("streams", "a")));
+        assert!(conflict(&external("a:1,b:1"), &external("c:1,B:1")));
+        assert!(!conflict(&external("a:1,b:1"), &external("a:2")));
+        assert!(conflict(&strimzi("kafka", "a"), &external("a-kafka-bootstrap.kafka.svc.cluster.local:9092")));
+        assert!(conflict(&external("a-kafka-bootstrap.kafka:9092"), &strimzi("kafka", "a")));
+        assert!(!conflict(&external("a-kafka-bootstrap.kafka2.svc:9092"), &strimzi("kafka", "a")));
+    }
+}
