@@ -29,6 +29,13 @@ pub fn transitions(before: &LoginPipelineStatus, after: &LoginPipelineStatus) ->
     events
 }
 
+/// A pipeline went, and left topics that its spec wanted deleted.
+#[must_use]
+pub fn retained(why: &str) -> Event {
+    let note = format!("the pipeline is gone, and topics of it may be left with their data: {why}");
+    event(true, "TopicsRetained", note, "Finalize")
+}
+
 /// Reasons that belong to a pipeline's normal life.
 const EXPECTED: [&str; 4] = ["TopicsNotReady", "WaitingForTopics", "Progressing", "ScaledToZero"];
 

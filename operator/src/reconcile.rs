@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crds::{
     job::KafkaConfig,
-    pipeline::{ConditionStatus, LoginPipelineStatus},
+    pipeline::{ConditionStatus, LoginPipelineStatus, TopicStatus},
     topics::Role,
 };
 use jiff::Timestamp;
@@ -25,14 +25,16 @@ use crate::{
     desired::desired,
     drain::{self, Drain},
     events,
+    finalize::{self, End, FinalizeError, Release},
     observe::{self, ObserveError, Observed},
     owned::{ApplyError, FIELD_MANAGER},
     pods::{self, Figures, Measurements, PodReason},
     revisions::{self, Facts},
     rollout::{config_of, failure, is_settled, size},
+    security::{self, Credentials, ReadError, Settings},
     status::{self, KafkaProblem, Pass, is_rolled_out, status},
     topics::{
-        KafkaSeen, Topics, TopicsError,
+        KafkaSeen, Listener, Topics, TopicsError,
         conflict::Claim,
         growth::wanted,
         lost::{ACCEPT_ANNOTATION, Known},
@@ -78,6 +80,15 @@ pub enum ReconcileError {
     /// Step 4.
     #[error(transparent)]
     Apply(#[from] ApplyError),
+    /// The Secrets that a spec names.
+    #[error(transparent)]
+    Secrets(#[from] ReadError),
+    /// Topics were not deleted at the pipeline's end.
+    #[error(transparent)]
+    Finalize(#[from] FinalizeError),
+    /// The finalizer was not set, or not taken off.
+    #[error("the API server did not take the finalizer: {0}")]
+    Finalizer(#[source] kube::Error),
     /// Step 5.
     #[error("the API server did not take the status: {0}")]
     Status(#[source] kube::Error),
@@ -94,6 +105,9 @@ impl ReconcileError {
             Self::Observe(error) => error.category(),
             Self::Topics(error) => error.category(),
             Self::Apply(error) => error.category(),
+            Self::Secrets(_) => "secrets-api",
+            Self::Finalize(error) => error.category(),
+            Self::Finalizer(_) => "finalizer-api",
             Self::Status(_) => "status-api",
             Self::Timeout(_) => "timeout",
         }
@@ -108,12 +122,17 @@ pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &
     let Some(observed) = observe::observe(surroundings.client, namespace, name).await? else {
         return Ok(Next::OnChange);
     };
+    let valid = validate(&observed.resource);
     // What it owns goes with it.
     if observed.resource.metadata.deletion_timestamp.is_some() {
-        return Ok(Next::OnChange);
+        return end(surroundings, valid.ok().as_ref(), &observed).await;
     }
-    let outcome = match validate(&observed.resource) {
-        Ok(valid) => Ok(pass(surroundings, valid, &observed).await),
+    let outcome = match valid {
+        Ok(valid) => {
+            // Before the first topic that it would hold the pipeline for.
+            hold(surroundings.client, &observed, finalize::is_needed(&valid.spec)).await?;
+            Ok(pass(surroundings, valid, &observed).await)
+        }
         Err(error) => Err(error),
     };
     report(surroundings, &observed, &outcome).await?;
@@ -133,6 +152,63 @@ pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &
     next(pass)
 }
 
+/// The end of a pipeline: its topics, if they are to go with it.
+async fn end(
+    surroundings: &Surroundings<'_>,
+    valid: Option<&Valid>,
+    observed: &Observed,
+) -> Result<Next, ReconcileError> {
+    let metadata = &observed.resource.metadata;
+    if !finalize::is_held(metadata) {
+        return Ok(Next::OnChange);
+    }
+    let client = surroundings.client;
+    let is_going = finalize::is_going(client, metadata.namespace.as_deref().unwrap_or_default()).await;
+    let spec = valid.map(|valid| &valid.spec);
+    let release = match (finalize::end(metadata, spec, &observed.status.topics, is_going, Timestamp::now()), valid) {
+        (End::Release(release), _) => release,
+        (End::Delete(_), None) => Release::Unreadable,
+        (End::Delete(doomed), Some(valid)) => match delete(surroundings, valid, observed, &doomed).await {
+            Ok(None) => Release::Done,
+            Ok(Some(waiting)) => {
+                publish(surroundings, observed, &status::ending(observed, &waiting, &now())).await?;
+                return Ok(Next::After(Duration::from_secs(2)));
+            }
+            Err(error) => {
+                publish(surroundings, observed, &status::ending(observed, &error.to_string(), &now())).await?;
+                return Err(error.into());
+            }
+        },
+    };
+    if release.may_leave() {
+        let regarding = observed.resource.object_ref(&observe::resource());
+        events::publish(surroundings.recorder, &[events::retained(release.why())], &regarding).await;
+    }
+    hold(client, observed, false).await?;
+    Ok(Next::OnChange)
+}
+
+async fn delete(
+    surroundings: &Surroundings<'_>,
+    valid: &Valid,
+    observed: &Observed,
+    doomed: &[TopicStatus],
+) -> Result<Option<String>, FinalizeError> {
+    let client = surroundings.client;
+    let secrets = security::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
+    let credentials = Credentials::new(&valid.spec.kafka, &secrets)?;
+    let topics = Topics::of(client, valid, surroundings.strimzi, &credentials)?;
+    finalize::delete(client, valid, topics, observed, doomed).await
+}
+
+async fn hold(client: &Client, observed: &Observed, hold: bool) -> Result<(), ReconcileError> {
+    finalize::hold(client, observed, hold).await.map_err(ReconcileError::Finalizer)
+}
+
+fn now() -> String {
+    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
 /// Topics and workload. A failure of one keeps the other from nothing, and everything found is in the result.
 async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed) -> Pass {
     let mut pass = Pass {
@@ -146,8 +222,8 @@ async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed
         words: None,
         drain: None,
     };
-    let facts = match kafka(surroundings, &mut pass, observed).await {
-        Ok(facts) => Some(facts),
+    let found = match kafka(surroundings, &mut pass, observed).await {
+        Ok(found) => Some(found),
         Err(problem) => {
             pass.kafka = Err(problem);
             None
@@ -156,14 +232,15 @@ async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed
     pass.size = size(&pass.valid, &pass.seen);
     let pods = unsettled_pods(surroundings.client, &pass.valid, observed).await;
     let words = words(pods.as_deref(), observed).await;
-    let Some(revision) = revision(&mut pass, facts.as_ref(), words.as_ref(), observed) else { return pass };
+    let facts = found.as_ref().map(|found| &found.facts);
+    let Some(revision) = revision(&mut pass, facts, words.as_ref(), observed) else { return pass };
     pass.words = words.map(|words| words.to_string());
     let desired = desired(&pass.valid, &revision, pass.size.replicas);
     let config = desired.config.clone();
     let applied = apply::workload(surroundings.client, &pass.valid, desired, observed).await;
     pass.workload = applied.map(|deployment| Some((deployment, config)));
     if pass.valid.spec.suspend {
-        pass.drain = Some(drained(&pass, pods, facts.as_ref(), observed).await);
+        pass.drain = Some(drained(&pass, pods, found.as_ref(), observed).await);
     }
     pass
 }
@@ -212,27 +289,48 @@ fn own_claim(observed: &Observed) -> Option<Claim> {
     Claim::of(&observed.resource.clone().try_parse().ok()?)
 }
 
-/// Observes Kafka, then makes and changes topics, if they are this pipeline's to write. Gives what the pods have to know.
-async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Observed) -> Result<Facts, KafkaProblem> {
+/// Observes Kafka, then makes and changes topics, if they are this pipeline's to write.
+async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Observed) -> Result<Found, KafkaProblem> {
     if let Some(conflict) = own_claim(observed).and_then(|claim| claim.conflict(surroundings.claims)) {
         return Err(conflict.into());
     }
-    let mut topics = Topics::of(surroundings.client, &pass.valid, surroundings.strimzi)?;
+    let credentials = credentials(surroundings.client, &pass.valid).await?;
+    let mut topics = Topics::of(surroundings.client, &pass.valid, surroundings.strimzi, &credentials)?;
     let accepted = observed.resource.annotations().get(ACCEPT_ANNOTATION).map(String::as_str);
     let known = Known::new(&observed.status.topics, accepted);
     let KafkaSeen { listener, topics: seen } = topics.observe(&pass.valid, known).await?;
     pass.wanted = wanted(&pass.valid, &seen);
     pass.seen = seen;
     apply::topics(&mut topics, &pass.wanted, &mut pass.seen).await?;
-    Ok(Facts {
-        kafka: KafkaConfig { bootstrap_servers: listener?.bootstrap_servers, security: None },
-        shape: Shape { default_image: surroundings.processor_image.to_owned(), ..Shape::default() },
-        secrets: serde_json::Value::default(),
-    })
+    let Listener { bootstrap_servers, certificates } = listener?;
+    let facts = Facts {
+        kafka: KafkaConfig { bootstrap_servers, security: credentials.job(&certificates) },
+        shape: Shape {
+            default_image: surroundings.processor_image.to_owned(),
+            volumes: credentials.volumes(),
+            volume_mounts: credentials.volume_mounts(),
+        },
+        secrets: credentials.fingerprint(),
+    };
+    Ok(Found { facts, access: credentials.settings(&certificates) })
+}
+
+/// What is known of a pipeline's Kafka when it is as it should be.
+struct Found {
+    /// What its pods have to know.
+    facts: Facts,
+    /// How the operator's own clients reach it.
+    access: Settings,
+}
+
+/// What the spec's Secrets hold.
+async fn credentials(client: &Client, valid: &Valid) -> Result<Credentials, KafkaProblem> {
+    let secrets = security::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
+    Ok(Credentials::new(&valid.spec.kafka, &secrets)?)
 }
 
 /// How far a suspended pipeline has come to rest. What was found at rest once stays so: nothing writes any more.
-async fn drained(pass: &Pass, pods: Option<Vec<Pod>>, facts: Option<&Facts>, observed: &Observed) -> Drain {
+async fn drained(pass: &Pass, pods: Option<Vec<Pod>>, found: Option<&Found>, observed: &Observed) -> Drain {
     let was_drained = status::condition(&observed.status, status::PAUSED).is_some_and(|paused| {
         paused.status == ConditionStatus::True && paused.observed_generation == observed.resource.metadata.generation
     });
@@ -245,11 +343,12 @@ async fn drained(pass: &Pass, pods: Option<Vec<Pod>>, facts: Option<&Facts>, obs
     if was_drained {
         return Drain::Done;
     }
-    let Some(facts) = facts else {
+    let Some(Found { facts, access }) = found else {
         return Drain::Unknown("what the conditions say of the topics comes first".to_owned());
     };
     let mut kafka = ClientConfig::new();
     kafka.set("bootstrap.servers", &facts.kafka.bootstrap_servers);
+    access.apply(&mut kafka);
     let written = pass.wanted.iter().filter(|topic| topic.role != Role::Source).map(|topic| topic.name.clone());
     match drain::open_transactions(kafka, written.collect()).await {
         Ok(open) if open.is_empty() => Drain::Done,
@@ -263,23 +362,31 @@ async fn report(
     observed: &Observed,
     outcome: &Result<Pass, ValidateError>,
 ) -> Result<(), ReconcileError> {
-    let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let mut new = status(observed, outcome, &now);
+    let mut new = status(observed, outcome, &now());
     let metadata = &observed.resource.metadata;
     let (namespace, name) =
         (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
     if let Some(Figures { lag, rate }) = surroundings.measurements.of(namespace, name) {
         (new.lag, new.rate) = (lag, rate);
     }
-    if new == observed.status {
+    publish(surroundings, observed, &new).await
+}
+
+/// Writes a status that differs, and publishes what happened.
+async fn publish(
+    surroundings: &Surroundings<'_>,
+    observed: &Observed,
+    new: &LoginPipelineStatus,
+) -> Result<(), ReconcileError> {
+    if *new == observed.status {
         return Ok(());
     }
-    write(surroundings.client, observed, &new).await.map_err(ReconcileError::Status)?;
-    if let Some(ready) = status::condition(&new, status::READY) {
+    write(surroundings.client, observed, new).await.map_err(ReconcileError::Status)?;
+    if let Some(ready) = status::condition(new, status::READY) {
         tracing::info!(ready = ?ready.status, reason = ready.reason, message = ready.message, "status changed");
     }
     let regarding: ObjectReference = observed.resource.object_ref(&observe::resource());
-    events::publish(surroundings.recorder, &events::transitions(&observed.status, &new), &regarding).await;
+    events::publish(surroundings.recorder, &events::transitions(&observed.status, new), &regarding).await;
     Ok(())
 }
 
@@ -307,6 +414,9 @@ async fn write(client: &Client, observed: &Observed, status: &LoginPipelineStatu
 fn next(pass: Pass) -> Result<Next, ReconcileError> {
     match pass.kafka {
         Err(KafkaProblem::Topics(error)) => return Err(error.into()),
+        Err(KafkaProblem::Secrets(error)) => return Err(error.into()),
+        // Secrets are not watched.
+        Err(KafkaProblem::Security(_)) => return Ok(Next::After(Duration::from_secs_f64(20.0 * jitter()))),
         // The Kafka is watched.
         Err(KafkaProblem::NoListener(_)) | Ok(()) => {}
         // The other pipeline may go.
@@ -317,6 +427,7 @@ fn next(pass: Pass) -> Result<Next, ReconcileError> {
     let obstacle = gravest(&obstacles(&pass.wanted, &pass.seen));
     let is_rolling = workload.is_some_and(|(deployment, _)| !is_settled(&deployment));
     let is_draining = pass.drain.is_some_and(|drain| drain != Drain::Done);
+    let has_secrets = security::has_secrets(&pass.valid.spec.kafka);
     let is_elsewhere = pass.valid.kafka_namespace() != pass.valid.id.namespace;
     let seconds = match (is_external, obstacle) {
         // Pods and transactions end in their own time.
@@ -329,8 +440,8 @@ fn next(pass: Pass) -> Result<Next, ReconcileError> {
         (true, _) => 60.0,
         // That nobody answers, no watch tells.
         (false, Some(_)) => 20.0,
-        // The namespace of the Kafka may not be watched.
-        (false, None) if is_elsewhere => 60.0,
+        // The namespace of the Kafka may not be watched, and Secrets never are.
+        (false, None) if is_elsewhere || has_secrets => 60.0,
         // Everything is watched; this is for what no watch can tell.
         (false, None) => 600.0,
     };

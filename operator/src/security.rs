@@ -143,6 +143,12 @@ impl fmt::Debug for Secrets {
     }
 }
 
+/// Whether a spec names Secrets.
+#[must_use]
+pub fn has_secrets(kafka: &Kafka) -> bool {
+    !Asked::of(kafka).references.is_empty()
+}
+
 /// A Secret could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error(

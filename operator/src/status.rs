@@ -15,9 +15,11 @@ use k8s_openapi::api::apps::v1::Deployment;
 use crate::{
     build::selector,
     drain::Drain,
+    finalize::FORCE_DELETE,
     observe::Observed,
     owned::ApplyError,
     rollout::{Size, config_of, deadline_exceeded},
+    security::{ReadError, SecurityError},
     topics::{
         NoListener, Seen, TopicsError,
         conflict::Conflict,
@@ -87,6 +89,8 @@ pub enum Reason {
     KafkaNotFound,
     /// TopicsReady: the `Kafka` publishes no such listener.
     ListenerNotFound,
+    /// TopicsReady: a Secret that the spec names is missing, or lacks what it should hold.
+    SecretUnusable,
     /// TopicsReady: no broker answers, so nobody can tell.
     KafkaUnreachable,
     /// TopicsReady: Kafka refused to make or grow a topic.
@@ -119,6 +123,8 @@ pub enum Reason {
     ReplicasCapped,
     /// Degraded: nobody checks the times that the source's records bear.
     SourceCreateTime,
+    /// Ready: the pipeline is being deleted, and its topics with it.
+    Deleting,
     /// Paused: `spec.suspend` is false.
     NotSuspended,
     /// Paused: pods are left, or transactions open.
@@ -197,6 +203,12 @@ pub enum KafkaProblem {
     /// Another pipeline has one of the topics.
     #[error(transparent)]
     Conflict(#[from] Conflict),
+    /// The Secrets could not be read.
+    #[error(transparent)]
+    Secrets(#[from] ReadError),
+    /// The Secrets are not as they should be.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
 }
 
 type Finding = (&'static str, ConditionStatus, Reason, String);
@@ -244,6 +256,23 @@ pub fn status(observed: &Observed, outcome: &Result<Pass, ValidateError>, now: &
     let [reconciling, stalled] = kstatus(&ready);
     findings.splice(0..0, [ready, reconciling, stalled]);
     for finding in findings {
+        set(&mut status.conditions, finding, generation, now);
+    }
+    status
+}
+
+/// The status of a pipeline whose end waits, for what the message says.
+#[must_use]
+pub fn ending(observed: &Observed, waiting: &str, now: &str) -> LoginPipelineStatus {
+    let generation = observed.resource.metadata.generation;
+    let mut status = LoginPipelineStatus { observed_generation: generation, ..observed.status.clone() };
+    let message = format!(
+        "the pipeline is being deleted, and waits for its topics: {waiting}; to leave them as they are, set the annotation \
+         {FORCE_DELETE} to true"
+    );
+    let ready = (READY, ConditionStatus::False, Reason::Deleting, message);
+    let [reconciling, stalled] = kstatus(&ready);
+    for finding in [ready, reconciling, stalled] {
         set(&mut status.conditions, finding, generation, now);
     }
     status
@@ -334,6 +363,8 @@ fn topics_ready(pass: &Pass) -> Finding {
             KafkaProblem::Topics(TopicsError::Apply(error)) => apply_reason(error),
             KafkaProblem::NoListener(_) => (ConditionStatus::False, Reason::ListenerNotFound),
             KafkaProblem::Conflict(_) => (ConditionStatus::False, Reason::Conflict),
+            KafkaProblem::Secrets(_) => (ConditionStatus::Unknown, Reason::ApiServerFailed),
+            KafkaProblem::Security(_) => (ConditionStatus::False, Reason::SecretUnusable),
         };
         return finding(status, reason, problem.to_string());
     }

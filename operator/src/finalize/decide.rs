@@ -124,7 +124,9 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::topics::State;
+    use std::collections::BTreeMap;
+
+    use crate::topics::{Control, State};
 
     fn spec(parts: Value) -> LoginPipelineSpec {
         let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
@@ -199,11 +201,11 @@ mod tests {
             name: "output".to_owned(),
             state: State::Ready,
             partitions: Some(1),
-            config: std::collections::BTreeMap::new(),
+            config: BTreeMap::new(),
             topic_id: id.map(str::to_owned),
             created,
             expected_id: None,
-            control: crate::topics::Control::Own,
+            control: Control::Own,
         };
         assert_eq!(left(&doomed, &[seen(Some("1"), true)]).len(), 1);
         for other in [seen(Some("2"), true), seen(None, true), seen(Some("1"), false)] {

@@ -7,7 +7,8 @@
 
 mod decide;
 
-use k8s_openapi::api::core::v1::Namespace;
+use crds::pipeline::TopicStatus;
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use kube::{
     Api, Client,
     api::{Patch, PatchParams},
@@ -16,7 +17,15 @@ use serde_json::{Value, json};
 
 pub use decide::{End, FINALIZER, FORCE_DELETE, Release, end, is_held, is_needed, left};
 
-use crate::observe::{self, Observed};
+use crate::{
+    causes::with_causes,
+    observe::{self, ObserveError, Observed},
+    owned::{self, ApplyError},
+    pods,
+    security::{ReadError, SecurityError},
+    topics::{Topics, TopicsError, lost::Known},
+    validate::Valid,
+};
 
 /// The finalizer's entry in `managedFields`: apart from the operator's other fields, so that neither takes the other away.
 const FIELD_MANAGER: &str = "login-pipeline-operator-finalizer";
@@ -49,11 +58,76 @@ pub async fn hold(client: &Client, observed: &Observed, hold: bool) -> Result<()
     }
 }
 
-/// Whether a namespace is being deleted, with everything in it.
+/// Whether a namespace is being deleted, with everything in it. Where nobody can tell, it counts as one that stays.
+pub async fn is_going(client: &Client, namespace: &str) -> bool {
+    match Api::<Namespace>::all(client.clone()).get_opt(namespace).await {
+        Ok(namespace) => namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()),
+        Err(error) => {
+            tracing::debug!(namespace, error = with_causes(&error), "the namespace was not read");
+            false
+        }
+    }
+}
+
+/// Why topics were not deleted.
+#[derive(Debug, thiserror::Error)]
+pub enum FinalizeError {
+    /// The pods could not be counted.
+    #[error(transparent)]
+    Observe(#[from] ObserveError),
+    /// The Deployment could not be deleted.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// A Secret was not read, by which Kafka is reached.
+    #[error(transparent)]
+    Secrets(#[from] ReadError),
+    /// A Secret is missing, by which Kafka is reached.
+    #[error(transparent)]
+    Security(#[from] SecurityError),
+    /// Kafka, or Strimzi, did not do it.
+    #[error(transparent)]
+    Topics(#[from] TopicsError),
+}
+
+impl FinalizeError {
+    /// A static label, for metrics.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::Observe(error) => error.category(),
+            Self::Apply(error) => error.category(),
+            Self::Secrets(_) => "secrets-api",
+            Self::Security(_) => "secret-unusable",
+            Self::Topics(error) => error.category(),
+        }
+    }
+}
+
+/// Goes on deleting the topics: pods first. Gives what is waited for; none when nothing is left.
 ///
 /// # Errors
-/// When the API server refuses or fails.
-pub async fn is_going(client: &Client, namespace: &str) -> Result<bool, kube::Error> {
-    let namespace = Api::<Namespace>::all(client.clone()).get_opt(namespace).await?;
-    Ok(namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()))
+/// When the API server or Kafka fails, or refuses.
+pub async fn delete(
+    client: &Client,
+    valid: &Valid,
+    mut topics: Topics<'_>,
+    observed: &Observed,
+    doomed: &[TopicStatus],
+) -> Result<Option<String>, FinalizeError> {
+    if let Some(deployment) = observed.own_deployment() {
+        let deployments = Api::<Deployment>::namespaced(client.clone(), &valid.id.namespace);
+        owned::delete(&deployments, "Deployment", deployment).await?;
+        return Ok(Some("its pods are draining".to_owned()));
+    }
+    let pods = pods::list(client, &valid.id.namespace, &valid.id.name).await?;
+    if !pods.is_empty() {
+        return Ok(Some(format!("{} pods are draining", pods.len())));
+    }
+    let seen = topics.observe(valid, Known::new(&observed.status.topics, None)).await?.topics;
+    let left = left(doomed, &seen);
+    for topic in &left {
+        topics.delete(topic).await?;
+    }
+    let names: Vec<_> = left.iter().map(|topic| topic.name.as_str()).collect();
+    Ok((!names.is_empty()).then(|| format!("{} are being deleted", names.join(", "))))
 }

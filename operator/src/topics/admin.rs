@@ -21,6 +21,7 @@ use rdkafka::{
 };
 
 use super::{TopicsError, native};
+use crate::security::Settings;
 
 /// How long one request may take. A pass makes few: descriptions, configs, and what it changes.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -31,7 +32,7 @@ pub struct Access {
     /// `host:port`, several separated by commas.
     pub servers: String,
     /// Further settings of the client: encryption, and who it is.
-    pub settings: Vec<(String, String)>,
+    pub settings: Settings,
 }
 
 /// A topic that exists.
@@ -127,6 +128,21 @@ impl Admin {
         result.map_err(|refusal| refused("change the configs of", topic, refusal.to_string()))
     }
 
+    /// Deletes a topic, with what it holds. One that is gone already is no error.
+    ///
+    /// # Errors
+    /// When no broker answers in time, or Kafka refuses.
+    pub async fn delete(&self, name: &str) -> Result<(), TopicsError> {
+        let topic = name.to_owned();
+        let result = self.blocking(move |client| Ok(first(block_on(client.delete_topics(&[&topic], &options()))?)));
+        match result.await? {
+            Ok(()) | Err(RDKafkaErrorCode::UnknownTopicOrPartition) => Ok(()),
+            Err(code) => {
+                Err(TopicsError::Refused { action: "delete", topic: name.to_owned(), error: code.to_string() })
+            }
+        }
+    }
+
     /// Runs `work` with a client where waiting is allowed. The client lives for this alone: between passes there is no
     /// connection and no thread.
     async fn blocking<T: Send + 'static>(
@@ -140,7 +156,7 @@ impl Admin {
                 .set("bootstrap.servers", access.servers)
                 .set("client.id", "login-pipeline-operator")
                 .set("socket.connection.setup.timeout.ms", TIMEOUT.as_millis().to_string());
-            config.extend(access.settings);
+            access.settings.apply(&mut config);
             work(&config.create()?)
         });
         let unreachable = |error: String| TopicsError::Unreachable { servers: self.access.servers.clone(), error };

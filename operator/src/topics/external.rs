@@ -41,6 +41,14 @@ impl ExternalTopics {
         Ok(KafkaSeen { listener: Ok(listener), topics })
     }
 
+    /// Deletes the topic.
+    ///
+    /// # Errors
+    /// When no broker answers in time, or Kafka refuses.
+    pub async fn delete(&self, seen: &Seen) -> Result<(), TopicsError> {
+        self.admin.delete(&seen.name).await
+    }
+
     /// Makes the topic, grows it, or changes its configs. What was made or grown is pending until it has been observed.
     ///
     /// # Errors

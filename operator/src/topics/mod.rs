@@ -32,7 +32,7 @@ use crds::topics::{Role, Topic};
 use kube::Client;
 
 use self::{admin::Access, external::ExternalTopics, lost::Known, obstacle::Obstacle, strimzi::StrimziTopics};
-use crate::{owned::ApplyError, validate::Valid};
+use crate::{owned::ApplyError, security::Credentials, validate::Valid};
 
 /// What is known of a pipeline's Kafka.
 #[derive(Clone, Debug, PartialEq)]
@@ -212,14 +212,20 @@ impl<'a> Topics<'a> {
     ///
     /// # Errors
     /// When the pipeline needs Strimzi, and it is not installed.
-    pub fn of(client: &'a Client, valid: &'a Valid, strimzi: Option<&'static str>) -> Result<Self, TopicsError> {
+    pub fn of(
+        client: &'a Client,
+        valid: &'a Valid,
+        strimzi: Option<&'static str>,
+        credentials: &'a Credentials,
+    ) -> Result<Self, TopicsError> {
         match (&valid.spec.kafka.strimzi, &valid.spec.kafka.external) {
             (_, Some(external)) => {
-                let access = Access { servers: external.bootstrap_servers.clone(), settings: Vec::new() };
+                let access =
+                    Access { servers: external.bootstrap_servers.clone(), settings: credentials.settings(&[]) };
                 Ok(Self::External(ExternalTopics::new(access, valid.spec.topics.clone())))
             }
             (Some(kafka), None) => match strimzi {
-                Some(version) => Ok(Self::Strimzi(StrimziTopics::new(client, valid, kafka, version))),
+                Some(version) => Ok(Self::Strimzi(StrimziTopics::new(client, valid, kafka, version, credentials))),
                 None => Err(TopicsError::StrimziNotInstalled),
             },
             (None, None) => Err(TopicsError::StrimziNotInstalled),
@@ -234,6 +240,17 @@ impl<'a> Topics<'a> {
         match self {
             Self::Strimzi(strimzi) => strimzi.observe(known).await,
             Self::External(external) => external.observe(&valid.topics(), known).await,
+        }
+    }
+
+    /// Deletes a topic that this pipeline made, with what it holds.
+    ///
+    /// # Errors
+    /// When Kafka, or the API server, refuses or does not answer.
+    pub async fn delete(&self, seen: &Seen) -> Result<(), TopicsError> {
+        match self {
+            Self::Strimzi(strimzi) => Ok(strimzi.delete(seen).await?),
+            Self::External(external) => external.delete(seen).await,
         }
     }
 

@@ -31,6 +31,7 @@ use super::{
 use crate::{
     build::{ADOPTED_ANNOTATION, kafka_topic, kafka_topic_name},
     owned::{self, ApplyError, is_owned},
+    security::Credentials,
     validate::Valid,
 };
 
@@ -41,7 +42,7 @@ pub struct StrimziTopics<'a> {
     kafka: &'a StrimziKafka,
     version: &'static str,
     /// How clients prove who they are, for the questions that only Kafka can answer.
-    settings: Vec<(String, String)>,
+    credentials: &'a Credentials,
     objects: Vec<KafkaTopic>,
     /// Topics that exist, or may, though this pipeline did not make them.
     adopting: BTreeSet<Role>,
@@ -50,9 +51,15 @@ pub struct StrimziTopics<'a> {
 impl<'a> StrimziTopics<'a> {
     /// `version` is the one of Strimzi's API versions that the API server serves.
     #[must_use]
-    pub fn new(client: &'a Client, valid: &'a Valid, kafka: &'a StrimziKafka, version: &'static str) -> Self {
-        let (settings, objects, adopting) = (Vec::new(), Vec::new(), BTreeSet::new());
-        Self { client, valid, kafka, version, settings, objects, adopting }
+    pub fn new(
+        client: &'a Client,
+        valid: &'a Valid,
+        kafka: &'a StrimziKafka,
+        version: &'static str,
+        credentials: &'a Credentials,
+    ) -> Self {
+        let (objects, adopting) = (Vec::new(), BTreeSet::new());
+        Self { client, valid, kafka, version, credentials, objects, adopting }
     }
 
     /// Reads the `Kafka` and the `KafkaTopic` objects of its namespace.
@@ -113,6 +120,19 @@ impl<'a> StrimziTopics<'a> {
         Ok(Seen { expected_id, ..see(topic, self.valid, &self.kafka.cluster, &self.objects, Timestamp::now()) })
     }
 
+    /// Deletes the topic's object, if it is this pipeline's, and with it Strimzi deletes the topic.
+    ///
+    /// # Errors
+    /// When the API server refuses or fails.
+    pub async fn delete(&self, seen: &Seen) -> Result<(), ApplyError> {
+        let name = kafka_topic_name(&self.valid.id, seen.role);
+        let is_ours = |object: &&KafkaTopic| object.name_any() == name && is_owned(*object, &self.valid.owner.uid);
+        let Some(object) = self.objects.iter().find(is_ours) else { return Ok(()) };
+        let namespace = self.valid.kafka_namespace();
+        let api = Api::<KafkaTopic>::namespaced_with(self.client.clone(), namespace, &self.resource());
+        owned::delete(&api, "KafkaTopic", object).await
+    }
+
     fn see(&self, topic: &Topic, known: Known<'_>) -> Seen {
         let expected_id = known.expected_id(topic).map(ToOwned::to_owned);
         Seen { expected_id, ..see(topic, self.valid, &self.kafka.cluster, &self.objects, Timestamp::now()) }
@@ -139,7 +159,8 @@ impl<'a> StrimziTopics<'a> {
         let found = match listener {
             Ok(listener) => {
                 let servers = listener.bootstrap_servers.clone();
-                let admin = Admin::new(Access { servers, settings: self.settings.clone() });
+                let settings = self.credentials.settings(&listener.certificates);
+                let admin = Admin::new(Access { servers, settings });
                 let found = admin.existing(asked.iter().map(|seen| seen.name.clone()).collect()).await;
                 found.map_err(|error| match error {
                     TopicsError::Unreachable { servers, error } => {
