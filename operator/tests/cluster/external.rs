@@ -24,12 +24,12 @@ use crate::support::{BOUND, Operator, StandIn, World};
 pub struct Names {
     pub source: String,
     pub output: String,
-    dead_letters: String,
-    deltas: String,
-    state: String,
-    aggregates: String,
-    insights: String,
-    alerts: String,
+    pub dead_letters: String,
+    pub deltas: String,
+    pub state: String,
+    pub aggregates: String,
+    pub insights: String,
+    pub alerts: String,
 }
 
 impl Names {

@@ -16,6 +16,7 @@ mod admission;
 mod away;
 mod check;
 mod convergence;
+mod deletion;
 mod external;
 mod fairness;
 mod faults;
