@@ -33,7 +33,7 @@ pub const RIGHTS: &[Right] = &[
     watched("loginpipeline.dev", "loginpipelines/status", &["patch"], "to report"),
     watched("", "configmaps", &["list", "watch", "create", "patch", "delete"], "job configs; those that no pod needs are deleted"),
     watched("", "serviceaccounts", &["get", "list", "watch", "create", "patch"], "an identity for the pods, without rights"),
-    watched("apps", "deployments", &["get", "list", "watch", "create", "patch"], "the pods"),
+    watched("apps", "deployments", &["get", "list", "watch", "create", "patch", "delete"], "the pods; deleted before topics are, when the spec asks for that"),
     watched("", "services", &["get", "list", "watch", "create", "patch"], "where metrics are found"),
     watched("networking.k8s.io", "networkpolicies", &["get", "list", "watch", "create", "patch", "delete"], "who may reach the pods, and whom they may; deleted when the spec says that there is none"),
     watched("policy", "poddisruptionbudgets", &["get", "list", "watch", "create", "patch"], "so that a drained node takes one pod at a time"),
