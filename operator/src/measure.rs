@@ -50,46 +50,50 @@ impl Round {
     }
 }
 
-/// Runs for ever: measures these pods with this pause between, and sends the pipelines of which there is something new to
-/// report.
+/// Runs for ever: measures the pods of these parts with this pause between, and sends the pipelines of which there is
+/// something new to report. A part that cannot be read keeps the others from nothing.
 pub async fn run(
-    pods: Vec<Api<Pod>>,
+    parts: Vec<Api<Pod>>,
     pipelines: Store<Guarded>,
     pause: Duration,
     measurements: Arc<Measurements>,
     mut triggers: mpsc::Sender<ObjectRef<Guarded>>,
 ) {
-    let mut before: Option<Round> = None;
+    let mut parts: Vec<(Api<Pod>, Option<Round>)> = parts.into_iter().map(|part| (part, None)).collect();
     loop {
         // Never sooner than after the pause: it is the bound of how often a status is written for the figures' sake.
         tokio::time::sleep(pause.mul_f64(2.0 - jitter())).await;
-        let pods = match running_pods(&pods).await {
-            Ok(pods) => pods,
-            Err(error) => {
-                let error = with_causes(&error);
-                tracing::warn!(error, "the API server did not tell the pods, so lag and rate stay as they were");
-                continue;
-            }
-        };
-        let now = ask(pods).await;
         let mut figures = BTreeMap::new();
         let mut news = Vec::new();
-        for pipeline in pipelines.state() {
-            let Ok(known) = &pipeline.0 else { continue };
-            let key = (known.namespace().unwrap_or_default(), known.name_any());
-            let reported = reported(known.status.as_ref());
-            let decided = decide(reported, figures_of(&key, known.status.as_ref(), before.as_ref(), &now));
-            if decided != reported {
-                news.push(ObjectRef::from_obj(&*pipeline));
+        for (part, before) in &mut parts {
+            let now = match running_pods(part).await {
+                Ok(pods) => ask(pods).await,
+                Err(error) => {
+                    let (namespace, error) = (part.namespace(), with_causes(&error));
+                    tracing::warn!(namespace, error, "the pods were not read, so lag and rate stay as they were");
+                    continue;
+                }
+            };
+            for pipeline in pipelines.state() {
+                let Ok(known) = &pipeline.0 else { continue };
+                let key = (known.namespace().unwrap_or_default(), known.name_any());
+                if part.namespace().is_some_and(|namespace| namespace != key.0) {
+                    continue;
+                }
+                let reported = reported(known.status.as_ref());
+                let decided = decide(reported, figures_of(&key, known.status.as_ref(), before.as_ref(), &now));
+                if decided != reported {
+                    news.push(ObjectRef::from_obj(&*pipeline));
+                }
+                figures.insert(key, decided);
             }
-            figures.insert(key, decided);
+            *before = Some(now);
         }
         measurements.are(figures);
         for pipeline in news {
             // The receiver lives as long as the controller does.
             let _ = triggers.send(pipeline).await;
         }
-        before = Some(now);
     }
 }
 
@@ -118,20 +122,17 @@ struct RunningPod {
     is_ready: bool,
 }
 
-async fn running_pods(apis: &[Api<Pod>]) -> Result<Vec<RunningPod>, kube::Error> {
+async fn running_pods(api: &Api<Pod>) -> Result<Vec<RunningPod>, kube::Error> {
+    let mut params = ListParams::default().labels(PIPELINE_LABEL).limit(PAGE);
     let mut pods = Vec::new();
-    for api in apis {
-        let mut params = ListParams::default().labels(PIPELINE_LABEL).limit(PAGE);
-        loop {
-            let page = api.list(&params).await?;
-            pods.extend(page.items.iter().filter_map(running));
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => params = params.continue_token(&token),
-                None => break,
-            }
+    loop {
+        let page = api.list(&params).await?;
+        pods.extend(page.items.iter().filter_map(running));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(pods),
         }
     }
-    Ok(pods)
 }
 
 fn running(pod: &Pod) -> Option<RunningPod> {

@@ -16,6 +16,7 @@ use kube::{
     api::{DeleteParams, Patch, PatchParams, PostParams},
     runtime::{WatchStreamExt, watcher},
 };
+use operator::rights::{Place, rules};
 use serde_json::json;
 use testkit::wait_for_async;
 
@@ -85,11 +86,14 @@ fn serve(listener: &TcpListener, partitions: &std::ops::Range<i32>, counted: &Mu
     }
 }
 
-/// An operator that measures this often.
+/// An operator that measures this often, and may not read one of the namespaces that it watches.
 async fn measuring(world: &World, pause: Duration) -> Operator {
+    let user = world.user();
+    world.allow(&user, &rules(Place::Watched));
+    let namespaces = format!("default,{}", world.namespace);
     let pause = format!("{}s", pause.as_secs());
-    let arguments = ["--leader-election=false", "--measure-interval", &pause];
-    Operator::start_with(world, world.server.kubeconfig(), &arguments).await
+    let arguments = ["--leader-election=false", "--watch-namespaces", &namespaces, "--measure-interval", &pause];
+    Operator::start_unready(world, &user.kubeconfig, &arguments).await
 }
 
 async fn figures(world: &World) -> (Option<i64>, Option<i64>) {
