@@ -40,7 +40,7 @@ fn the_committed_crd_is_the_generated_one() {
 
 #[test]
 fn the_examples_are_valid() {
-    let output = operator(&["validate", "examples/pipeline.yaml", "examples/reference.yaml"]);
+    let output = operator(&["validate", "examples/pipeline.yaml", "examples/reference.yaml", "examples/secured.yaml"]);
     assert_eq!(lines(&output), [""; 0]);
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(include_str!("../../examples/pipeline.yaml").lines().count(), 6, "six lines that work");

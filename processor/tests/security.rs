@@ -194,7 +194,9 @@ fn documented(pipeline: &Pipeline) -> Vec<Vec<String>> {
         other => other.to_owned(),
     };
     let page = include_str!("../../docs/security.md");
-    let lines = page.lines().filter_map(|line| line.strip_prefix("acl --"));
+    // The first block is what replicas need.
+    let block = page.split("```").find(|block| block.contains("\nacl --")).unwrap();
+    let lines = block.lines().filter_map(|line| line.strip_prefix("acl --"));
     lines.map(|line| format!("--{line}").split_whitespace().map(name).collect()).collect()
 }
 

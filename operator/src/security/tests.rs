@@ -29,7 +29,7 @@ fn secret(version: &str, data: &[(&str, &str)]) -> Secret {
     let data = data.iter().map(|(key, value)| ((*key).to_owned(), ByteString(value.as_bytes().to_vec())));
     Secret {
         metadata: ObjectMeta {
-            uid: Some(format!("uid-{version}")),
+            uid: Some("uid".to_owned()),
             resource_version: Some(version.to_owned()),
             ..ObjectMeta::default()
         },

@@ -17,14 +17,17 @@ use rdkafka::{
         TopicReplication, TopicResult,
     },
     client::DefaultClientContext,
-    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+    error::{KafkaResult, RDKafkaErrorCode},
 };
 
 use super::{TopicsError, native};
-use crate::security::Settings;
+use crate::{security::Settings, trouble::diagnose};
 
 /// How long one request may take. A pass makes few: descriptions, configs, and what it changes.
 const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long to find out why Kafka does not answer.
+const DIAGNOSIS: Duration = Duration::from_secs(2);
 
 /// A Kafka, and how to reach it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -157,11 +160,13 @@ impl Admin {
                 .set("client.id", "login-pipeline-operator")
                 .set("socket.connection.setup.timeout.ms", TIMEOUT.as_millis().to_string());
             access.settings.apply(&mut config);
-            work(&config.create()?)
+            let outcome = config.create().and_then(|client| work(&client));
+            // That the time is over tells nobody what to do.
+            outcome.map_err(|error| diagnose(&config, DIAGNOSIS).unwrap_or_else(|| error.to_string()))
         });
         let unreachable = |error: String| TopicsError::Unreachable { servers: self.access.servers.clone(), error };
         match done.await {
-            Ok(result) => result.map_err(|error: KafkaError| unreachable(error.to_string())),
+            Ok(result) => result.map_err(unreachable),
             Err(error) => Err(unreachable(error.to_string())),
         }
     }

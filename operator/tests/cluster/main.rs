@@ -23,6 +23,7 @@ mod faults;
 mod leader;
 mod measuring;
 mod rollout;
+mod secrets;
 mod stored;
 mod strimzi;
 mod suspend;

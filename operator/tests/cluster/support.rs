@@ -196,7 +196,8 @@ impl World {
         let status = self.pipelines().get(name).await.unwrap().status.unwrap();
         let entry = |topic: &TopicStatus| format!("{}={}", topic.role, topic.topic_id.as_ref().unwrap());
         let accepted = status.topics.iter().map(entry).collect::<Vec<_>>().join(",");
-        let patch = Patch::Merge(json!({"metadata": {"annotations": {"loginpipeline.dev/accept-lost-topic": accepted}}}));
+        let patch =
+            Patch::Merge(json!({"metadata": {"annotations": {"loginpipeline.dev/accept-lost-topic": accepted}}}));
         self.pipelines().patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
@@ -279,8 +280,8 @@ fn install(server: &ApiServer, manifest: &str) {
     let output = server.kubectl(&["apply", "--server-side", "-f", "-"], manifest).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let arguments = ["wait", "--for=condition=Established", "--timeout=30s", "-f", "-"];
-    let output = server.kubectl(&arguments, manifest).unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    // One that was made this moment has no conditions yet, on which kubectl gives up.
+    wait_for("the definitions", BOUND, || server.kubectl(&arguments, manifest).unwrap().status.success().then_some(()));
 }
 
 impl World {
