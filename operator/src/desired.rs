@@ -72,5 +72,5 @@ pub fn render(
         secrets: serde_json::Value::default(),
     };
     let revision = Revision::new(&valid, number, revisions::render(&valid, &facts));
-    Ok(desired(&valid, &revision, size(&valid, &[]).replicas))
+    Ok(desired(&valid, &revision, size(&valid, &[], &[]).replicas))
 }

@@ -1,22 +1,29 @@
 //! The operator: turns `LoginPipeline` resources into topics, a job config and a Deployment, and reports honestly.
 //!
 //! ```text
-//!   run        serves, stands by until it leads, then
+//!   run        serves, stands by until it leads (`leader`), then
 //!
 //!   API server ──watch──> controller ──queue──> reconcile, the steps of one pass over one pipeline:
 //!
-//!   observe    I/O   the resource, its children, its Kafka and topics as they are now
+//!   observe    I/O   the resource and its children as they are now
 //!   validate   pure  the resource as a model that builders can trust, or every problem with its remedy
-//!   build      pure  one file for each Kubernetes kind; `desired` lists what they make
-//!   apply      I/O   topics, outputs before the source; server-side apply in order; then prune
+//!   topics     both  what Kafka has, what it should have, and the way there:
+//!                    KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other); let in by `security`
+//!   build      pure  how a pipeline's objects are made: one file for each Kubernetes kind
+//!   revisions  pure  what pods run: the revision that stays, a new one, or a rollback
+//!   rollout    pure  how many pods, and whether their last change has failed; `pods` reads their own words
+//!   desired    pure  the objects together
+//!   apply      I/O   server-side apply in order, of what differs (`applied`, `owned`); then prune
+//!   drain      I/O   whether what is suspended has come to rest
 //!   status     pure  what to report; written only where it differs
 //!
-//!   pods       what pods tell: why they are not ready; beside the passes `measure` asks all of them for lag and rate
-//!   topics     the one seam of both kinds of Kafka:  KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other)
+//!   finalize   instead of all that, when the pipeline is deleted
+//!   measure    beside the passes: asks all pods for lag and rate
+//!   check      `operator check`: gather (I/O), judge (pure)
 //! ```
 //!
 //! A pass keeps nothing in memory for the next one: whatever happened before, it starts from what it observes. A step
-//! imports only steps before it, and a pure one imports no client.
+//! imports only steps before it, and a pure one imports no client (`tests/purity.rs`).
 
 pub mod args;
 pub mod controller;

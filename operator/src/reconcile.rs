@@ -213,7 +213,7 @@ fn now() -> String {
 async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed) -> Pass {
     let mut pass = Pass {
         wanted: valid.topics(),
-        size: size(&valid, &[]),
+        size: size(&valid, &[], &observed.status.topics),
         valid,
         seen: Vec::new(),
         kafka: Ok(()),
@@ -229,7 +229,7 @@ async fn pass(surroundings: &Surroundings<'_>, valid: Valid, observed: &Observed
             None
         }
     };
-    pass.size = size(&pass.valid, &pass.seen);
+    pass.size = size(&pass.valid, &pass.seen, &observed.status.topics);
     let pods = unsettled_pods(surroundings.client, &pass.valid, observed).await;
     let words = words(pods.as_deref(), observed).await;
     let facts = found.as_ref().map(|found| &found.facts);

@@ -1,6 +1,9 @@
 //! How many pods run, and whether a change of theirs has failed. Pure.
 
-use crds::{pipeline::Rollback, topics::Role};
+use crds::{
+    pipeline::{Rollback, TopicStatus},
+    topics::Role,
+};
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 
 use crate::{
@@ -20,11 +23,14 @@ pub struct Size {
     pub capped: Option<i32>,
 }
 
-/// How many pods a pipeline is to have. A suspended one has none, and its spec keeps the number that it had.
+/// How many pods a pipeline is to have. A suspended one has none, and its spec keeps the number that it had. Where topics
+/// are not seen at the moment, what was `reported` of them last counts.
 #[must_use]
-pub fn size(valid: &Valid, seen: &[Seen]) -> Size {
+pub fn size(valid: &Valid, seen: &[Seen], reported: &[TopicStatus]) -> Size {
     let asked = valid.spec.processor.replicas;
-    let existing = find(seen, Role::Source).and_then(|source| source.partitions).unwrap_or_default();
+    let seen = find(seen, Role::Source).and_then(|source| source.partitions);
+    let reported = || reported.iter().find(|topic| topic.role == Role::Source)?.partitions;
+    let existing = seen.or_else(reported).unwrap_or_default();
     let partitions = valid.spec.source.partitions.max(existing);
     let replicas = if valid.spec.suspend { 0 } else { asked.min(partitions) };
     Size { replicas, capped: (asked > partitions).then_some(partitions) }
@@ -86,7 +92,7 @@ mod tests {
     use super::*;
     use crate::{pods::Trouble, topics::State, validate::check_pipeline};
 
-    fn valid(parts: Value) -> Valid {
+    fn valid(parts: &Value) -> Valid {
         let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
         spec.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
         check_pipeline(&LoginPipeline::new("logins", serde_json::from_value(spec).unwrap())).unwrap()
@@ -99,7 +105,7 @@ mod tests {
                 "source": {"partitions": 4}, "processor": {"replicas": replicas}, "suspend": suspend,
             });
             let seen = Seen { state: State::Ready, partitions: existing, ..source() };
-            let Size { replicas, capped } = size(&valid(parts), &[seen]);
+            let Size { replicas, capped } = size(&valid(&parts), &[seen], &[]);
             (replicas, capped)
         };
         assert_eq!(size_of(3, false, None), (3, None));
@@ -109,6 +115,16 @@ mod tests {
         assert_eq!(size_of(7, false, Some(6)), (6, Some(6)));
         assert_eq!(size_of(3, true, None), (0, None));
         assert_eq!(size_of(0, false, None), (0, None));
+        // A Kafka that does not answer takes no pod away.
+        let reported = TopicStatus {
+            role: Role::Source,
+            name: "user-login".to_owned(),
+            partitions: Some(6),
+            topic_id: None,
+            created: false,
+        };
+        let parts = json!({"source": {"partitions": 4}, "processor": {"replicas": 6}});
+        assert_eq!(size(&valid(&parts), &[], &[reported]), Size { replicas: 6, capped: None });
     }
 
     fn source() -> Seen {
@@ -147,7 +163,7 @@ mod tests {
 
     #[test]
     fn a_change_has_failed_when_its_time_is_over_and_nothing_else_can_be_to_blame() {
-        let rollback = valid(json!({}));
+        let rollback = valid(&json!({}));
         let of = |change: &Value, words: Option<&PodReason>| failure(&rollback, &failed(change), words);
         let none = json!({});
         let expected = |why: &str| Some(Failure { config_map: "logins-config-2".to_owned(), why: why.to_owned() });
@@ -171,6 +187,6 @@ mod tests {
         assert_eq!(of(&json!({"/status/conditions/0/status": "True"}), None), None);
         assert_eq!(of(&json!({"/status/observedGeneration": 2}), None), None);
         assert_eq!(of(&json!({"/spec/replicas": 0}), None), None);
-        assert_eq!(failure(&valid(json!({"processor": {"rollback": "Never"}})), &failed(&none), None), None);
+        assert_eq!(failure(&valid(&json!({"processor": {"rollback": "Never"}})), &failed(&none), None), None);
     }
 }

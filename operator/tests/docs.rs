@@ -6,11 +6,11 @@ use operator::rights::{Place, RIGHTS, Right};
 
 const OPERATING: &str = include_str!("../../docs/operating.md");
 const METRICS: &str = include_str!("../src/metrics.rs");
-const STATUS: &str = include_str!("../src/status.rs");
+const REASONS: &str = include_str!("../src/status/reason.rs");
 
 /// The reasons that a condition can have.
 fn reasons() -> Vec<&'static str> {
-    let (_, body) = STATUS.split_once("pub enum Reason {").unwrap();
+    let (_, body) = REASONS.split_once("pub enum Reason {").unwrap();
     let (body, _) = body.split_once("\n}").unwrap();
     body.lines()
         .map(str::trim)

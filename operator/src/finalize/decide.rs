@@ -128,7 +128,7 @@ mod tests {
 
     use crate::topics::{Control, State};
 
-    fn spec(parts: Value) -> LoginPipelineSpec {
+    fn spec(parts: &Value) -> LoginPipelineSpec {
         let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
         spec.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
         serde_json::from_value(spec).unwrap()
@@ -167,7 +167,7 @@ mod tests {
             topic(Role::State, true, None),
             topic(Role::Source, true, Some("3")),
         ];
-        let doomed = |parts: Value| match end(&metadata(None), Some(&spec(parts)), &topics, false, DELETED) {
+        let doomed = |parts: Value| match end(&metadata(None), Some(&spec(&parts)), &topics, false, DELETED) {
             End::Delete(doomed) => doomed.iter().map(|topic| topic.role).collect(),
             End::Release(Release::Done) => Vec::new(),
             End::Release(other) => panic!("{other:?}"),
@@ -177,13 +177,13 @@ mod tests {
         assert_eq!(doomed(json!({"source": {"deletionPolicy": "Delete"}})), [Role::Source]);
         let both = json!({"deletionPolicy": "Delete", "source": {"deletionPolicy": "Delete"}});
         assert_eq!(doomed(both.clone()), [Role::Output, Role::Source]);
-        assert!(is_needed(&spec(both)) && !is_needed(&spec(json!({}))));
+        assert!(is_needed(&spec(&both)) && !is_needed(&spec(&json!({}))));
     }
 
     #[test]
     fn nothing_waits_for_ever() {
         let topics = [topic(Role::Output, true, Some("1"))];
-        let delete = spec(json!({"deletionPolicy": "Delete"}));
+        let delete = spec(&json!({"deletionPolicy": "Delete"}));
         let of = |annotation, going, seconds| end(&metadata(annotation), Some(&delete), &topics, going, after(seconds));
         let waits = |end: End| matches!(end, End::Delete(_));
         assert!(waits(of(None, false, 599)) && waits(of(Some("false"), false, 0)) && waits(of(None, true, 59)));

@@ -7,14 +7,14 @@ use super::*;
 use crate::{build::config_map, validate::check_pipeline};
 
 /// A pipeline on some Kafka whose spec has these parts.
-fn valid(parts: Value) -> Valid {
+fn valid(parts: &Value) -> Valid {
     let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
     spec.as_object_mut().unwrap().extend(parts.as_object().unwrap().clone());
     check_pipeline(&LoginPipeline::new("logins", serde_json::from_value(spec).unwrap())).unwrap()
 }
 
 fn late(seconds: u8) -> Valid {
-    valid(json!({"aggregation": {"allowedLateness": format!("{seconds}s")}}))
+    valid(&json!({"aggregation": {"allowedLateness": format!("{seconds}s")}}))
 }
 
 fn facts(image: &str) -> Facts {
@@ -97,7 +97,7 @@ fn a_config_keeps_its_number_and_a_new_one_gets_the_next() {
 #[test]
 fn what_shapes_no_pod_makes_no_revision() {
     let mut held = Held::default();
-    let first = held.pass(&valid(json!({})), &facts("a"), None, Reaches::Healthy);
+    let first = held.pass(&valid(&json!({})), &facts("a"), None, Reaches::Healthy);
     for parts in [
         json!({"processor": {"replicas": 9}}),
         json!({"processor": {"rollback": "Never", "progressDeadline": "1m", "upgradePolicy": "Automatic"}}),
@@ -105,7 +105,7 @@ fn what_shapes_no_pod_makes_no_revision() {
         json!({"suspend": true, "networkPolicy": {"enabled": false}, "topics": {"adopt": true}}),
         json!({"aggregation": {"allowedLateness": "30s"}}),
     ] {
-        assert_eq!(held.pass(&valid(parts.clone()), &facts("a"), None, Reaches::Healthy), first, "{parts}");
+        assert_eq!(held.pass(&valid(&parts), &facts("a"), None, Reaches::Healthy), first, "{parts}");
     }
     for parts in [
         json!({"processor": {"threads": 2}}),
@@ -114,10 +114,10 @@ fn what_shapes_no_pod_makes_no_revision() {
         json!({"source": {"startFrom": "Latest"}}),
         json!({"alerts": [{"name": "a", "window": "1m", "above": 1}]}),
     ] {
-        assert_ne!(held.clone().pass(&valid(parts.clone()), &facts("a"), None, Reaches::Healthy), first, "{parts}");
+        assert_ne!(held.clone().pass(&valid(&parts), &facts("a"), None, Reaches::Healthy), first, "{parts}");
     }
     let secrets = Facts { secrets: json!({"logins": "2"}), ..facts("a") };
-    assert_eq!(held.pass(&valid(json!({})), &secrets, None, Reaches::Healthy).number, first.number + 1);
+    assert_eq!(held.pass(&valid(&json!({})), &secrets, None, Reaches::Healthy).number, first.number + 1);
 }
 
 #[test]
@@ -128,7 +128,7 @@ fn an_upgrade_of_the_operator_restarts_nothing_until_the_spec_changes() {
     let changed = held.pass(&late(2), &facts("new"), None, Reaches::Healthy);
     assert_eq!((changed.number, changed.status().image.as_deref()), (2, Some("new")));
 
-    let automatic = valid(json!({"processor": {"upgradePolicy": "Automatic"}}));
+    let automatic = valid(&json!({"processor": {"upgradePolicy": "Automatic"}}));
     let mut held = Held::default();
     let first = held.pass(&automatic, &facts("old"), None, Reaches::Healthy);
     assert_eq!(held.pass(&automatic, &facts("old"), None, Reaches::Healthy), first);

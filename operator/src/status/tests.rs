@@ -52,7 +52,7 @@ fn fine() -> Pass {
     let mut pass = Pass {
         seen: wanted.iter().map(ready_topic).collect(),
         wanted,
-        size: size(&valid, &[]),
+        size: size(&valid, &[], &[]),
         valid,
         kafka: Ok(()),
         workload: Ok(Some((deployment, desired.config))),
