@@ -10,6 +10,8 @@ mod cases;
 mod fates;
 mod proxy;
 mod snapshot;
+#[path = "../cases/specs.rs"]
+mod specs;
 mod support;
 
 mod admission;
@@ -20,6 +22,7 @@ mod deletion;
 mod external;
 mod fairness;
 mod faults;
+mod generated;
 mod leader;
 mod measuring;
 mod rollout;

@@ -1,0 +1,65 @@
+//! Whatever is accepted can be applied, and what was applied is not applied again.
+
+use std::fmt::Debug;
+
+use crds::pipeline::LoginPipeline;
+use kube::{
+    Api, Resource,
+    api::{Patch, PatchParams, PostParams},
+    core::NamespaceResourceScope,
+};
+use operator::{applied::is_applied, build::kafka_topic, desired::render, topics::wanted, validate::check_pipeline};
+use proptest::{
+    strategy::{Strategy, ValueTree},
+    test_runner::TestRunner,
+};
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::{specs, support::World};
+
+const MANAGER: &str = "login-pipeline-operator";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_object_of_any_accepted_spec_can_be_applied_and_needs_it_once() {
+    let world = World::new().await;
+    let mut runner = TestRunner::deterministic();
+    for _ in 0..50 {
+        let mut pipeline = specs::any_pipeline().new_tree(&mut runner).unwrap().current();
+        pipeline.metadata.namespace = Some(world.namespace.clone());
+        let params = PostParams { dry_run: true, ..PostParams::default() };
+        let accepted = world.pipelines().create(&params, &pipeline).await.unwrap();
+        assert_eq!(accepted.spec, pipeline.spec, "the API server's defaults are this crate's");
+        apply_all(&world, &pipeline).await;
+    }
+}
+
+async fn apply_all(world: &World, pipeline: &LoginPipeline) {
+    let desired = render(&world.namespace, pipeline, "kafka:9092", 7).unwrap();
+    applied(world, &desired.service_account, pipeline).await;
+    if let Some(policy) = &desired.network_policy {
+        applied(world, policy, pipeline).await;
+    }
+    applied(world, &desired.pod_disruption_budget, pipeline).await;
+    applied(world, &desired.service, pipeline).await;
+    applied(world, &desired.config_map, pipeline).await;
+    applied(world, &desired.deployment, pipeline).await;
+    for topic in wanted(&check_pipeline(pipeline).unwrap(), &[]) {
+        let object = kafka_topic(&check_pipeline(pipeline).unwrap(), "my-cluster", "v1", &topic);
+        let name = object.metadata.name.clone().unwrap();
+        let answer = world.topics().patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await;
+        assert!(is_applied(&object, &answer.unwrap(), MANAGER), "{pipeline:?}");
+    }
+}
+
+/// Applies an object over the one of the spec before.
+async fn applied<K>(world: &World, object: &K, pipeline: &LoginPipeline)
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,
+{
+    let api = Api::<K>::namespaced(world.client.clone(), &world.namespace);
+    let name = object.meta().name.clone().unwrap();
+    let params = PatchParams::apply(MANAGER).force();
+    let answer = api.patch(&name, &params, &Patch::Apply(object)).await;
+    let answer = answer.unwrap_or_else(|error| panic!("{error}: {object:#?} of {:#?}", pipeline.spec));
+    assert!(is_applied(object, &answer, MANAGER), "{object:#?}\nis kept as\n{answer:#?}");
+}
