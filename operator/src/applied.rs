@@ -49,7 +49,8 @@ fn part(fields: &Value, live: &Value) -> Value {
         (Some(names), live) => {
             let member = |(name, fields): (&String, &Value)| {
                 let name = name.strip_prefix("f:")?;
-                Some((name.to_owned(), part(fields, live.get(name)?)))
+                // It may be ours and not there: what is empty is not always kept.
+                Some((name.to_owned(), live.get(name).map_or(Value::Null, |live| part(fields, live))))
             };
             Value::Object(names.iter().filter_map(member).collect())
         }
@@ -70,23 +71,34 @@ fn element(names: &Map<String, Value>, item: &Value) -> Option<Value> {
     })
 }
 
-/// Equality, where quantities are the same when they mean the same.
-fn is_same(one: &Value, other: &Value) -> bool {
-    match (one, other) {
-        (Value::Object(one), Value::Object(other)) => {
-            let member = |object: &Map<String, Value>, key: &str| object.get(key).cloned().unwrap_or_default();
-            one.keys().chain(other.keys()).all(|key| {
-                let (one, other) = (member(one, key), member(other, key));
-                match key.as_str() {
-                    "limits" | "requests" => are_same_quantities(&one, &other),
-                    _ => is_same(&one, &other),
+/// Whether what is wanted is what is ours.
+fn is_same(wanted: &Value, ours: &Value) -> bool {
+    match (wanted, ours) {
+        (Value::Object(wanted), Value::Object(ours)) => {
+            let is_member_same = |key: &String| match (wanted.get(key), ours.get(key)) {
+                (Some(wanted), Some(Value::Null)) => is_empty(wanted),
+                (Some(wanted), Some(ours)) if matches!(key.as_str(), "limits" | "requests") => {
+                    are_same_quantities(wanted, ours)
                 }
-            })
+                (Some(wanted), Some(ours)) => is_same(wanted, ours),
+                (Some(wanted), None) => wanted.is_null(),
+                _ => false,
+            };
+            wanted.keys().chain(ours.keys()).all(is_member_same)
         }
-        (Value::Array(one), Value::Array(other)) => {
-            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        (Value::Array(wanted), Value::Array(ours)) => {
+            wanted.len() == ours.len() && wanted.iter().zip(ours).all(|(wanted, ours)| is_same(wanted, ours))
         }
-        (one, other) => one == other,
+        (wanted, ours) => wanted == ours,
+    }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(members) => members.is_empty(),
+        _ => false,
     }
 }
 
@@ -217,6 +229,17 @@ mod tests {
     #[test]
     fn what_is_applied_is_left_alone_whatever_others_add() {
         assert!(judge(desired(), live()));
+        // The API server has taken note of it, and dropped it.
+        let affinity = |noted: bool| {
+            let (mut desired, mut live) = (desired(), live());
+            desired["spec"]["template"]["spec"]["affinity"] = json!({});
+            let fields = &mut live["metadata"]["managedFields"][1]["fieldsV1"];
+            if noted {
+                fields["f:spec"]["f:template"]["f:spec"]["f:affinity"] = json!({});
+            }
+            judge(desired, live)
+        };
+        assert!(affinity(true) && !affinity(false));
         assert!(found(|live| live["metadata"]["labels"]["theirs"] = "1".into()));
         assert!(found(|live| {
             let containers = live["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap();

@@ -11,7 +11,7 @@ use crds::{
     pipeline::{LoginPipeline, check},
     topics::Role,
 };
-use operator::{build::kafka_topic, desired::render, topics::wanted, validate::check_pipeline};
+use operator::{build::kafka_topic, desired::render, topics::growth::wanted, validate::check_pipeline};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -37,7 +37,7 @@ fn objects(pipeline: &LoginPipeline) -> BTreeMap<String, Value> {
     ]);
     let valid = check_pipeline(pipeline).unwrap();
     for topic in wanted(&valid, &[]) {
-        let object = kafka_topic(&valid, "my-cluster", "v1", &topic);
+        let object = kafka_topic(&valid, "my-cluster", "v1", &topic, false);
         objects.insert(format!("KafkaTopic {}", topic.role), json!(object));
     }
     objects

@@ -35,6 +35,7 @@ pub fn parts() -> Vec<Part> {
         ("/output/topic", vec![json!("output-1")], TOPIC),
         ("/deadLetters/topic", vec![json!("dead-1")], TOPIC),
         ("/results/alerts/topic", vec![json!("alerts-1")], TOPIC),
+        ("/topics/replicationFactor", vec![json!(1), json!(3)], &["KafkaTopic"]),
         ("/topics/adopt", vec![json!(true)], NOTHING),
         ("/validation/required", vec![json!([]), json!(["ip"])], JOB),
         ("/validation/ip", vec![json!("Valid")], JOB),

@@ -8,12 +8,15 @@ use kube::{
     api::{Patch, PatchParams, PostParams},
     core::NamespaceResourceScope,
 };
-use operator::{applied::is_applied, build::kafka_topic, desired::render, topics::wanted, validate::check_pipeline};
+use operator::{
+    applied::is_applied, build::kafka_topic, desired::render, topics::growth::wanted, validate::check_pipeline,
+};
 use proptest::{
     strategy::{Strategy, ValueTree},
     test_runner::TestRunner,
 };
 use serde::{Serialize, de::DeserializeOwned};
+use serde_json::json;
 
 use crate::{specs, support::World};
 
@@ -44,7 +47,7 @@ async fn apply_all(world: &World, pipeline: &LoginPipeline) {
     applied(world, &desired.config_map, pipeline).await;
     applied(world, &desired.deployment, pipeline).await;
     for topic in wanted(&check_pipeline(pipeline).unwrap(), &[]) {
-        let object = kafka_topic(&check_pipeline(pipeline).unwrap(), "my-cluster", "v1", &topic);
+        let object = kafka_topic(&check_pipeline(pipeline).unwrap(), "my-cluster", "v1", &topic, false);
         let name = object.metadata.name.clone().unwrap();
         let answer = world.topics().patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&object)).await;
         assert!(is_applied(&object, &answer.unwrap(), MANAGER), "{pipeline:?}");
@@ -61,5 +64,6 @@ where
     let params = PatchParams::apply(MANAGER).force();
     let answer = api.patch(&name, &params, &Patch::Apply(object)).await;
     let answer = answer.unwrap_or_else(|error| panic!("{error}: {object:#?} of {:#?}", pipeline.spec));
-    assert!(is_applied(object, &answer, MANAGER), "{object:#?}\nis kept as\n{answer:#?}");
+    let texts = [json!(object), json!(answer)].map(|object| object.to_string());
+    assert!(is_applied(object, &answer, MANAGER), "{}\nis kept as\n{}", texts[0], texts[1]);
 }
