@@ -15,11 +15,11 @@ async fn what_the_first_version_stored_is_run_by_this_one() {
     let world = World::with_definition(FIRST).await;
     world.install_strimzi(&["v1"]);
     world.kafka("my-cluster").await;
+    world.kafka("other-cluster").await;
     world.apply(PIPELINES).unwrap();
     // As its operator reported: the ConfigMap is gone since, and its number must not come to mean another config.
     let reported = world.first_revision("logins").await + 5;
-    let role =
-        |role: &str, name: &str| json!({"role": role, "name": name, "partitions": 8, "topicId": "id", "created": true});
+    let role = |role: &str, name: &str| json!({"role": role, "name": name, "partitions": 8, "created": true});
     let status = json!({
         "observedGeneration": 1, "replicas": 2, "readyReplicas": 2, "selector": "a=b",
         "config": {"revision": reported, "configMap": "logins-config-0123456789"},
