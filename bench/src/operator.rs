@@ -159,6 +159,8 @@ async fn make_pipeline(client: &Client, namespace: usize, index: usize) -> Resul
         "metadata": {"name": format!("logins-{index}")},
         "spec": {
             "kafka": {"strimzi": {"cluster": "kafka"}},
+            // There is no Kafka to be asked whether the topics exist.
+            "topics": {"adopt": true},
             "source": topic("source"), "output": topic("output"), "deadLetters": topic("dead"),
             "results": {"aggregates": topic("aggregates"), "insights": topic("insights"), "alerts": topic("alerts")},
         },

@@ -116,8 +116,10 @@ impl<'a> StrimziTopics<'a> {
         let applied = owned::apply(&api, "KafkaTopic", desired, existing, &self.valid.owner.uid).await?;
         self.objects.retain(|object| object.name_any() != name);
         self.objects.push(applied);
-        let expected_id = seen.expected_id.clone();
-        Ok(Seen { expected_id, ..see(topic, self.valid, &self.kafka.cluster, &self.objects, Timestamp::now()) })
+        let now = see(topic, self.valid, &self.kafka.cluster, &self.objects, Timestamp::now());
+        // Kafka was asked for the identifier of one that had no object; its topic operator says it later.
+        let topic_id = now.topic_id.clone().or_else(|| seen.topic_id.clone());
+        Ok(Seen { expected_id: seen.expected_id.clone(), topic_id, ..now })
     }
 
     /// Deletes the topic's object, if it is this pipeline's, and with it Strimzi deletes the topic.

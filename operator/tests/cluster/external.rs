@@ -64,7 +64,7 @@ pub async fn shared() -> &'static Cluster {
 }
 
 /// A topic's config as Kafka has it.
-async fn config(cluster: &Cluster, topic: &str, key: &str) -> Option<String> {
+pub async fn config(cluster: &Cluster, topic: &str, key: &str) -> Option<String> {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
     let options = AdminOptions::new().request_timeout(Some(Duration::from_secs(10)));

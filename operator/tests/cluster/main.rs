@@ -30,5 +30,7 @@ mod secrets;
 mod stored;
 mod strimzi;
 mod suspend;
+mod topics_kafka;
+mod topics_strimzi;
 mod watching;
 mod workload;
