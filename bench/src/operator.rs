@@ -1,8 +1,8 @@
 //! The operator with many pipelines, on a real kube-apiserver: how long until all are ready, from nothing and after a
 //! restart; its memory; how long a pass takes; and what it asks for when nothing changes.
 //!
-//! Strimzi's topic operator and the controller of Deployments are played: they answer at once. Figures are the operator's
-//! own metrics and the kernel's.
+//! Strimzi's topic operator and the controller of Deployments are played: they answer at once. The broker is real, and asked
+//! which topics are there; none comes to be. Figures are the operator's own metrics and the kernel's.
 
 use std::{
     collections::BTreeMap,
@@ -23,6 +23,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use testkit::{
+    kafka::Cluster,
     kubernetes::ApiServer,
     process::{Folder, Process, Program},
     stand_in::{StandIn, available_deployment, ready_topic},
@@ -54,10 +55,10 @@ const BOUND: Duration = Duration::from_secs(900);
 
 #[allow(clippy::print_stdout, reason = "the result")]
 pub(crate) fn run(args: &OperatorArgs) -> Result<(), BenchError> {
-    let server = ApiServer::start()?;
+    let (server, kafka) = (ApiServer::start()?, Cluster::start(1)?);
     let folder = Folder::new("bench-operator")?;
     let runtime = tokio::runtime::Runtime::new().map_err(|error| BenchError::Other(error.to_string()))?;
-    let _stand_ins = runtime.block_on(prepare(&server, args))?;
+    let _stand_ins = runtime.block_on(prepare(&server, kafka.bootstrap(), args))?;
     println!("{} pipelines in {} namespaces", args.pipelines, args.pipelines.div_ceil(args.per_namespace));
 
     let mut operator = Operator::start(args, &server, &folder, "first")?;
@@ -95,7 +96,7 @@ fn is_write(request: &str) -> bool {
 }
 
 /// The definitions, what plays the controllers, the namespaces with their Kafkas, and the pipelines.
-async fn prepare(server: &ApiServer, args: &OperatorArgs) -> Result<[StandIn; 2], BenchError> {
+async fn prepare(server: &ApiServer, bootstrap: &str, args: &OperatorArgs) -> Result<[StandIn; 2], BenchError> {
     let crds = [serde_json::to_value(LoginPipeline::crd())?, strimzi("Kafka"), strimzi("KafkaTopic")];
     let manifest: Vec<_> = crds.iter().map(Value::to_string).collect();
     for arguments in [&["apply", "--server-side", "-f", "-"][..], &["wait", "--for=condition=Established", "-f", "-"]] {
@@ -112,7 +113,7 @@ async fn prepare(server: &ApiServer, args: &OperatorArgs) -> Result<[StandIn; 2]
         }),
     ];
     let namespaces = args.pipelines.div_ceil(args.per_namespace);
-    let made = (0..namespaces).map(|index| make_namespace(&client, index));
+    let made = (0..namespaces).map(|index| make_namespace(&client, bootstrap, index));
     stream::iter(made).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
     let made = (0..args.pipelines).map(|index| make_pipeline(&client, index / args.per_namespace, index));
     stream::iter(made).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
@@ -137,7 +138,7 @@ fn strimzi(kind: &str) -> Value {
     })
 }
 
-async fn make_namespace(client: &Client, index: usize) -> Result<(), BenchError> {
+async fn make_namespace(client: &Client, bootstrap: &str, index: usize) -> Result<(), BenchError> {
     let name = format!("bench-{index}");
     let namespace = serde_json::from_value(json!({"metadata": {"name": name}}))?;
     Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
@@ -145,7 +146,7 @@ async fn make_namespace(client: &Client, index: usize) -> Result<(), BenchError>
     let kafka =
         json!({"apiVersion": "kafka.strimzi.io/v1", "kind": "Kafka", "metadata": {"name": "kafka"}, "spec": {}});
     kafkas.create(&PostParams::default(), &serde_json::from_value(kafka)?).await?;
-    let listener = json!({"name": "plain", "bootstrapServers": format!("kafka-kafka-bootstrap.{name}.svc:9092")});
+    let listener = json!({"name": "plain", "bootstrapServers": bootstrap});
     let status = Patch::Merge(json!({"status": {"listeners": [listener]}}));
     kafkas.patch_status("kafka", &PatchParams::default(), &status).await?;
     Ok(())

@@ -1,16 +1,24 @@
 //! What fails around the operator stops no pods: while it fails nothing that runs is changed and nothing is deleted, and
 //! afterwards everything goes on.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::http::StatusCode;
 use crds::pipeline::ConditionStatus::{False, True};
+use futures::FutureExt;
 use k8s_openapi::{
     api::apps::v1::Deployment, apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition,
 };
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams},
+    api::{DeleteParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use testkit::{unique, wait_for_async};
@@ -166,4 +174,46 @@ async fn a_kafka_and_a_strimzi_that_are_gone_stop_nothing_and_return() {
     running.is_untouched("topics that are lost").await;
     running.world.accept_losses("logins").await;
     running.goes_on("a Strimzi that is back").await;
+}
+
+/// Between a pass's look and its write, whatever it looked at may have been deleted and another's may have its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_took_an_objects_place_meanwhile_is_left_alone() {
+    let running = Running::on(World::new().await).await;
+    let (world, proxy) = (&running.world, &running.proxy);
+    let is_met = Arc::new(AtomicBool::new(false));
+    let met = is_met.clone();
+    // The first write of the Deployment waits until the test has replaced it.
+    let replaced = Arc::new(tokio::sync::Notify::new());
+    let (waiting, go) = (Arc::new(tokio::sync::Notify::new()), replaced.clone());
+    let reached = waiting.clone();
+    proxy.hold(move |call| {
+        let is_first = call.verb == "patch" && call.resource == "deployments" && !met.swap(true, Ordering::Relaxed);
+        let (reached, go) = (reached.clone(), go.clone());
+        is_first.then(|| {
+            async move {
+                reached.notify_one();
+                go.notified().await;
+            }
+            .boxed()
+        })
+    });
+    world.change("logins", json!({"processor": {"threads": 2}})).await;
+    waiting.notified().await;
+    world.deployments().delete("logins-processor", &DeleteParams::default()).await.unwrap();
+    let theirs = json!({
+        "metadata": {"name": "logins-processor"},
+        "spec": {
+            "selector": {"matchLabels": {"app": "theirs"}},
+            "template": {"metadata": {"labels": {"app": "theirs"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}},
+        },
+    });
+    let theirs: Deployment = serde_json::from_value(theirs).unwrap();
+    let theirs = world.deployments().create(&PostParams::default(), &theirs).await.unwrap();
+    replaced.notify_one();
+    world.wait_condition("logins", "ProcessorAvailable", False, "NameTaken").await;
+    assert!(is_met.load(Ordering::Relaxed));
+    let left = world.deployments().get("logins-processor").await.unwrap();
+    assert_eq!((left.uid(), left.spec), (theirs.uid(), theirs.spec));
+    assert_eq!(left.metadata.labels, None);
 }

@@ -90,6 +90,9 @@ pub enum Fate {
 
 type Plan = Box<dyn FnMut(&Call) -> Fate + Send>;
 
+/// What a request waits for before it goes through, if it waits.
+type Hold = Box<dyn Fn(&Call) -> Option<BoxFuture<'static, ()>> + Send + Sync>;
+
 /// Sees each request with its body just before it goes through.
 pub type Witness = Box<dyn Fn(Call, Bytes) -> BoxFuture<'static, ()> + Send + Sync>;
 
@@ -105,6 +108,7 @@ struct Shared {
     client: Client,
     plan: Mutex<Plan>,
     witness: Option<Witness>,
+    hold: Mutex<Hold>,
     calls: Mutex<Vec<Call>>,
     lines: Mutex<Vec<Line>>,
     /// Whether the last request has gone through.
@@ -148,6 +152,7 @@ impl Proxy {
             client,
             plan: Mutex::new(Box::new(|_| Fate::Through)),
             witness,
+            hold: Mutex::new(Box::new(|_| None)),
             calls: Mutex::default(),
             lines: Mutex::default(),
             is_over: watch::channel(false).0,
@@ -181,6 +186,11 @@ impl Proxy {
     /// From now on requests end as this says.
     pub fn plan(&self, plan: impl FnMut(&Call) -> Fate + Send + 'static) {
         *self.shared.plan.lock().unwrap() = Box::new(plan);
+    }
+
+    /// From now on requests wait as this says.
+    pub fn hold(&self, hold: impl Fn(&Call) -> Option<BoxFuture<'static, ()>> + Send + Sync + 'static) {
+        *self.shared.hold.lock().unwrap() = Box::new(hold);
     }
 
     /// Breaks every connection.
@@ -225,6 +235,10 @@ async fn handle(State(shared): State<Arc<Shared>>, ConnectInfo(line): ConnectInf
     let uri = request.uri();
     let call = Call::of(request.method(), uri.path(), uri.query().unwrap_or_default());
     shared.calls.lock().unwrap().push(call.clone());
+    let held = (shared.hold.lock().unwrap())(&call);
+    if let Some(held) = held {
+        held.await;
+    }
     let fate = (shared.plan.lock().unwrap())(&call);
     match fate {
         Fate::Through => forward(&shared, call, request).await,
