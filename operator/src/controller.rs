@@ -205,6 +205,7 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         processor_image: &context.processor_image,
         strimzi,
         measurements: &context.measurements,
+        failures: context.failures_of(&pipeline),
         claims: &claims,
     };
     let started = Instant::now();
@@ -241,6 +242,12 @@ impl Context {
     fn is_failing(&self, pipeline: &Guarded) -> bool {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         failures.get(&key(pipeline)).is_some_and(|failures| failures.generation == pipeline.meta().generation)
+    }
+
+    /// How many passes over a pipeline have failed in a row.
+    fn failures_of(&self, pipeline: &Guarded) -> u32 {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        failures.get(&key(pipeline)).map_or(0, |failures| failures.count)
     }
 
     /// Another pass has failed. Gives how many did in a row.

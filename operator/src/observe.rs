@@ -79,15 +79,38 @@ impl ObserveError {
     }
 }
 
-/// Reads a pipeline and its objects. None when it is gone.
+/// Reads a pipeline, and nothing of its objects yet. None when it is gone.
 ///
 /// # Errors
 /// When the API server fails or refuses.
-pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Option<Observed>, ObserveError> {
+pub async fn pipeline(client: &Client, namespace: &str, name: &str) -> Result<Option<Observed>, ObserveError> {
+    let resource = resources(client, namespace).get_opt(name).await;
+    let resource = resource.map_err(|source| ObserveError::Api { what: "the LoginPipeline", source })?;
+    Ok(resource.map(|resource| {
+        // A status that this release cannot read says nothing.
+        let status = resource.data.get("status").and_then(|status| LoginPipelineStatus::deserialize(status).ok());
+        Observed {
+            resource,
+            status: status.unwrap_or_default(),
+            config_maps: Vec::new(),
+            service_account: None,
+            network_policy: None,
+            pod_disruption_budget: None,
+            service: None,
+            deployment: None,
+        }
+    }))
+}
+
+/// Reads a pipeline's objects.
+///
+/// # Errors
+/// When the API server fails or refuses. Nothing is known of any of them then.
+pub async fn children(client: &Client, observed: &mut Observed) -> Result<(), ObserveError> {
     let failed = |what| move |source| ObserveError::Api { what, source };
-    let Some(resource) = resources(client, namespace).get_opt(name).await.map_err(failed("the LoginPipeline"))? else {
-        return Ok(None);
-    };
+    let metadata = &observed.resource.metadata;
+    let (namespace, name) =
+        (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default());
     let (processor, service) = (processor_name(name), service_name(name));
     let ours = ListParams::default().labels(&format!("{PIPELINE_LABEL}={name}"));
     let config_maps = Api::<ConfigMap>::namespaced(client.clone(), namespace);
@@ -99,22 +122,15 @@ pub async fn observe(client: &Client, namespace: &str, name: &str) -> Result<Opt
         get(client, namespace, &service, "the Service"),
         get(client, namespace, &processor, "the Deployment"),
     )?;
-
-    // A status that this release cannot read says nothing.
-    let status = resource.data.get("status").and_then(|status| LoginPipelineStatus::deserialize(status).ok());
-    let mut observed = Observed {
-        resource,
-        status: status.unwrap_or_default(),
-        config_maps: config_maps.items,
-        service_account,
-        network_policy,
-        pod_disruption_budget,
-        service,
-        deployment,
-    };
     let uid = observed.uid().to_owned();
+    observed.config_maps = config_maps.items;
     observed.config_maps.retain(|config_map| is_owned(config_map, &uid));
-    Ok(Some(observed))
+    observed.service_account = service_account;
+    observed.network_policy = network_policy;
+    observed.pod_disruption_budget = pod_disruption_budget;
+    observed.service = service;
+    observed.deployment = deployment;
+    Ok(())
 }
 
 async fn get<K>(client: &Client, namespace: &str, name: &str, what: &'static str) -> Result<Option<K>, ObserveError>

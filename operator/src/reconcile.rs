@@ -55,9 +55,14 @@ pub struct Surroundings<'a> {
     pub strimzi: Option<&'static str>,
     /// What the pods counted.
     pub measurements: &'a Measurements,
+    /// How many passes over the pipeline have failed in a row before this one.
+    pub failures: u32,
     /// What every pipeline writes, this one too.
     pub claims: &'a [Claim],
 }
+
+/// After so many failures, which take some seven seconds, a pipeline that cannot be looked at is not called ready any more.
+const PATIENCE: u32 = 3;
 
 /// When to come again if nothing that is watched changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,9 +124,12 @@ impl ReconcileError {
 /// # Errors
 /// When a step fails. What the other steps found has been reported then.
 pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &str) -> Result<Next, ReconcileError> {
-    let Some(observed) = observe::observe(surroundings.client, namespace, name).await? else {
+    let Some(mut observed) = observe::pipeline(surroundings.client, namespace, name).await? else {
         return Ok(Next::OnChange);
     };
+    if let Err(error) = observe::children(surroundings.client, &mut observed).await {
+        return unknown(surroundings, &observed, error.into()).await;
+    }
     let valid = validate(&observed.resource);
     // What it owns goes with it.
     if observed.resource.metadata.deletion_timestamp.is_some() {
@@ -130,7 +138,9 @@ pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &
     let outcome = match valid {
         Ok(valid) => {
             // Before the first topic that it would hold the pipeline for.
-            hold(surroundings.client, &observed, finalize::is_needed(&valid.spec)).await?;
+            if let Err(error) = hold(surroundings.client, &observed, finalize::is_needed(&valid.spec)).await {
+                return unknown(surroundings, &observed, error).await;
+            }
             Ok(pass(surroundings, valid, &observed).await)
         }
         Err(error) => Err(error),
@@ -150,6 +160,19 @@ pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &
         apply::prune(surroundings.client, &pass.valid, config, healthy, &observed).await?;
     }
     next(pass)
+}
+
+/// A pass that could not look. What was reported goes on counting for as long as that may be a hiccup; then it is unknown
+/// how the pipeline is, and the status says so.
+async fn unknown(
+    surroundings: &Surroundings<'_>,
+    observed: &Observed,
+    error: ReconcileError,
+) -> Result<Next, ReconcileError> {
+    if surroundings.failures >= PATIENCE {
+        publish(surroundings, observed, &status::unknown(observed, &with_causes(&error), &now())).await?;
+    }
+    Err(error)
 }
 
 /// The end of a pipeline: its topics, if they are to go with it.

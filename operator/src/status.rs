@@ -160,6 +160,20 @@ pub fn ending(observed: &Observed, waiting: &str, now: &str) -> LoginPipelineSta
     status
 }
 
+/// The status of a pipeline that could not be looked at, for this reason: nobody can tell whether it is ready.
+#[must_use]
+pub fn unknown(observed: &Observed, why: &str, now: &str) -> LoginPipelineStatus {
+    let generation = observed.resource.metadata.generation;
+    let mut status = observed.status.clone();
+    let message = format!("nobody can tell how the pipeline is: {why}; its pods are left as they are (operator check)");
+    let finding = |type_| (type_, ConditionStatus::Unknown, Reason::ApiServerFailed, message.clone());
+    let [reconciling, stalled] = kstatus(&finding(READY));
+    for finding in [finding(READY), finding(PROCESSOR_AVAILABLE), reconciling, stalled] {
+        set(&mut status.conditions, finding, generation, now);
+    }
+    status
+}
+
 /// The status of a condition, if it was ever reported.
 #[must_use]
 pub fn condition<'a>(status: &'a LoginPipelineStatus, type_: &str) -> Option<&'a Condition> {

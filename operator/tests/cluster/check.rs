@@ -94,7 +94,7 @@ async fn rights_that_are_missing_are_named() {
     let mut rights = rules(Place::Watched);
     world.allow(&user, &rules(Place::Lease));
     let deployments = rights.iter_mut().find(|rule| rule["resources"] == json!(["deployments"])).unwrap();
-    deployments["verbs"] = json!(["get", "list", "watch", "create"]);
+    deployments["verbs"] = json!(["get", "list", "watch", "create", "delete"]);
     world.allow(&user, &rights);
     let arguments = ["-n", &world.namespace, "--lease-namespace", &world.namespace];
     let (report, status) = check_json(&user.kubeconfig, &arguments).await;
@@ -103,7 +103,7 @@ async fn rights_that_are_missing_are_named() {
     assert_eq!(missing["result"], "error");
     assert_eq!(missing["error"], format!("not patch in namespace {}", world.namespace));
     let hint = missing["hint"].as_str().unwrap();
-    assert!(hint.contains("resources: [\"deployments\"], verbs: [get, list, watch, create, patch]"), "{hint}");
+    assert!(hint.contains("resources: [\"deployments\"], verbs: [get, list, watch, create, patch, delete]"), "{hint}");
     // One flaw, and what only somebody with more rights can see.
     let categories = report["categories"].as_array().unwrap();
     let checks = categories.iter().flat_map(|category| category["checks"].as_array().unwrap());

@@ -32,5 +32,6 @@ mod strimzi;
 mod suspend;
 mod topics_kafka;
 mod topics_strimzi;
+mod unknown;
 mod watching;
 mod workload;
