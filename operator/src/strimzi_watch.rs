@@ -153,3 +153,50 @@ fn concerned(
     });
     pipelines.map(|pipeline| ObjectRef::from_obj(&**pipeline)).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use kube::runtime::reflector;
+    use serde_json::json;
+
+    use super::*;
+
+    /// The names of the pipelines that an object of Strimzi's in this namespace concerns.
+    fn concerned_by(kind: &str, namespace: &str, name: &str, spec: &Value) -> Vec<String> {
+        let (pipelines, mut writer) = reflector::store();
+        for (name, kafka) in [
+            ("own", json!({"cluster": "a"})),
+            ("elsewhere", json!({"cluster": "a", "namespace": "kafka"})),
+            ("other", json!({"cluster": "b", "namespace": "kafka"})),
+        ] {
+            let pipeline = json!({
+                "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline",
+                "metadata": {"name": name, "namespace": "streams"}, "spec": {"kafka": {"strimzi": kafka}},
+            });
+            writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(pipeline).unwrap()));
+        }
+        let object = json!({
+            "apiVersion": "kafka.strimzi.io/v1", "kind": kind, "spec": spec,
+            "metadata": {"name": name, "namespace": namespace, "labels": {"strimzi.io/cluster": "a"}},
+        });
+        let object = serde_json::from_value(object).unwrap();
+        let concerned = match kind {
+            "Kafka" => concerned_by_kafka(&object, &pipelines),
+            _ => concerned_by_topic(&object, &pipelines),
+        };
+        concerned.into_iter().map(|pipeline| pipeline.name).collect()
+    }
+
+    #[test]
+    fn objects_concern_the_pipelines_of_their_kafka_in_whichever_namespace() {
+        assert_eq!(concerned_by("Kafka", "streams", "a", &json!({})), ["own"]);
+        assert_eq!(concerned_by("Kafka", "kafka", "a", &json!({})), ["elsewhere"]);
+        assert_eq!(concerned_by("Kafka", "others", "a", &json!({})), [""; 0]);
+        let named = json!({"topicName": "user-login"});
+        assert_eq!(concerned_by("KafkaTopic", "kafka", "theirs", &named), ["elsewhere"]);
+        assert_eq!(concerned_by("KafkaTopic", "kafka", "user-login", &json!({})), ["elsewhere"]);
+        // Whatever it describes, it has the name of one of ours.
+        assert_eq!(concerned_by("KafkaTopic", "kafka", "streams-other-source", &json!({})), ["other"]);
+        assert_eq!(concerned_by("KafkaTopic", "streams", "streams-other-source", &json!({})), [""; 0]);
+    }
+}
