@@ -47,8 +47,8 @@ impl Manifest {
     /// Runs to a clean end, and returns the summary.
     fn run_clean(&self, options: &[&str]) -> Value {
         let output = self.run(options);
+        assert_eq!(output.status.code(), Some(0), "{}\n{}", text(&output.stdout), text(&output.stderr));
         let summary = summary(&output.stdout);
-        assert_eq!(output.status.code(), Some(0), "{summary:#}\n{}", text(&output.stderr));
         let faults =
             ["lost", "duplicated", "out_of_order", "misrouted", "altered", "unexpected", "aggregate_mismatches"];
         for fault in faults {
