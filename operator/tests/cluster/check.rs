@@ -40,9 +40,18 @@ fn find<'a>(report: &'a Value, what: &str) -> &'a Value {
 fn on(servers: &str, source: &str) -> String {
     json!({
         "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": "logins"},
-        "spec": {"kafka": {"external": {"bootstrapServers": servers}}, "source": {"topic": source}},
+        "spec": {
+            "kafka": {"external": {"bootstrapServers": servers}},
+            "source": {"topic": source},
+            "output": {"topic": output_of(source)},
+        },
     })
     .to_string()
+}
+
+/// A name of its own: on a Kafka that tests share, a topic that is there is another's to every pipeline.
+fn output_of(source: &str) -> String {
+    format!("{source}-out")
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -80,7 +89,7 @@ async fn a_cluster_that_has_everything_passes_and_nothing_is_made() {
 
     // Topics that are there are looked at.
     cluster.create_topic(&source, 1, &[("max.message.bytes", "2000000")]).unwrap();
-    cluster.create_topic("processed-user-login", 1, &[]).unwrap();
+    cluster.create_topic(&output_of(&source), 1, &[]).unwrap();
     let (report, status) =
         check_json(world.server.kubeconfig(), &[&arguments[..], &["--pipeline", "logins"]].concat()).await;
     let output = find(&report, "the output topic takes what the source takes");
