@@ -20,7 +20,17 @@ async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_no
     for number in 0..FAILING {
         let pipeline = json!({
             "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": format!("away-{number}")},
-            "spec": {"kafka": {"external": {"bootstrapServers": "127.0.0.1:1"}}},
+            // Two of them may not write one topic.
+            "spec": {
+                "kafka": {"external": {"bootstrapServers": "127.0.0.1:1"}},
+                "output": {"topic": format!("out-{number}")},
+                "deadLetters": {"topic": format!("dead-{number}")},
+                "results": {
+                    "aggregates": {"topic": format!("aggregates-{number}")},
+                    "insights": {"topic": format!("insights-{number}")},
+                    "alerts": {"topic": format!("alerts-{number}")},
+                },
+            },
         });
         let pipeline = serde_json::from_value(pipeline).unwrap();
         world.pipelines_as_they_are().create(&PostParams::default(), &pipeline).await.unwrap();
@@ -41,8 +51,8 @@ async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_no
         };
         wait_for_async("the replicas", BOUND, scaled).await;
     }
-    // About a second when nothing else is to be done.
-    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    // A second or two when nothing else is to be done; a round of the failing ones takes longer than all of this may.
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());
     assert!(operator.metric("login_pipeline_operator_passes_waiting") > 0.0, "the failing ones were too few");
     assert!(operator.metric("login_pipeline_operator_passes_in_flight") <= 32.0 + 16.0);
     assert!(operator.get("/healthz").starts_with("HTTP/1.1 200"));

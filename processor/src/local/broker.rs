@@ -229,14 +229,31 @@ impl Broker {
 
     fn check_unused(&self, reader: &BaseConsumer, topic: &str, partitions: usize) -> Result<(), BrokerError> {
         for (partition, _) in (0..).zip(0..partitions) {
-            let bounds = reader.fetch_watermarks(topic, partition, PATIENCE);
-            let (low, high) =
-                bounds.map_err(|source| self.unreachable(&format!("offsets of topic {topic}"), &source))?;
+            let (low, high) = self.bounds(reader, topic, partition)?;
             if low < high {
                 return Err(BrokerError::InUse(topic.to_owned()));
             }
         }
         Ok(())
+    }
+
+    /// The offsets of a partition. A leader that is known in the cluster's metadata may take a moment until it answers as one.
+    fn bounds(&self, reader: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64), BrokerError> {
+        use RDKafkaErrorCode as Code;
+        let settles = [Code::LeaderNotAvailable, Code::NotLeaderForPartition, Code::UnknownTopicOrPartition];
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            match reader.fetch_watermarks(topic, partition, PATIENCE) {
+                Ok(bounds) => return Ok(bounds),
+                Err(error)
+                    if Instant::now() < deadline
+                        && error.rdkafka_error_code().is_some_and(|code| settles.contains(&code)) =>
+                {
+                    thread::sleep(Duration::from_millis(50));
+                }
+                Err(error) => return Err(self.unreachable(&format!("offsets of topic {topic}"), &error)),
+            }
+        }
     }
 
     fn admin(&self) -> Result<AdminClient<DefaultClientContext>, BrokerError> {
