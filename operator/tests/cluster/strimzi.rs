@@ -346,6 +346,11 @@ async fn strimzi_may_come_later_and_in_an_older_version() {
             "source": {"topic": unique("in"), "partitions": 1},
             "output": {"topic": unique("out")},
             "deadLetters": {"topic": unique("dead")},
+            "results": {
+                "aggregates": {"topic": unique("aggregates")},
+                "insights": {"topic": unique("insights")},
+                "alerts": {"topic": unique("alerts")},
+            },
         },
     });
     world.apply(&elsewhere.to_string()).unwrap();
