@@ -104,11 +104,10 @@ pub async fn prune(
     client: &Client,
     valid: &Valid,
     current: &ConfigStatus,
-    last_healthy: Option<&ConfigStatus>,
     observed: &Observed,
 ) -> Result<(), ApplyError> {
     let config_maps = Api::<ConfigMap>::namespaced(client.clone(), &valid.id.namespace);
-    for config_map in outdated(&observed.config_maps, current, last_healthy) {
+    for config_map in outdated(&observed.config_maps, current) {
         owned::delete(&config_maps, "ConfigMap", config_map).await?;
     }
     Ok(())

@@ -156,8 +156,7 @@ pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &
     if is_rolled_out(&pass)
         && let Ok(Some((_, config))) = &pass.workload
     {
-        let healthy = observed.status.last_healthy.as_ref();
-        apply::prune(surroundings.client, &pass.valid, config, healthy, &observed).await?;
+        apply::prune(surroundings.client, &pass.valid, config, &observed).await?;
     }
     next(pass)
 }

@@ -112,24 +112,17 @@ pub fn newest(existing: &[ConfigMap]) -> Option<Revision> {
     existing.iter().filter_map(Revision::read).max_by_key(|revision| revision.number)
 }
 
-/// The ConfigMaps that nothing needs once all pods run the current one: all but that, its predecessor, which ReplicaSets
-/// still name, and the last healthy one.
+/// The ConfigMaps that nothing needs once all pods run the current one, which is the last healthy one then: all but that and
+/// its predecessor, which a ReplicaSet still names.
 #[must_use]
-pub fn outdated<'a>(
-    existing: &'a [ConfigMap],
-    current: &ConfigStatus,
-    last_healthy: Option<&ConfigStatus>,
-) -> Vec<&'a ConfigMap> {
+pub fn outdated<'a>(existing: &'a [ConfigMap], current: &ConfigStatus) -> Vec<&'a ConfigMap> {
     let mut others: Vec<_> = existing
         .iter()
         .map(|config_map| (Revision::read(config_map).map(|revision| revision.number), config_map))
         .filter(|(_, config_map)| config_map.metadata.name.as_ref() != Some(&current.config_map))
         .collect();
     others.sort_by_key(|(number, _)| std::cmp::Reverse(*number));
-    let is_healthy = |config_map: &ConfigMap| {
-        last_healthy.is_some_and(|healthy| config_map.metadata.name.as_ref() == Some(&healthy.config_map))
-    };
-    others.into_iter().skip(1).map(|(_, config_map)| config_map).filter(|config_map| !is_healthy(config_map)).collect()
+    others.into_iter().skip(1).map(|(_, config_map)| config_map).collect()
 }
 
 /// What this operator makes of a spec.

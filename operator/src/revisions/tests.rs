@@ -58,7 +58,7 @@ impl Held {
         }
         if reaches >= Reaches::Healthy {
             self.last_healthy = Some(revision.status());
-            let gone = outdated(&self.config_maps, &revision.status(), self.last_healthy.as_ref());
+            let gone = outdated(&self.config_maps, &revision.status());
             let gone: Vec<_> = gone.into_iter().cloned().collect();
             self.config_maps.retain(|config_map| !gone.contains(config_map));
         }

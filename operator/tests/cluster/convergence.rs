@@ -242,7 +242,9 @@ async fn an_operator_that_is_killed_at_any_moment_leaves_nothing_that_the_next_o
     }
     let deployment = world.deployments().get("logins-processor").await.unwrap();
     assert_eq!(deployment.spec.unwrap().replicas, Some(3));
-    assert!(world.config_maps().list(&ListParams::default()).await.unwrap().items.len() <= 2);
+    let few =
+        || async { (world.config_maps().list(&ListParams::default()).await.unwrap().items.len() <= 2).then_some(()) };
+    wait_for_async("the end of older ConfigMaps", BOUND, few).await;
     assert!(seen.lock().unwrap().len() > 1, "the operator was never quick enough to be interrupted in its work");
 }
 
