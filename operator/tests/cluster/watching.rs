@@ -53,6 +53,7 @@ async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_
         ("get", "namespaces"),
         ("get", "kafkatopics"),
         ("delete", "kafkatopics"),
+        ("delete", "deployments"),
     ];
     for (verb, resource) in RIGHTS.iter().flat_map(|right| right.verbs.iter().map(|verb| (*verb, right.resource))) {
         let is_used = requests.contains(&(verb.to_owned(), resource.to_owned()));
