@@ -37,7 +37,7 @@ use crate::{
     reconcile::{Next, ReconcileError, Surroundings, jitter, reconcile},
     server::Health,
     strimzi_watch,
-    topics::conflict::Claim,
+    topics::strimzi::StrimziApi,
     watching::{self, Scope},
 };
 
@@ -92,7 +92,7 @@ struct Context {
     client: Client,
     recorder: Recorder,
     processor_image: String,
-    strimzi: watch::Receiver<Option<&'static str>>,
+    strimzi: watch::Receiver<Option<StrimziApi>>,
     measurements: Arc<Measurements>,
     /// Every pipeline that is watched, as the watch last told.
     pipelines: Store<Guarded>,
@@ -197,16 +197,15 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     // Nobody closes them.
     let _slot = slots.acquire().await.ok();
     context.metrics.started();
-    let strimzi = *context.strimzi.borrow();
-    let claims = claims(&context.pipelines);
+    let strimzi = context.strimzi.borrow().clone();
     let surroundings = Surroundings {
         client: &context.client,
         recorder: &context.recorder,
         processor_image: &context.processor_image,
-        strimzi,
+        strimzi: strimzi.as_ref(),
         measurements: &context.measurements,
         failures: context.failures_of(&pipeline),
-        claims: &claims,
+        pipelines: &context.pipelines,
     };
     let started = Instant::now();
     let result = tokio::time::timeout(PASS_TIMEOUT, reconcile(&surroundings, &namespace, &name))
@@ -219,13 +218,6 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         Next::OnChange => Action::await_change(),
         Next::After(time) => Action::requeue(time),
     })
-}
-
-/// What every pipeline writes. The watch tells of pipelines in the order in which they were made, so that of two the later
-/// one sees the other here.
-fn claims(pipelines: &Store<Guarded>) -> Vec<Claim> {
-    let pipelines = pipelines.state();
-    pipelines.iter().filter_map(|pipeline| Claim::of(pipeline.0.as_ref().ok()?)).collect()
 }
 
 #[expect(clippy::needless_pass_by_value, reason = "the controller's interface")]

@@ -36,7 +36,7 @@ use crate::{
 const AT_A_TIME: usize = 32;
 
 /// How many pods the API server tells at a time.
-const PAGE: u32 = 500;
+const PAGE: u32 = 100;
 
 /// What the pods of each pipeline counted, and when.
 struct Round {

@@ -12,7 +12,7 @@ use k8s_openapi::api::core::v1::{ObjectReference, Pod};
 use kube::{
     Client, Resource, ResourceExt,
     api::{Patch, PatchParams},
-    runtime::events::Recorder,
+    runtime::{events::Recorder, reflector::Store},
 };
 use rand::Rng;
 use rdkafka::ClientConfig;
@@ -22,6 +22,7 @@ use crate::{
     apply,
     build::{Revision, Shape},
     causes::with_causes,
+    controller::Guarded,
     desired::desired,
     drain::{self, Drain},
     events,
@@ -35,10 +36,11 @@ use crate::{
     status::{self, KafkaProblem, Pass, is_rolled_out, status},
     topics::{
         KafkaSeen, Listener, Topics, TopicsError,
-        conflict::Claim,
+        conflict::{Claim, Conflict},
         growth::wanted,
         lost::{ACCEPT_ANNOTATION, Known},
         obstacle::{gravest, obstacles},
+        strimzi::StrimziApi,
     },
     validate::{Valid, ValidateError, validate},
 };
@@ -51,14 +53,14 @@ pub struct Surroundings<'a> {
     pub recorder: &'a Recorder,
     /// Image of the processor, for specs that name none.
     pub processor_image: &'a str,
-    /// The version of Strimzi's API that the API server serves.
-    pub strimzi: Option<&'static str>,
+    /// Strimzi's API, where the API server serves it.
+    pub strimzi: Option<&'a StrimziApi>,
     /// What the pods counted.
     pub measurements: &'a Measurements,
     /// How many passes over the pipeline have failed in a row before this one.
     pub failures: u32,
-    /// What every pipeline writes, this one too.
-    pub claims: &'a [Claim],
+    /// Every pipeline that is watched, as the watch last told.
+    pub pipelines: &'a Store<Guarded>,
 }
 
 /// After so many failures, which take some seven seconds, a pipeline that cannot be looked at is not called ready any more.
@@ -306,14 +308,17 @@ fn revision(
     Some(revision)
 }
 
-/// What the pipeline writes, by its resource as it is now.
-fn own_claim(observed: &Observed) -> Option<Claim> {
-    Claim::of(&observed.resource.clone().try_parse().ok()?)
+/// Another pipeline that stands between this one and a topic. The watch tells of pipelines in the order in which they were
+/// made, so that of two the later one sees the other here.
+fn conflict(pipelines: &Store<Guarded>, observed: &Observed) -> Option<Conflict> {
+    let claim = Claim::of(&observed.resource.clone().try_parse().ok()?)?;
+    let pipelines = pipelines.state();
+    claim.conflict(pipelines.iter().filter_map(|pipeline| pipeline.0.as_ref().ok()))
 }
 
 /// Observes Kafka, then makes and changes topics, if they are this pipeline's to write.
 async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Observed) -> Result<Found, KafkaProblem> {
-    if let Some(conflict) = own_claim(observed).and_then(|claim| claim.conflict(surroundings.claims)) {
+    if let Some(conflict) = conflict(surroundings.pipelines, observed) {
         return Err(conflict.into());
     }
     let credentials = credentials(surroundings.client, &pass.valid).await?;

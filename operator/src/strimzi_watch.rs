@@ -1,29 +1,34 @@
-//! Watches Strimzi's resources, where they are installed, and finds out when they come or go.
+//! Watches Strimzi's resources, where they are installed, and finds out when they come or go. What the watch of topics tells
+//! stands in the catalog.
 
-use std::time::Duration;
+use std::{sync::PoisonError, time::Duration};
 
 use crds::{
     strimzi::{CLUSTER_LABEL, GROUP, VERSIONS, api_resource},
     topics::{PipelineId, Topic, topics},
 };
-use futures::{SinkExt, Stream, StreamExt, channel::mpsc, stream};
+use futures::{
+    SinkExt, StreamExt, TryStreamExt,
+    channel::mpsc,
+    stream::{self, BoxStream},
+};
 use kube::{
     Api, Client, ResourceExt,
     core::{ApiResource, DynamicObject},
     runtime::{
         WatchStreamExt,
         reflector::{ObjectRef, Store},
-        watcher,
+        watcher::{Event, watcher},
     },
 };
-use serde_json::Value;
 use tokio::sync::watch;
 
 use crate::{
     build::kafka_topic_name,
     causes::with_causes,
     controller::Guarded,
-    watching::{Scope, logged},
+    topics::{catalog::described_topic, strimzi::StrimziApi},
+    watching::{Scope, listing, logged},
 };
 
 /// How often it is asked which versions the API server serves.
@@ -34,7 +39,7 @@ pub async fn run(
     client: Client,
     scope: Scope,
     pipelines: Store<Guarded>,
-    found: watch::Sender<Option<&'static str>>,
+    found: watch::Sender<Option<StrimziApi>>,
     mut triggers: mpsc::Sender<ObjectRef<Guarded>>,
 ) {
     loop {
@@ -47,16 +52,18 @@ pub async fn run(
                 continue;
             }
         };
-        if found.send_replace(version) != version {
+        let strimzi = version.map(StrimziApi::new);
+        let before = found.send_replace(strimzi.clone());
+        if before.map(|before| before.version) != version {
             tracing::info!(version, "Strimzi's resources");
             for pipeline in pipelines.state() {
                 // The receiver lives as long as the controller does.
                 let _ = triggers.send(ObjectRef::from_obj(&*pipeline)).await;
             }
         }
-        match version {
+        match strimzi {
             None => tokio::time::sleep(DISCOVERY_INTERVAL).await,
-            Some(version) => follow(&client, &scope, version, &pipelines, &mut triggers).await,
+            Some(strimzi) => follow(&client, &scope, &strimzi, &pipelines, &mut triggers).await,
         }
     }
 }
@@ -76,14 +83,19 @@ pub async fn discover(client: &Client) -> Result<Option<&'static str>, kube::Err
 async fn follow(
     client: &Client,
     scope: &Scope,
-    version: &'static str,
+    strimzi: &StrimziApi,
     pipelines: &Store<Guarded>,
     triggers: &mut mpsc::Sender<ObjectRef<Guarded>>,
 ) {
-    let kafkas =
-        touched(client, scope, &api_resource(version, "Kafka")).map(|kafka| concerned_by_kafka(&kafka, pipelines));
-    let topics =
-        touched(client, scope, &api_resource(version, "KafkaTopic")).map(|topic| concerned_by_topic(&topic, pipelines));
+    let resource = |kind| api_resource(strimzi.version, kind);
+    let kafkas = touched(client, scope, &resource("Kafka"), |_, _| {});
+    let kafkas = kafkas.map(|kafka| concerned_by_kafka(&kafka, pipelines));
+    let catalog = strimzi.catalog.clone();
+    // Before anybody looks for what it tells.
+    let topics = touched(client, scope, &resource("KafkaTopic"), move |part, event| {
+        catalog.write().unwrap_or_else(PoisonError::into_inner).note(part, event);
+    });
+    let topics = topics.map(|topic| concerned_by_topic(&topic, pipelines));
     let mut events = std::pin::pin!(stream::select(kafkas, topics));
     let mut ask = tokio::time::interval(DISCOVERY_INTERVAL);
     ask.reset();
@@ -95,7 +107,7 @@ async fn follow(
                 }
             }
             _ = ask.tick() => {
-                if let Ok(now) = discover(client).await && now != Some(version) {
+                if let Ok(now) = discover(client).await && now != Some(strimzi.version) {
                     return;
                 }
             }
@@ -103,17 +115,23 @@ async fn follow(
     }
 }
 
-/// Objects of a kind as they come, change and go.
-fn touched(client: &Client, scope: &Scope, resource: &ApiResource) -> impl Stream<Item = DynamicObject> + use<> {
+/// Objects of a kind as they come, change and go. `note` is told of each event first, and of which part it is.
+fn touched(
+    client: &Client,
+    scope: &Scope,
+    resource: &ApiResource,
+    note: impl Fn(Option<&str>, &Event<DynamicObject>) + Clone + Send + 'static,
+) -> BoxStream<'static, DynamicObject> {
     let watch = |namespace: Option<&str>| {
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
             None => Api::all_with(client.clone(), resource),
         };
-        let objects = watcher(api, watcher::Config::default()).default_backoff().touched_objects();
-        logged(resource.kind.clone(), objects)
+        let (part, note) = (namespace.map(str::to_owned), note.clone());
+        let events = watcher(api, listing()).default_backoff().inspect_ok(move |event| note(part.as_deref(), event));
+        logged(resource.kind.clone(), events.touched_objects())
     };
-    stream::select_all(scope.parts().into_iter().map(watch))
+    stream::select_all(scope.parts().into_iter().map(watch)).boxed()
 }
 
 /// Pipelines, of whichever namespace, that use this `Kafka`.
@@ -126,7 +144,7 @@ fn concerned_by_kafka(kafka: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<
 /// its cluster.
 fn concerned_by_topic(object: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
     let object_name = object.name_any();
-    let topic = object.data.pointer("/spec/topicName").and_then(Value::as_str).unwrap_or(&object_name);
+    let topic = described_topic(object);
     let cluster = object.labels().get(CLUSTER_LABEL);
     let is_concerned = |id: &PipelineId, used: &str, topics: &[Topic]| {
         let is_used = cluster.is_some_and(|cluster| cluster == used) && topics.iter().any(|used| used.name == topic);
@@ -157,7 +175,7 @@ fn concerned(
 #[cfg(test)]
 mod tests {
     use kube::runtime::reflector;
-    use serde_json::json;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -173,7 +191,7 @@ mod tests {
                 "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline",
                 "metadata": {"name": name, "namespace": "streams"}, "spec": {"kafka": {"strimzi": kafka}},
             });
-            writer.apply_watcher_event(&watcher::Event::Apply(serde_json::from_value(pipeline).unwrap()));
+            writer.apply_watcher_event(&Event::Apply(serde_json::from_value(pipeline).unwrap()));
         }
         let object = json!({
             "apiVersion": "kafka.strimzi.io/v1", "kind": kind, "spec": spec,

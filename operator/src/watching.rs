@@ -72,6 +72,15 @@ where
     }
 }
 
+/// Objects that are listed with one request. A thousand at once would take more memory than all else.
+pub const PAGE: u32 = 50;
+
+/// How a kind is listed before it is watched.
+#[must_use]
+pub fn listing() -> watcher::Config {
+    watcher::Config::default().page_size(PAGE)
+}
+
 /// What happens to pipelines. `listed` is called when every namespace has been listed once. `store` is where these events
 /// go.
 pub fn pipelines(
@@ -82,7 +91,7 @@ pub fn pipelines(
 ) -> BoxStream<'static, Event<Guarded>> {
     let mut merge = Merge::new(scope);
     let watch = |namespace: Option<&str>| {
-        let events = watcher(api::<Guarded>(client, namespace), watcher::Config::default())
+        let events = watcher(api::<Guarded>(client, namespace), listing())
             // They are long, many, and nobody reads them.
             .modify(|pipeline| pipeline.meta_mut().managed_fields = None)
             .default_backoff();
@@ -107,7 +116,7 @@ where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
     let watch = |namespace| {
-        let ours = watcher::Config::default().labels(PIPELINE_LABEL);
+        let ours = listing().labels(PIPELINE_LABEL);
         let objects = watcher(api::<PartialObjectMeta<K>>(client, namespace), ours).default_backoff().touched_objects();
         logged(K::kind(&()).into_owned(), objects)
     };

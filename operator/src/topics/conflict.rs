@@ -63,18 +63,30 @@ impl Claim {
         })
     }
 
-    /// The first of the others, if there is one, that stands between this pipeline and a topic of its.
+    /// The first of the others, if there is one, that stands between this pipeline and a topic of its. It may be among them.
     ///
     /// Who has the topic keeps it, whatever is edited elsewhere; where neither or both have it, the older one, then the
     /// one with the smaller UID.
     #[must_use]
-    pub fn conflict(&self, others: &[Self]) -> Option<Conflict> {
+    pub fn conflict<'a>(&self, others: impl IntoIterator<Item = &'a LoginPipeline>) -> Option<Conflict> {
         let rank = |claim: &Self, topic: &str| (!claim.has.contains(topic), claim.created, claim.uid.clone());
-        let others = others.iter().filter(|other| other.uid != self.uid && other.place.overlaps(&self.place));
-        let both = others.flat_map(|other| self.writes.intersection(&other.writes).map(move |topic| (other, topic)));
-        let lost = both.filter(|(other, topic)| rank(other, topic) < rank(self, topic));
-        let (other, topic) = lost.min_by_key(|(other, topic)| rank(other, topic))?;
-        Some(Conflict { other: format!("{}/{}", other.id.namespace, other.id.name), topic: topic.clone() })
+        let lost = |other: &Self| {
+            let both = self.writes.intersection(&other.writes);
+            let lost =
+                both.map(|topic| (rank(other, topic), topic)).filter(|(rank_, topic)| *rank_ < rank(self, topic));
+            lost.min().map(|(rank, topic)| (rank, other.id.clone(), topic.clone()))
+        };
+        // Most of them are in another Kafka, so that is asked first.
+        let here = others.into_iter().filter(|other| self.is_near(other)).filter_map(Self::of);
+        let lost = here.filter(|other| other.uid != self.uid).filter_map(|other| lost(&other));
+        let (_, PipelineId { namespace, name }, topic) = lost.min_by(|(one, ..), (other, ..)| one.cmp(other))?;
+        Some(Conflict { other: format!("{namespace}/{name}"), topic })
+    }
+
+    fn is_near(&self, other: &LoginPipeline) -> bool {
+        let metadata = &other.metadata;
+        let (Some(namespace), Some(name)) = (metadata.namespace.clone(), metadata.name.clone()) else { return false };
+        Place::of(&PipelineId { namespace, name }, &other.spec.kafka).overlaps(&self.place)
     }
 }
 
@@ -113,7 +125,7 @@ mod tests {
     use super::*;
 
     /// A pipeline on Strimzi, made at this second, with these parts of the spec.
-    fn claim(name: &str, second: i64, part: &Value) -> Claim {
+    fn pipeline(name: &str, second: i64, part: &Value) -> LoginPipeline {
         let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});
         for (key, value) in part.as_object().unwrap() {
             spec[key] = value.clone();
@@ -124,11 +136,11 @@ mod tests {
             "metadata": {"name": name, "namespace": "streams", "uid": name, "creationTimestamp": created},
             "spec": spec,
         });
-        Claim::of(&serde_json::from_value(pipeline).unwrap()).unwrap()
+        serde_json::from_value(pipeline).unwrap()
     }
 
     /// The same with topics of its own, but for these.
-    fn apart(name: &str, second: i64, part: &Value) -> Claim {
+    fn apart(name: &str, second: i64, part: &Value) -> LoginPipeline {
         let topic = |role: &str| json!({"topic": format!("{name}-{role}")});
         let mut spec = json!({
             "output": topic("output"), "deadLetters": topic("dead"),
@@ -137,20 +149,20 @@ mod tests {
         for (key, value) in part.as_object().unwrap() {
             spec[key] = value.clone();
         }
-        claim(name, second, &spec)
+        pipeline(name, second, &spec)
     }
 
-    fn loses(one: &Claim, other: &Claim) -> Option<String> {
-        one.conflict(&[one.clone(), other.clone()]).map(|conflict| format!("{} {}", conflict.other, conflict.topic))
+    fn loses(one: &LoginPipeline, other: &LoginPipeline) -> Option<String> {
+        Claim::of(one).unwrap().conflict([one, other]).map(|conflict| format!("{} {}", conflict.other, conflict.topic))
     }
 
     #[test]
     fn of_two_that_write_one_topic_the_older_has_it() {
-        let (old, young) = (claim("old", 1, &json!({})), claim("young", 2, &json!({})));
+        let (old, young) = (pipeline("old", 1, &json!({})), pipeline("young", 2, &json!({})));
         assert_eq!(loses(&old, &young), None);
         assert_eq!(loses(&young, &old).as_deref(), Some("streams/old login-aggregates"));
         // In one second, some order must do.
-        let (first, second) = (claim("a", 1, &json!({})), claim("b", 1, &json!({})));
+        let (first, second) = (pipeline("a", 1, &json!({})), pipeline("b", 1, &json!({})));
         assert_eq!(loses(&first, &second), None);
         assert!(loses(&second, &first).is_some());
 
@@ -171,14 +183,15 @@ mod tests {
         let edited = apart("old", 1, &json!({"output": {"topic": "young-output"}}));
         let mut young = apart("young", 2, &json!({}));
         assert!(loses(&young, &edited).is_some(), "neither has it");
-        young.has.insert("young-output".to_owned());
+        let status = json!({"topics": [{"role": "Output", "name": "young-output", "created": true}]});
+        young.status = Some(serde_json::from_value(status).unwrap());
         assert_eq!(loses(&young, &edited), None);
         assert_eq!(loses(&edited, &young).as_deref(), Some("streams/young young-output"));
     }
 
     #[test]
     fn only_one_kafka_has_conflicts() {
-        let on = |name: &str, second: i64, kafka: &Value| claim(name, second, &json!({"kafka": kafka}));
+        let on = |name: &str, second: i64, kafka: &Value| pipeline(name, second, &json!({"kafka": kafka}));
         let conflict = |one: &Value, other: &Value| {
             let (old, young) = (on("old", 1, one), on("young", 2, other));
             assert_eq!(loses(&old, &young), None);

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   conflict   pure  whether another pipeline writes one of the topics
-//!   strimzi    I/O   KafkaTopic objects, whose `readiness` is judged apart; the topic operator does the work, later
+//!   strimzi    I/O   KafkaTopic objects, found by the `catalog`, whose `readiness` is judged apart; the topic operator does
+//!                    the work, later
 //!   external   I/O   topics of any other Kafka
 //!   admin      I/O   Kafka's Admin API, with the two calls of `native` that the safe binding lacks
 //!   growth     pure  what the topics should be, sized by what is there, and in which order they come
@@ -19,6 +20,7 @@ pub mod strimzi;
 pub mod admin;
 pub mod native;
 
+pub mod catalog;
 pub mod grant;
 pub mod growth;
 pub mod lost;
@@ -31,7 +33,13 @@ use std::collections::BTreeMap;
 use crds::topics::{Role, Topic};
 use kube::Client;
 
-use self::{admin::Access, external::ExternalTopics, lost::Known, obstacle::Obstacle, strimzi::StrimziTopics};
+use self::{
+    admin::Access,
+    external::ExternalTopics,
+    lost::Known,
+    obstacle::Obstacle,
+    strimzi::{StrimziApi, StrimziTopics},
+};
 use crate::{owned::ApplyError, security::Credentials, validate::Valid};
 
 /// What is known of a pipeline's Kafka.
@@ -208,14 +216,14 @@ pub enum Topics<'a> {
 }
 
 impl<'a> Topics<'a> {
-    /// The topics of a pipeline. `strimzi` is the version of Strimzi's API that the API server serves.
+    /// The topics of a pipeline. `strimzi` is Strimzi's API, where the API server serves it.
     ///
     /// # Errors
     /// When the pipeline needs Strimzi, and it is not installed.
     pub fn of(
         client: &'a Client,
         valid: &'a Valid,
-        strimzi: Option<&'static str>,
+        strimzi: Option<&'a StrimziApi>,
         credentials: &'a Credentials,
     ) -> Result<Self, TopicsError> {
         match (&valid.spec.kafka.strimzi, &valid.spec.kafka.external) {
@@ -225,7 +233,7 @@ impl<'a> Topics<'a> {
                 Ok(Self::External(ExternalTopics::new(access, valid.spec.topics.clone())))
             }
             (Some(kafka), None) => match strimzi {
-                Some(version) => Ok(Self::Strimzi(StrimziTopics::new(client, valid, kafka, version, credentials))),
+                Some(api) => Ok(Self::Strimzi(StrimziTopics::new(client, valid, kafka, api, credentials))),
                 None => Err(TopicsError::StrimziNotInstalled),
             },
             (None, None) => Err(TopicsError::StrimziNotInstalled),

@@ -4,7 +4,10 @@
 //! the topic may still exist, and Strimzi would take it over and reset every config that the new object does not name. So
 //! Kafka is asked before one is made, unless `spec.topics.adopt` allows for it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, PoisonError, RwLock},
+};
 
 use crds::{
     pipeline::StrimziKafka,
@@ -22,6 +25,7 @@ use serde_json::Value;
 use super::{
     Control, KafkaSeen, Listener, NoListener, Seen, State, TopicsError,
     admin::{Access, Admin, Existing},
+    catalog::{Catalog, described_topic},
     grant::{ALLOW_ANNOTATION, is_allowed},
     lost::Known,
     obstacle::{Cause, Obstacle},
@@ -29,18 +33,36 @@ use super::{
     shape,
 };
 use crate::{
-    build::{ADOPTED_ANNOTATION, kafka_topic, kafka_topic_name},
+    build::{ADOPTED_ANNOTATION, OWNER_UID_LABEL, kafka_topic, kafka_topic_name},
     owned::{self, ApplyError, is_owned},
     security::Credentials,
     validate::Valid,
+    watching::PAGE,
 };
+
+/// Strimzi's API, as the API server serves it.
+#[derive(Clone, Debug)]
+pub struct StrimziApi {
+    /// Its version.
+    pub version: &'static str,
+    /// The `KafkaTopic` objects there are; empty where nobody watches them.
+    pub catalog: Arc<RwLock<Catalog>>,
+}
+
+impl StrimziApi {
+    /// With a catalog that knows of no object yet.
+    #[must_use]
+    pub fn new(version: &'static str) -> Self {
+        Self { version, catalog: Arc::default() }
+    }
+}
 
 /// A pipeline's topics in a cluster that Strimzi runs.
 pub struct StrimziTopics<'a> {
     client: &'a Client,
     valid: &'a Valid,
     kafka: &'a StrimziKafka,
-    version: &'static str,
+    api: &'a StrimziApi,
     /// How clients prove who they are, for the questions that only Kafka can answer.
     credentials: &'a Credentials,
     objects: Vec<KafkaTopic>,
@@ -49,26 +71,26 @@ pub struct StrimziTopics<'a> {
 }
 
 impl<'a> StrimziTopics<'a> {
-    /// `version` is the one of Strimzi's API versions that the API server serves.
+    /// The topics of a pipeline on this Kafka.
     #[must_use]
     pub fn new(
         client: &'a Client,
         valid: &'a Valid,
         kafka: &'a StrimziKafka,
-        version: &'static str,
+        api: &'a StrimziApi,
         credentials: &'a Credentials,
     ) -> Self {
         let (objects, adopting) = (Vec::new(), BTreeSet::new());
-        Self { client, valid, kafka, version, credentials, objects, adopting }
+        Self { client, valid, kafka, api, credentials, objects, adopting }
     }
 
-    /// Reads the `Kafka` and the `KafkaTopic` objects of its namespace.
+    /// Reads the `Kafka`, and of the `KafkaTopic` objects in its namespace those that concern the pipeline.
     ///
     /// # Errors
     /// When there is no such `Kafka`, it is not for this namespace, or the API server fails.
     pub async fn observe(&mut self, known: Known<'_>) -> Result<KafkaSeen, TopicsError> {
         let namespace = self.valid.kafka_namespace();
-        let resource = strimzi::api_resource(self.version, "Kafka");
+        let resource = strimzi::api_resource(self.api.version, "Kafka");
         let kafkas = Api::<Kafka>::namespaced_with(self.client.clone(), namespace, &resource);
         let Some(kafka) = kafkas.get_opt(&self.kafka.cluster).await? else {
             return Err(TopicsError::KafkaNotFound {
@@ -83,11 +105,8 @@ impl<'a> StrimziTopics<'a> {
                 annotation: ALLOW_ANNOTATION,
             });
         }
-        // Listed as they are: an odd object of somebody else's must not hide the others.
-        let objects = Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &self.resource());
-        let objects = objects.list(&ListParams::default()).await?.items;
-        self.objects = objects.into_iter().filter_map(|object| object.try_parse().ok()).collect();
         let wanted = self.valid.topics();
+        self.objects = self.read(namespace, &wanted).await?;
         let mut topics: Vec<_> = wanted.iter().map(|topic| self.see(topic, known)).collect();
         let listener = listener(self.kafka, &kafka);
         self.adopting.clear();
@@ -95,6 +114,35 @@ impl<'a> StrimziTopics<'a> {
             self.look_for_missing(&wanted, &mut topics, known, &listener).await;
         }
         Ok(KafkaSeen { listener, topics })
+    }
+
+    /// The objects that bear the pipeline's label, that have the name of one of its objects, or describe one of its topics.
+    ///
+    /// The watch tells which they are, for no selector can, and a namespace may have thousands. Where it has not told yet all
+    /// are listed. What it did not see in time is no danger: a new object is never forced upon one that is there, and where two
+    /// describe one topic, Strimzi says so.
+    async fn read(&self, namespace: &str, wanted: &[Topic]) -> Result<Vec<KafkaTopic>, kube::Error> {
+        let is_used = |name: &str| wanted.iter().any(|topic| topic.name == name);
+        let names: BTreeSet<_> = wanted.iter().map(|topic| kafka_topic_name(&self.valid.id, topic.role)).collect();
+        let is_taken = |name: &str| names.contains(name);
+        let concerning = {
+            let catalog = self.api.catalog.read().unwrap_or_else(PoisonError::into_inner);
+            catalog.concerning(namespace, &self.kafka.cluster, is_used, is_taken)
+        };
+        // As they are: an odd object of somebody else's must not hide the others.
+        let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &self.resource());
+        let Some(concerning) = concerning else {
+            let concerns = |object: &DynamicObject| is_taken(&object.name_any()) || is_used(&described_topic(object));
+            return list(&api, concerns).await;
+        };
+        let label = format!("{OWNER_UID_LABEL}={}", self.valid.owner.uid);
+        let mut objects = api.list(&ListParams::default().labels(&label)).await?.items;
+        for name in concerning {
+            if !objects.iter().any(|object| object.name_any() == name) {
+                objects.extend(api.get_opt(&name).await?);
+            }
+        }
+        Ok(objects.into_iter().filter_map(|object| object.try_parse().ok()).collect())
     }
 
     /// Makes or updates the topic's object. It is ready when the topic operator has answered.
@@ -110,7 +158,7 @@ impl<'a> StrimziTopics<'a> {
             return Ok(seen.clone());
         }
         let is_adopted = existing.map_or_else(|| self.adopting.contains(&topic.role), is_adopted);
-        let desired = kafka_topic(self.valid, &self.kafka.cluster, self.version, topic, is_adopted);
+        let desired = kafka_topic(self.valid, &self.kafka.cluster, self.api.version, topic, is_adopted);
         let namespace = self.valid.kafka_namespace();
         let api = Api::<KafkaTopic>::namespaced_with(self.client.clone(), namespace, &self.resource());
         let applied = owned::apply(&api, "KafkaTopic", desired, existing, &self.valid.owner.uid).await?;
@@ -182,7 +230,24 @@ impl<'a> StrimziTopics<'a> {
     }
 
     fn resource(&self) -> ApiResource {
-        strimzi::api_resource(self.version, "KafkaTopic")
+        strimzi::api_resource(self.api.version, "KafkaTopic")
+    }
+}
+
+/// Lists the objects that concern somebody, in pages: there may be thousands, and many passes at the same time.
+async fn list(
+    api: &Api<DynamicObject>,
+    concerns: impl Fn(&DynamicObject) -> bool,
+) -> Result<Vec<KafkaTopic>, kube::Error> {
+    let mut params = ListParams::default().limit(PAGE);
+    let mut objects = Vec::new();
+    loop {
+        let page = api.list(&params).await?;
+        objects.extend(page.items.into_iter().filter(&concerns).filter_map(|object| object.try_parse().ok()));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => return Ok(objects),
+        }
     }
 }
 
