@@ -201,11 +201,13 @@ async fn what_took_an_objects_place_meanwhile_is_left_alone() {
     world.change("logins", json!({"processor": {"threads": 2}})).await;
     waiting.notified().await;
     world.deployments().delete("logins-processor", &DeleteParams::default()).await.unwrap();
+    // So like the pipeline's that an apply would be taken.
+    let selector = &running.deployment.spec.as_ref().unwrap().selector;
     let theirs = json!({
         "metadata": {"name": "logins-processor"},
         "spec": {
-            "selector": {"matchLabels": {"app": "theirs"}},
-            "template": {"metadata": {"labels": {"app": "theirs"}}, "spec": {"containers": [{"name": "a", "image": "a"}]}},
+            "selector": selector,
+            "template": {"metadata": {"labels": selector.match_labels}, "spec": {"containers": [{"name": "a", "image": "a"}]}},
         },
     });
     let theirs: Deployment = serde_json::from_value(theirs).unwrap();
