@@ -11,11 +11,13 @@ use std::{
 };
 
 /// Paths that lead out of a function's arguments.
-const IMPURE: [&str; 20] = [
+const IMPURE: [&str; 22] = [
     "kube::Client",
     "kube::Api",
     "kube::client",
-    "kube::runtime::watcher",
+    "kube::runtime::watcher::watcher",
+    "kube::runtime::watcher::metadata_watcher",
+    "kube::runtime::watcher::watch_object",
     "tokio",
     "futures",
     "rdkafka",
