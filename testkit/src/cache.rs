@@ -31,6 +31,20 @@ pub(crate) fn kubernetes() -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
+/// The folder with helm, its plugins, kubeconform, promtool, and what the chart is checked against.
+pub(crate) fn tools() -> Result<PathBuf, Error> {
+    let parts = [
+        ("helm", "HELM_VERSION"),
+        ("unittest", "HELM_UNITTEST_VERSION"),
+        ("kubeconform", "KUBECONFORM_VERSION"),
+        ("promtool", "PROMETHEUS_VERSION"),
+        ("monitoring", "PROMETHEUS_OPERATOR_VERSION"),
+        ("kubernetes", "KUBERNETES_VERSION"),
+    ];
+    let parts = parts.map(|(name, key)| format!("-{name}-{}", version(key)));
+    installed("tools", &root().join(format!("tools{}", parts.concat())))
+}
+
 /// The folder, which the script makes now when it is not there.
 fn installed(part: &str, folder: &Path) -> Result<PathBuf, Error> {
     if !fs::exists(folder).unwrap_or(false) {
@@ -64,7 +78,17 @@ mod tests {
 
     #[test]
     fn the_versions_file_names_every_version() {
-        for name in ["KAFKA_VERSION", "KUBERNETES_VERSION", "ETCD_VERSION"] {
+        let names = [
+            "KAFKA_VERSION",
+            "KUBERNETES_VERSION",
+            "ETCD_VERSION",
+            "HELM_VERSION",
+            "HELM_UNITTEST_VERSION",
+            "KUBECONFORM_VERSION",
+            "PROMETHEUS_VERSION",
+            "PROMETHEUS_OPERATOR_VERSION",
+        ];
+        for name in names {
             assert!(version(name).starts_with(|c: char| c.is_ascii_digit()), "{name} is missing");
         }
     }

@@ -3,6 +3,7 @@
 //! ```text
 //! cache ───> where the services are; runs scripts/setup when they are not there yet
 //! process ─> a command that dies with the test, and a folder that goes with it
+//! tools ───> helm and what checks the chart
 //! port ────> a port of 127.0.0.1 that no other test takes
 //!    └─> kafka, kubernetes: clusters on top of these
 //! ```
@@ -13,6 +14,7 @@ pub mod kafka;
 pub mod kubernetes;
 pub mod process;
 pub mod stand_in;
+pub mod tools;
 
 mod cache;
 mod error;
