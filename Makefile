@@ -1,7 +1,7 @@
 # The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
 # (README.md), and get it themselves where they can.
 .DEFAULT_GOAL := help
-.PHONY: help check test mutants demo crd bench
+.PHONY: help check test mutants demo crd bench images
 
 help: ## List these commands
 	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -25,6 +25,9 @@ demo: ## A pipeline on this machine, with no service: a million events through e
 crd: ## Write crds/login-pipeline.yaml anew, from the Rust types
 	@cargo run --quiet -p operator -- crd > crds/login-pipeline.yaml.new
 	@mv crds/login-pipeline.yaml.new crds/login-pipeline.yaml
+
+images: ## Build both images from this machine's own release build: target/images/operator.tar and processor.tar
+	@scripts/images
 
 bench: ## Measure the processor beside a plain pass-through, on a real Kafka
 	@cargo build --quiet --release -p processor
