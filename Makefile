@@ -1,10 +1,10 @@
 # The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
 # (README.md), and get it themselves where they can.
 .DEFAULT_GOAL := help
-.PHONY: help check test mutants demo crd bench images
+.PHONY: help check test e2e mutants demo crd bench images
 
 help: ## List these commands
-	@sed -n 's/^\([a-z%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
+	@sed -n 's/^\([a-z0-9%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
 
 check: ## The fast loop: formatting, clippy, unit tests
 	@scripts/test lint unit
@@ -13,8 +13,11 @@ check: ## The fast loop: formatting, clippy, unit tests
 test: ## Everything: sets up the services that the tests run, then runs every tier
 	@scripts/test
 
-test-%: ## One tier of the tests: lint, deny, unit, testkit, kafka, api
+test-%: ## One tier of the tests: lint, deny, unit, testkit, kafka, api, node
 	@scripts/test $*
+
+e2e: ## The product on a real node of this machine, which takes Linux and root
+	@scripts/test node
 
 mutants: ## Plant bugs in a copy of the sources: each must turn a test red
 	@scripts/mutants

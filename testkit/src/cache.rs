@@ -31,6 +31,13 @@ pub(crate) fn kubernetes() -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
+/// The folder with what a node runs beside these; `scripts/setup` says where a node cannot be.
+pub(crate) fn node() -> Result<PathBuf, Error> {
+    let [kubernetes, containerd, coredns] =
+        ["KUBERNETES_VERSION", "CONTAINERD_VERSION", "COREDNS_VERSION"].map(version);
+    installed("node", &root().join(format!("node-{kubernetes}-containerd-{containerd}-coredns-{coredns}")))
+}
+
 /// The folder with helm, its plugins, kubeconform, promtool, and what the chart is checked against.
 pub(crate) fn tools() -> Result<PathBuf, Error> {
     let parts = [
@@ -82,6 +89,8 @@ mod tests {
             "KAFKA_VERSION",
             "KUBERNETES_VERSION",
             "ETCD_VERSION",
+            "CONTAINERD_VERSION",
+            "COREDNS_VERSION",
             "HELM_VERSION",
             "HELM_UNITTEST_VERSION",
             "KUBECONFORM_VERSION",

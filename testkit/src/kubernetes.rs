@@ -20,32 +20,59 @@ use crate::{Error, cache};
 /// For the API server to start: it takes four seconds, many more on a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// A kube-apiserver with an etcd of its own, on 127.0.0.1. It ends with this value, or with the test.
+/// What differs between an API server that stands alone and one that has a node.
+pub(crate) struct Plan {
+    /// The address that it listens on.
+    pub(crate) address: &'static str,
+    /// Other addresses and names under which it is asked.
+    pub(crate) names: &'static [&'static str],
+    /// Arguments of its own.
+    pub(crate) arguments: &'static [&'static str],
+}
+
+const ALONE: Plan = Plan {
+    address: "127.0.0.1",
+    names: &[],
+    arguments: &[
+        "--service-cluster-ip-range=10.0.0.0/24",
+        "--endpoint-reconciler-type=none",
+        // It would wait for the service account that a controller makes in each namespace.
+        "--disable-admission-plugins=ServiceAccount",
+    ],
+};
+
+/// A kube-apiserver with an etcd of its own. It ends with this value, or with the test.
 pub struct ApiServer {
-    port: Port,
+    url: String,
     programs: PathBuf,
     keys: Keys,
     kubeconfig: PathBuf,
     server: Process,
     etcd: Process,
-    _etcd_ports: [Port; 2],
+    _ports: [Port; 3],
 }
 
 impl ApiServer {
-    /// Starts both, and returns when the API is ready and the namespace `default` is there. With `KUBEBUILDER_ASSETS` set,
+    /// Starts both on 127.0.0.1, and returns when the API is ready and the namespace `default` is there. With `KUBEBUILDER_ASSETS` set,
     /// the programs are those in that folder.
     ///
     /// # Errors
     /// When the services cannot be installed, or one of them does not start: then with the end of its log.
     pub fn start() -> Result<Self, Error> {
+        Self::start_as(&ALONE)
+    }
+
+    pub(crate) fn start_as(plan: &Plan) -> Result<Self, Error> {
         let programs = cache::kubernetes()?;
         let folder = Folder::new("kubernetes")?;
-        let keys = Keys::make()?;
-        let (port, etcd_ports) = (Port::claim(), [Port::claim(), Port::claim()]);
-        let kubeconfig = keys.write(folder.path(), port.number).map_err(Error::io("cannot write the keys"))?;
-        let etcd = etcd(&programs, &folder, &etcd_ports).spawn(&folder)?;
-        let server = server(&programs, folder.path(), &port, &etcd_ports).spawn(&folder)?;
-        let mut started = Self { port, programs, keys, kubeconfig, server, etcd, _etcd_ports: etcd_ports };
+        let keys = Keys::make(plan)?;
+        let ports = [Port::claim(), Port::claim(), Port::claim()];
+        let [port, client, peer] = &ports;
+        let url = format!("https://{}:{}", plan.address, port.number);
+        let kubeconfig = keys.write(folder.path(), &url).map_err(Error::io("cannot write the keys"))?;
+        let etcd = etcd(&programs, &folder, [client, peer]).spawn(&folder)?;
+        let server = server(&programs, folder.path(), plan, [port, client]).spawn(&folder)?;
+        let mut started = Self { url, programs, keys, kubeconfig, server, etcd, _ports: ports };
         started.ready()?;
         Ok(started)
     }
@@ -55,12 +82,17 @@ impl ApiServer {
         &self.kubeconfig
     }
 
+    /// One of the files beside it: `server.crt`, by which it proves itself, or `service-accounts.key`.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.kubeconfig.with_file_name(name)
+    }
+
     /// The settings of a client that may do everything.
     ///
     /// # Errors
     /// None that can be expected: the address is well formed.
     pub fn client_config(&self) -> Result<kube::Config, Error> {
-        let address = url(self.port.number).parse().map_err(io::Error::other).map_err(Error::io("bad address"))?;
+        let address = self.url.parse().map_err(io::Error::other).map_err(Error::io("bad address"))?;
         let mut config = kube::Config::new(address);
         config.root_cert = Some(vec![self.keys.certificate.der().to_vec()]);
         config.auth_info.token = Some(self.keys.token.clone().into());
@@ -136,16 +168,17 @@ struct Keys {
 }
 
 impl Keys {
-    fn make() -> Result<Self, Error> {
-        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(["127.0.0.1".to_owned()])?;
+    fn make(plan: &Plan) -> Result<Self, Error> {
+        let names: Vec<_> = plan.names.iter().chain([&plan.address]).map(|name| (*name).to_owned()).collect();
+        let rcgen::CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names)?;
         let service_accounts = rcgen::KeyPair::generate()?;
         let token = format!("{:032x}", rand::random::<u128>());
         Ok(Self { certificate: cert, key: signing_key, service_accounts, token })
     }
 
     /// Writes the files that [`server`] names, and a kubeconfig; returns the path of the latter.
-    fn write(&self, folder: &Path, port: u16) -> io::Result<PathBuf> {
-        let (certificate, token, server) = (folder.join("server.crt"), &self.token, url(port));
+    fn write(&self, folder: &Path, url: &str) -> io::Result<PathBuf> {
+        let (certificate, token) = (folder.join("server.crt"), &self.token);
         fs::write(&certificate, self.certificate.pem())?;
         fs::write(folder.join("server.key"), self.key.serialize_pem())?;
         fs::write(folder.join("service-accounts.key"), self.service_accounts.serialize_pem())?;
@@ -157,7 +190,7 @@ impl Keys {
             r#"apiVersion: v1
 kind: Config
 clusters:
-  - {{name: testkit, cluster: {{server: "{server}", certificate-authority: "{certificate}"}}}}
+  - {{name: testkit, cluster: {{server: "{url}", certificate-authority: "{certificate}"}}}}
 users:
   - {{name: admin, user: {{token: "{token}"}}}}
 contexts:
@@ -170,11 +203,7 @@ current-context: testkit
     }
 }
 
-fn url(port: u16) -> String {
-    format!("https://127.0.0.1:{port}")
-}
-
-fn etcd(programs: &Path, folder: &Folder, [client, peer]: &[Port; 2]) -> Program {
+fn etcd(programs: &Path, folder: &Folder, [client, peer]: [&Port; 2]) -> Program {
     let (client, peer) = (plain_url(client), plain_url(peer));
     Program::new("etcd", programs.join("etcd"))
         .arg(format!("--data-dir={}", folder.path().join("etcd").display()))
@@ -184,18 +213,19 @@ fn etcd(programs: &Path, folder: &Folder, [client, peer]: &[Port; 2]) -> Program
         .args(["--unsafe-no-fsync", "--log-level=warn"])
 }
 
-fn server(programs: &Path, folder: &Path, port: &Port, [etcd, _]: &[Port; 2]) -> Program {
+fn server(programs: &Path, folder: &Path, plan: &Plan, [port, etcd]: [&Port; 2]) -> Program {
     let file = |flag: &str, name: &str| format!("--{flag}={}", folder.join(name).display());
     Program::new("kube-apiserver", programs.join("kube-apiserver"))
         .args([format!("--etcd-servers={}", plain_url(etcd)), format!("--secure-port={}", port.number)])
-        .args(["--bind-address=127.0.0.1", "--endpoint-reconciler-type=none", "--service-cluster-ip-range=10.0.0.0/24"])
+        .args([format!("--bind-address={}", plan.address)])
         .args([file("tls-cert-file", "server.crt"), file("tls-private-key-file", "server.key")])
+        // To a kubelet, where there is one, it proves itself by the same.
+        .args([file("kubelet-client-certificate", "server.crt"), file("kubelet-client-key", "server.key")])
         .args([file("token-auth-file", "tokens.csv"), "--authorization-mode=RBAC".to_owned()])
         .args([file("service-account-key-file", "service-accounts.pub")])
         .args([file("service-account-signing-key-file", "service-accounts.key")])
         .args(["--service-account-issuer=https://kubernetes.default.svc"])
-        // It would wait for the service account that a controller makes in each namespace.
-        .args(["--disable-admission-plugins=ServiceAccount"])
+        .args(plan.arguments)
 }
 
 fn plain_url(port: &Port) -> String {

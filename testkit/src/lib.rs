@@ -6,12 +6,14 @@
 //! tools ───> helm and what checks the chart
 //! port ────> a port of 127.0.0.1 that no other test takes
 //!    └─> kafka, kubernetes: clusters on top of these
+//!           └─> node: a cluster that runs pods
 //! ```
 //! Nothing here outlives the test process, however it ends: a return, a panic, SIGKILL. Tests share one cluster per test
-//! binary (`kafka::shared`, `kubernetes::shared`) and keep apart by [`unique`] names.
+//! binary (`kafka::shared`, `kubernetes::shared`, `node::shared`) and keep apart by [`unique`] names.
 
 pub mod kafka;
 pub mod kubernetes;
+pub mod node;
 pub mod process;
 pub mod stand_in;
 pub mod tools;

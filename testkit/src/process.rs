@@ -88,7 +88,7 @@ impl Folder {
     }
 
     /// Another hold on the folder, for a process.
-    fn hold(&self) -> std::io::Result<Stdio> {
+    pub(crate) fn hold(&self) -> std::io::Result<Stdio> {
         match &self.0.used {
             Some(used) => Ok(used.try_clone()?.into()),
             None => Ok(Stdio::null()),
@@ -268,7 +268,7 @@ impl Drop for Process {
 }
 
 /// A guardian, in a process group of its own.
-fn shell(script: &str) -> Command {
+pub(crate) fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script, "guardian"]).process_group(0);
     command

@@ -1,0 +1,3 @@
+module loginpipeline.dev/testkit/pod
+
+go 1.26.0

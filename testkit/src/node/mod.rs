@@ -1,0 +1,250 @@
+//! A real Kubernetes node on this machine: pods run, are probed, and find each other by Services and by name.
+//!
+//! ```text
+//!  this machine, 10.244.255.1                        the node, 10.244.255.2: namespaces of its own
+//!    kube-apiserver, etcd            <── veth pair ──>   containerd ── runc ── pods, 10.244.0.0/24 on a bridge
+//!    kube-controller-manager, kube-scheduler             kubelet, kube-proxy (iptables)
+//!    what pods are to reach, such as a Kafka             CoreDNS, 10.244.0.1
+//! ```
+//! The node has network, mount and process namespaces of its own, so nothing of what its programs do reaches the machine:
+//! bridges, iptables rules, mounts, folders and processes end with the namespaces. What is left, a cgroup and one end of the
+//! link, goes with them, however the test ends (`keeper.sh`). There is one node on a machine at a time; a second start waits.
+//!
+//! It takes root, and what `scripts/setup node` installs. Network policies are accepted, and nothing enforces them.
+
+mod files;
+mod keeper;
+
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::{Output, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
+
+use self::keeper::Keeper;
+use crate::kubernetes::{ApiServer, Plan};
+use crate::process::{Folder, Process, Program};
+use crate::wait::poll;
+use crate::{Error, cache};
+
+/// For a program of the node to be ready: it takes seconds, many more on a busy machine.
+const START: Duration = Duration::from_secs(120);
+/// For kubelet to end.
+const STOP: Duration = Duration::from_secs(30);
+
+/// What the API server of a node is told.
+const PLAN: Plan = Plan {
+    address: files::MACHINE,
+    // The first address of Services is the API server's own.
+    names: &["10.244.1.1", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"],
+    arguments: &["--service-cluster-ip-range=10.244.1.0/24", "--kubelet-preferred-address-types=InternalIP"],
+};
+
+/// A cluster of one node. It ends with this value, or with the test.
+pub struct Node {
+    /// First, so that what runs inside ends before whoever waits for it there.
+    keeper: Keeper,
+    kubelet: Mutex<Option<Process>>,
+    inside: [Process; 3],
+    _control_plane: [Process; 2],
+    server: ApiServer,
+    /// Last, so that it goes after whoever uses it.
+    folder: Folder,
+}
+
+impl Node {
+    /// Starts it, and returns when it is Ready and takes pods. It waits as long as another node is on this machine.
+    ///
+    /// # Errors
+    /// When the services cannot be installed, or one of them does not start: then with the end of its log.
+    pub fn start() -> Result<Self, Error> {
+        let programs = cache::node()?;
+        let folder = Folder::new("node")?;
+        let keeper = Keeper::start(&folder, &programs)?;
+        let server = ApiServer::start_as(&PLAN)?;
+        write(&folder, &server).map_err(Error::io("cannot write the files of a node"))?;
+        let control_plane = control_plane(&programs, &server).map(|program| program.spawn(&folder));
+        let [manager, scheduler] = control_plane;
+        let containerd = keeper.program("containerd").arg(flag("config", &folder, "containerd.toml")).spawn(&folder)?;
+        let proxy = keeper.program("kube-proxy").arg(flag("config", &folder, "proxy.json")).spawn(&folder)?;
+        let name_server = keeper.program("coredns").arg("-conf").arg(folder.path().join("Corefile")).spawn(&folder)?;
+        let mut started = Self {
+            kubelet: Mutex::new(None),
+            inside: [containerd, proxy, name_server],
+            keeper,
+            _control_plane: [manager?, scheduler?],
+            server,
+            folder,
+        };
+        started.load(&programs.join("pod.tar"))?;
+        started.start_kubelet()?;
+        started.takes_pods()?;
+        started.inside.iter_mut().try_for_each(Process::check_running)?;
+        Ok(started)
+    }
+
+    /// A kubeconfig file for kubectl and others, of a user that may do everything; it goes with the node.
+    pub fn kubeconfig(&self) -> &Path {
+        self.server.kubeconfig()
+    }
+
+    /// The settings of a client that may do everything.
+    ///
+    /// # Errors
+    /// None that can be expected: the address is well formed.
+    pub fn client_config(&self) -> Result<kube::Config, Error> {
+        self.server.client_config()
+    }
+
+    /// A client that may do everything. It lives in the Tokio runtime that it is made in, so each test makes its own.
+    ///
+    /// # Errors
+    /// [`Error::Kubernetes`] when it cannot be made.
+    pub fn client(&self) -> Result<kube::Client, Error> {
+        self.server.client()
+    }
+
+    /// Runs kubectl with these arguments and this standard input, to its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be run; that it fails stands in its output.
+    pub fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<Output, Error> {
+        self.server.kubectl(arguments, stdin)
+    }
+
+    /// This machine as pods see it: what listens on this address is there for them.
+    #[must_use]
+    pub fn address(&self) -> &'static str {
+        files::MACHINE
+    }
+
+    /// Loads the images of an archive (OCI, or as Docker saves it), so that pods need not pull them.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] with what containerd said last.
+    pub fn load(&self, archive: &Path) -> Result<(), Error> {
+        let mut said = String::new();
+        let loaded = poll(START, || {
+            let import = File::open(archive).and_then(|archive| {
+                let arguments = ["--namespace=k8s.io", "images", "import", "-"];
+                self.keeper.command("ctr").args(arguments).stdin(Stdio::from(archive)).output()
+            });
+            match import {
+                Ok(output) if output.status.success() => return Some(()),
+                Ok(output) => said = String::from_utf8_lossy(&output.stderr).into_owned(),
+                Err(error) => said = error.to_string(),
+            }
+            None
+        });
+        let what = format!("the import of {}", archive.display());
+        loaded.ok_or_else(|| Error::Timeout { what, bound: START, detail: format!(": {said}") })
+    }
+
+    /// Stops kubelet, as who maintains a node does: pods go on, and nobody looks after them.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] when it does not end.
+    pub fn stop_kubelet(&self) -> Result<(), Error> {
+        let Some(mut kubelet) = self.kubelet().take() else { return Ok(()) };
+        keeper::terminate(&kubelet).map_err(Error::io("cannot stop kubelet"))?;
+        kubelet.wait(STOP).map(drop)
+    }
+
+    /// Starts kubelet, where it does not run. [`Node::wait_ready`] says when the node is Ready.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be started.
+    pub fn start_kubelet(&self) -> Result<(), Error> {
+        let mut kubelet = self.kubelet();
+        if kubelet.is_none() {
+            let kubeconfig = format!("--kubeconfig={}", self.kubeconfig().display());
+            let program = self.keeper.program("kubelet").args(files::kubelet_arguments()).arg(kubeconfig);
+            *kubelet = Some(program.arg(flag("config", &self.folder, "kubelet.json")).spawn(&self.folder)?);
+        }
+        Ok(())
+    }
+
+    /// Waits until the node has this status of the condition Ready: `True`, `False` or `Unknown`.
+    ///
+    /// # Errors
+    /// [`Error::Timeout`] with what it says instead, and the end of kubelet's log.
+    pub fn wait_ready(&self, status: &str, bound: Duration) -> Result<(), Error> {
+        let path = r#"-o=jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
+        self.until(
+            &format!("a node whose condition Ready is {status}"),
+            bound,
+            &["get", "node", files::NAME, path],
+            status,
+        )
+    }
+
+    /// Ready, tolerated by ordinary pods, and with the account that these have.
+    fn takes_pods(&self) -> Result<(), Error> {
+        self.wait_ready("True", START)?;
+        let taints = ["get", "node", files::NAME, "-o=jsonpath={.spec.taints}"];
+        self.until("the end of the node's taints", START, &taints, "")?;
+        let account = ["get", "serviceaccount", "default", "-o=jsonpath={.metadata.name}"];
+        self.until("the default service account", START, &account, "default")
+    }
+
+    /// Waits until kubectl answers this.
+    fn until(&self, what: &str, bound: Duration, arguments: &[&str], wanted: &str) -> Result<(), Error> {
+        let mut last = None;
+        let answered = poll(bound, || {
+            let output = self.kubectl(arguments, "").ok()?;
+            let answers = output.status.success() && output.stdout == wanted.as_bytes();
+            last = Some(output);
+            answers.then_some(())
+        });
+        answered.ok_or_else(|| {
+            let log = self.kubelet().as_ref().map(Process::shown).unwrap_or_default();
+            let detail = format!(": {last:?}, and the end of kubelet's log is\n{log}");
+            Error::Timeout { what: what.to_owned(), bound, detail }
+        })
+    }
+
+    fn kubelet(&self) -> MutexGuard<'_, Option<Process>> {
+        self.kubelet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The node that the tests of this process share.
+///
+/// # Panics
+/// When it cannot be started: no test can go on then.
+#[expect(clippy::panic, reason = "an assertion of tests")]
+pub fn shared() -> &'static Node {
+    static SHARED: OnceLock<Node> = OnceLock::new();
+    SHARED.get_or_init(|| Node::start().unwrap_or_else(|error| panic!("no node: {error}")))
+}
+
+/// Writes what the programs are told into files.
+fn write(folder: &Folder, server: &ApiServer) -> std::io::Result<()> {
+    let file = |name: &str| folder.path().join(name);
+    let network = file("network");
+    fs::create_dir(&network)?;
+    fs::write(network.join("pods.conflist"), files::network().to_string())?;
+    fs::write(file("containerd.toml"), files::containerd(&network))?;
+    fs::write(file("kubelet.json"), files::kubelet(&server.file("server.crt")).to_string())?;
+    fs::write(file("proxy.json"), files::proxy(server.kubeconfig()).to_string())?;
+    fs::write(file("Corefile"), files::name_server(server.kubeconfig()))
+}
+
+/// The controllers and the scheduler. They need no namespaces, and listen on no port.
+fn control_plane(programs: &Path, server: &ApiServer) -> [Program; 2] {
+    let file = |flag: &str, name: &str| format!("--{flag}={}", server.file(name).display());
+    let program = |name: &str| {
+        let program = Program::new(name, programs.join(name));
+        program.arg(file("kubeconfig", "kubeconfig")).args(["--leader-elect=false", "--secure-port=0"])
+    };
+    let keys = [
+        file("service-account-private-key-file", "service-accounts.key"),
+        // What pods get to know the API server by.
+        file("root-ca-file", "server.crt"),
+    ];
+    [program("kube-controller-manager").args(keys), program("kube-scheduler")]
+}
+
+fn flag(name: &str, folder: &Folder, file: &str) -> String {
+    format!("--{name}={}", folder.path().join(file).display())
+}
