@@ -1,11 +1,23 @@
-//! The client of the API server. Each request is counted, by what it does and to what.
+//! The client of the API server. Each request is counted, by what it does and to what, and none waits for ever for an
+//! answer.
 
-use axum::http::{Method, Request};
+use std::{
+    error::Error,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use axum::{
+    body::{Body as Answer, Bytes, HttpBody},
+    http::{Method, Request, Response},
+};
+use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use kube::{
     Client, Config,
     client::{Body, ClientBuilder},
 };
-use tower::util::MapRequestLayer;
+use tokio::time::timeout;
+use tower::{Layer, Service};
 
 use crate::{causes::with_causes, metrics::Metrics};
 
@@ -14,6 +26,12 @@ use crate::{causes::with_causes, metrics::Metrics};
 #[error("no API server is known: run in a cluster, or set KUBECONFIG to a kubeconfig file ({0})")]
 pub struct NoApiServer(String);
 
+/// How long the API server may take to begin an answer, and between two parts of it: longer than the 15 s for which it
+/// lets a request wait for its turn.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+type BoxError = Box<dyn Error + Send + Sync>;
+
 /// A client of the API server that the environment names: the cluster's own in a pod, else the kubeconfig's.
 ///
 /// # Errors
@@ -21,13 +39,77 @@ pub struct NoApiServer(String);
 pub async fn connect(metrics: Metrics) -> Result<Client, NoApiServer> {
     let config = Config::infer().await.map_err(|error| NoApiServer(with_causes(&error)))?;
     let builder = ClientBuilder::try_from(config).map_err(|error| NoApiServer(with_causes(&error)))?;
-    let count = MapRequestLayer::new(move |request: Request<Body>| {
+    Ok(builder.with_layer(&Asking { metrics, patience: PATIENCE }).build())
+}
+
+/// Nobody answers a request.
+#[derive(Debug, thiserror::Error)]
+#[error("the API server does not answer within {} s", .0.as_secs())]
+struct NoAnswer(Duration);
+
+/// What stands around the client's own layers.
+struct Asking {
+    metrics: Metrics,
+    patience: Duration,
+}
+
+impl<S> Layer<S> for Asking {
+    type Service = Asked<S>;
+
+    fn layer(&self, inner: S) -> Asked<S> {
+        Asked { inner, metrics: self.metrics.clone(), patience: self.patience }
+    }
+}
+
+/// Counts what is asked, and gives up what is not answered.
+struct Asked<S> {
+    inner: S,
+    metrics: Metrics,
+    patience: Duration,
+}
+
+impl<S, B> Service<Request<Body>> for Asked<S>
+where
+    S: Service<Request<Body>, Response = Response<B>>,
+    S::Error: Into<BoxError>,
+    S::Future: Send + 'static,
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Answer>;
+    type Error = BoxError;
+    type Future = BoxFuture<'static, Result<Response<Answer>, BoxError>>;
+
+    fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        self.inner.poll_ready(context).map_err(Into::into)
+    }
+
+    fn call(&mut self, request: Request<Body>) -> Self::Future {
         let uri = request.uri();
         let (verb, resource) = target(request.method(), uri.path(), uri.query().unwrap_or_default());
-        metrics.requested(verb, resource);
-        request
-    });
-    Ok(builder.with_layer(&count).build())
+        self.metrics.requested(verb, resource);
+        let patience = self.patience;
+        let answer = timeout(patience, self.inner.call(request));
+        // A watch begins at once, and then is silent for as long as nothing happens: it has a bound of its own.
+        let body = move |body| if verb == "watch" { Answer::new(body) } else { without_pauses(body, patience) };
+        async move { Ok(answer.await.map_err(|_| NoAnswer(patience))?.map_err(Into::into)?.map(body)) }.boxed()
+    }
+}
+
+/// A body that fails where its next part does not come.
+fn without_pauses<B>(body: B, patience: Duration) -> Answer
+where
+    B: HttpBody<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let parts = Answer::new(body).into_data_stream();
+    Answer::from_stream(stream::unfold(Some(parts), move |parts| async move {
+        let mut parts = parts?;
+        match timeout(patience, parts.next()).await {
+            Ok(part) => Some((part?.map_err(BoxError::from), Some(parts))),
+            Err(_) => Some((Err(NoAnswer(patience).into()), None)),
+        }
+    }))
 }
 
 /// What a request does and to what, in the words of RBAC: `("patch", "deployments/status")`. A path that is no resource's
@@ -71,7 +153,33 @@ fn target(method: &Method, path: &str, query: &str) -> (&'static str, String) {
 
 #[cfg(test)]
 mod tests {
+    use axum::body::to_bytes;
+    use futures::future::pending;
+    use tower::service_fn;
+
     use super::*;
+
+    /// What becomes of a request of which the head of the answer comes at once, or not, and then of the body only a part.
+    async fn ask(path: &'static str, has_head: bool) -> Result<Bytes, String> {
+        let inner = service_fn(move |_: Request<Body>| async move {
+            let parts = stream::iter([Ok::<_, BoxError>("a part")]).chain(stream::pending());
+            if has_head { Ok::<_, BoxError>(Response::new(Answer::from_stream(parts))) } else { pending().await }
+        });
+        let asking = Asking { metrics: Metrics::new().0, patience: Duration::from_millis(50) };
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let answer = asking.layer(inner).call(request).await.map_err(|error| with_causes(error.as_ref()))?;
+        to_bytes(answer.into_body(), 100).await.map_err(|error| with_causes(&error))
+    }
+
+    #[tokio::test]
+    async fn what_is_not_answered_fails_but_a_watch_may_be_silent() {
+        let silent = Err("the API server does not answer within 0 s".to_owned());
+        assert_eq!(ask("/api/v1/pods", false).await, silent);
+        assert_eq!(ask("/api/v1/pods?watch=true", false).await, silent);
+        assert_eq!(ask("/api/v1/pods", true).await, silent);
+        let watch = timeout(Duration::from_millis(200), ask("/api/v1/pods?watch=true", true)).await;
+        assert!(watch.is_err(), "{watch:?}");
+    }
 
     #[test]
     fn requests_are_named_as_rbac_does() {
