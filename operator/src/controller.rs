@@ -37,7 +37,7 @@ use crate::{
     reconcile::{Next, ReconcileError, Surroundings, jitter, reconcile},
     server::Health,
     strimzi_watch,
-    topics::strimzi::StrimziApi,
+    topics::strimzi::Strimzi,
     watching::{self, Scope},
 };
 
@@ -92,7 +92,7 @@ struct Context {
     client: Client,
     recorder: Recorder,
     processor_image: String,
-    strimzi: watch::Receiver<Option<StrimziApi>>,
+    strimzi: watch::Receiver<Strimzi>,
     measurements: Arc<Measurements>,
     /// Every pipeline that is watched, as the watch last told.
     pipelines: Store<Guarded>,
@@ -114,7 +114,7 @@ struct Failures {
 /// Reconciles until `stop` turns true, then ends within a bound.
 pub async fn run(work: Work, stop: watch::Receiver<bool>) {
     let Work { client, scope, processor_image, measure_interval, pipelines, writer, health, metrics } = work;
-    let (strimzi_found, strimzi) = watch::channel(None);
+    let (strimzi_found, strimzi) = watch::channel(Strimzi::Unknown);
     let measurements = Arc::new(Measurements::default());
     let context = Arc::new(Context {
         recorder: Recorder::new(client.clone(), "login-pipeline-operator".into()),
@@ -202,7 +202,7 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         client: &context.client,
         recorder: &context.recorder,
         processor_image: &context.processor_image,
-        strimzi: strimzi.as_ref(),
+        strimzi: &strimzi,
         measurements: &context.measurements,
         failures: context.failures_of(&pipeline),
         pipelines: &context.pipelines,
@@ -255,7 +255,8 @@ impl Context {
 }
 
 /// Doubles from one second to a minute, less some jitter.
-fn backoff(failures: u32) -> Duration {
+#[must_use]
+pub fn backoff(failures: u32) -> Duration {
     let seconds = f64::from(1_u32 << failures.saturating_sub(1).min(6)).min(60.0);
     Duration::from_secs_f64(seconds * jitter())
 }

@@ -1,9 +1,6 @@
 //! The objects that run a pipeline, together. Pure.
 
-use crds::{
-    job::KafkaConfig,
-    pipeline::{ConfigStatus, LoginPipeline},
-};
+use crds::pipeline::{ConfigStatus, LoginPipeline};
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Service, ServiceAccount},
@@ -12,9 +9,11 @@ use k8s_openapi::api::{
 };
 
 use crate::{
-    build::{Revision, Shape, config_map, deployment, network_policy, pod_disruption_budget, service, service_account},
+    build::{Revision, config_map, deployment, network_policy, pod_disruption_budget, service, service_account},
     revisions::{self, Facts},
     rollout::size,
+    security::{Credentials, Secrets, SecurityError},
+    topics::Listener,
     validate::{Valid, ValidateError, check_pipeline},
 };
 
@@ -53,24 +52,34 @@ pub fn desired(valid: &Valid, revision: &Revision, replicas: i32) -> Desired {
     }
 }
 
-/// The objects that would run the pipeline of a manifest in a namespace, whatever is there now.
+/// Why the objects of a manifest cannot be told.
+#[derive(Debug, thiserror::Error)]
+pub enum RenderError {
+    /// Its values cannot be used.
+    #[error(transparent)]
+    Values(#[from] ValidateError),
+    /// The Secrets that it names cannot be used.
+    #[error(transparent)]
+    Secrets(#[from] SecurityError),
+}
+
+/// The objects that would run the pipeline of a manifest in a namespace, whatever is there now: on the Kafka behind a
+/// listener, with the Secrets that the manifest names.
 ///
 /// # Errors
-/// When the manifest's values cannot be used.
+/// When the manifest's values or Secrets cannot be used.
 pub fn render(
     namespace: &str,
     pipeline: &LoginPipeline,
-    bootstrap_servers: &str,
+    listener: &Listener,
+    secrets: &Secrets,
     number: u64,
-) -> Result<Desired, ValidateError> {
+) -> Result<Desired, RenderError> {
     let mut pipeline = pipeline.clone();
     pipeline.metadata.namespace = Some(namespace.to_owned());
     let valid = check_pipeline(&pipeline)?;
-    let facts = Facts {
-        kafka: KafkaConfig { bootstrap_servers: bootstrap_servers.to_owned(), security: None },
-        shape: Shape { default_image: "processor".to_owned(), ..Shape::default() },
-        secrets: serde_json::Value::default(),
-    };
+    let credentials = Credentials::new(&valid.spec.kafka, secrets)?;
+    let facts = Facts::new(listener, &credentials, "processor");
     let revision = Revision::new(&valid, number, revisions::render(&valid, &facts));
     Ok(desired(&valid, &revision, size(&valid, &[], &[]).replicas))
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use crds::{
-    job::KafkaConfig,
     pipeline::{ConditionStatus, LoginPipelineStatus, TopicStatus},
     topics::Role,
 };
@@ -20,7 +19,7 @@ use serde_json::json;
 
 use crate::{
     apply,
-    build::{Revision, Shape},
+    build::Revision,
     causes::with_causes,
     controller::Guarded,
     desired::desired,
@@ -35,12 +34,12 @@ use crate::{
     security::{self, Credentials, ReadError, Settings},
     status::{self, KafkaProblem, Pass, is_rolled_out, status},
     topics::{
-        KafkaSeen, Listener, Topics, TopicsError,
+        KafkaSeen, Topics, TopicsError,
         conflict::{Claim, Conflict},
         growth::wanted,
         lost::{ACCEPT_ANNOTATION, Known},
         obstacle::{gravest, obstacles},
-        strimzi::StrimziApi,
+        strimzi::Strimzi,
     },
     validate::{Valid, ValidateError, validate},
 };
@@ -53,8 +52,8 @@ pub struct Surroundings<'a> {
     pub recorder: &'a Recorder,
     /// Image of the processor, for specs that name none.
     pub processor_image: &'a str,
-    /// Strimzi's API, where the API server serves it.
-    pub strimzi: Option<&'a StrimziApi>,
+    /// What the API server says of Strimzi's resources.
+    pub strimzi: &'a Strimzi,
     /// What the pods counted.
     pub measurements: &'a Measurements,
     /// How many passes over the pipeline have failed in a row before this one.
@@ -142,6 +141,11 @@ pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &
             // Before the first topic that it would hold the pipeline for.
             if let Err(error) = hold(surroundings.client, &observed, finalize::is_needed(&valid.spec)).await {
                 return unknown(surroundings, &observed, error).await;
+            }
+            // An operator that has just started learns it in a moment; what was reported goes on counting until then.
+            let needs_strimzi = valid.spec.kafka.strimzi.is_some();
+            if needs_strimzi && matches!(surroundings.strimzi, Strimzi::Unknown) && surroundings.failures < PATIENCE {
+                return Err(TopicsError::StrimziUnknown.into());
             }
             Ok(pass(surroundings, valid, &observed).await)
         }
@@ -329,17 +333,9 @@ async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Obse
     pass.wanted = wanted(&pass.valid, &seen);
     pass.seen = seen;
     apply::topics(&mut topics, &pass.wanted, &mut pass.seen).await?;
-    let Listener { bootstrap_servers, certificates } = listener?;
-    let facts = Facts {
-        kafka: KafkaConfig { bootstrap_servers, security: credentials.job(&certificates) },
-        shape: Shape {
-            default_image: surroundings.processor_image.to_owned(),
-            volumes: credentials.volumes(),
-            volume_mounts: credentials.volume_mounts(),
-        },
-        secrets: credentials.fingerprint(),
-    };
-    Ok(Found { facts, access: credentials.settings(&certificates) })
+    let listener = listener?;
+    let facts = Facts::new(&listener, &credentials, surroundings.processor_image);
+    Ok(Found { facts, access: credentials.settings(&listener.certificates) })
 }
 
 /// What is known of a pipeline's Kafka when it is as it should be.

@@ -23,6 +23,8 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     build::{Content, Revision, Shape, pod_template},
+    security::Credentials,
+    topics::Listener,
     validate::Valid,
 };
 
@@ -38,6 +40,26 @@ pub struct Facts {
     pub shape: Shape,
     /// Names the state of each Secret that the pods use, without what is in it; null when they use none.
     pub secrets: Value,
+}
+
+impl Facts {
+    /// What pods have to know that reach Kafka by a listener, with credentials. Where the spec names no image, they run
+    /// `default_image`.
+    #[must_use]
+    pub fn new(listener: &Listener, credentials: &Credentials, default_image: &str) -> Self {
+        Self {
+            kafka: KafkaConfig {
+                bootstrap_servers: listener.bootstrap_servers.clone(),
+                security: credentials.job(&listener.certificates),
+            },
+            shape: Shape {
+                default_image: default_image.to_owned(),
+                volumes: credentials.volumes(),
+                volume_mounts: credentials.volume_mounts(),
+            },
+            secrets: credentials.fingerprint(),
+        }
+    }
 }
 
 /// The revision that failed, and what its pods say.

@@ -255,7 +255,9 @@ fn topics_ready(pass: &Pass) -> Finding {
                 (ConditionStatus::Unknown, Reason::KafkaUnreachable)
             }
             KafkaProblem::Topics(TopicsError::Refused { .. }) => (ConditionStatus::False, Reason::TopicRefused),
-            KafkaProblem::Topics(TopicsError::Api(_)) => (ConditionStatus::Unknown, Reason::ApiServerFailed),
+            KafkaProblem::Topics(TopicsError::StrimziUnknown | TopicsError::Api(_)) => {
+                (ConditionStatus::Unknown, Reason::ApiServerFailed)
+            }
             KafkaProblem::Topics(TopicsError::Apply(error)) => apply_reason(error),
             KafkaProblem::NoListener(_) => (ConditionStatus::False, Reason::ListenerNotFound),
             KafkaProblem::Conflict(_) => (ConditionStatus::False, Reason::Conflict),
@@ -352,20 +354,22 @@ fn at_rest(pass: &Pass) -> Finding {
     (PROCESSOR_AVAILABLE, ConditionStatus::False, reason, message.to_owned())
 }
 
+/// Of several reasons the gravest names the condition, and the message has them all.
 fn degraded(pass: &Pass) -> Finding {
-    match pass.size.capped {
-        Some(partitions) => {
-            let message = format!(
-                "{} replicas are asked for, but the source has {partitions} partitions, and each is read by one: \
-                 {partitions} run; raise spec.source.partitions or lower spec.processor.replicas",
-                pass.valid.spec.processor.replicas
-            );
-            (DEGRADED, ConditionStatus::True, Reason::ReplicasCapped, message)
-        }
-        None => caveat(&pass.wanted, &pass.seen).map_or_else(
-            || (DEGRADED, ConditionStatus::False, Reason::AsAsked, "everything is as the spec asks for".to_owned()),
-            |message| (DEGRADED, ConditionStatus::True, Reason::SourceCreateTime, message),
-        ),
+    let capped = pass.size.capped.map(|partitions| {
+        let message = format!(
+            "{} replicas are asked for, but the source has {partitions} partitions, and each is read by one: \
+             {partitions} run; raise spec.source.partitions or lower spec.processor.replicas",
+            pass.valid.spec.processor.replicas
+        );
+        (Reason::ReplicasCapped, message)
+    });
+    let create_time = caveat(&pass.wanted, &pass.seen).map(|message| (Reason::SourceCreateTime, message));
+    // Windows that close too soon are worse than a pipeline that is slow.
+    let (reasons, messages): (Vec<_>, Vec<_>) = create_time.into_iter().chain(capped).unzip();
+    match reasons.first() {
+        Some(reason) => (DEGRADED, ConditionStatus::True, *reason, messages.join("; ")),
+        None => (DEGRADED, ConditionStatus::False, Reason::AsAsked, "everything is as the spec asks for".to_owned()),
     }
 }
 

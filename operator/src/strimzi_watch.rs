@@ -26,35 +26,43 @@ use tokio::sync::watch;
 use crate::{
     build::kafka_topic_name,
     causes::with_causes,
-    controller::Guarded,
-    topics::{catalog::described_topic, strimzi::StrimziApi},
+    controller::{Guarded, backoff},
+    topics::{
+        catalog::described_topic,
+        strimzi::{Strimzi, StrimziApi},
+    },
     watching::{Scope, listing, logged},
 };
 
-/// How often it is asked which versions the API server serves.
+/// How often it is asked which versions the API server serves; until it answers for the first time, sooner.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Runs for ever: says in `found` which version the API server serves, and sends the pipelines that an event concerns.
+/// Runs for ever: says in `found` what the API server serves, as soon as it has said so, and sends the pipelines that an
+/// event concerns.
 pub async fn run(
     client: Client,
     scope: Scope,
     pipelines: Store<Guarded>,
-    found: watch::Sender<Option<StrimziApi>>,
+    found: watch::Sender<Strimzi>,
     mut triggers: mpsc::Sender<ObjectRef<Guarded>>,
 ) {
+    let mut failures = 0;
     loop {
         let version = match discover(&client).await {
             Ok(version) => version,
             Err(error) => {
                 let error = with_causes(&error);
                 tracing::warn!(error, "the API server did not say whether it serves Strimzi's resources");
-                tokio::time::sleep(DISCOVERY_INTERVAL).await;
+                failures += 1;
+                tokio::time::sleep(backoff(failures).min(DISCOVERY_INTERVAL)).await;
                 continue;
             }
         };
+        failures = 0;
+        let is_new = found.borrow().version() != Some(version);
         let strimzi = version.map(StrimziApi::new);
-        let before = found.send_replace(strimzi.clone());
-        if before.map(|before| before.version) != version {
+        found.send_replace(strimzi.clone().map_or(Strimzi::NotInstalled, Strimzi::Served));
+        if is_new {
             tracing::info!(version, "Strimzi's resources");
             for pipeline in pipelines.state() {
                 // The receiver lives as long as the controller does.

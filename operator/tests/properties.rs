@@ -11,14 +11,21 @@ use crds::{
     pipeline::{LoginPipeline, check},
     topics::Role,
 };
-use operator::{build::kafka_topic, desired::render, topics::growth::wanted, validate::check_pipeline};
+use operator::{
+    build::kafka_topic,
+    desired::render,
+    security::Secrets,
+    topics::{Listener, growth::wanted},
+    validate::check_pipeline,
+};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
 /// Every object of a pipeline by its kind. A job config is shown as what it holds, and names that follow from that are left
 /// out.
 fn objects(pipeline: &LoginPipeline) -> BTreeMap<String, Value> {
-    let desired = render("streams", pipeline, "kafka:9092", 7).unwrap();
+    let listener = Listener::without_certificates("kafka:9092");
+    let desired = render("streams", pipeline, &listener, &Secrets::default(), 7).unwrap();
     let held = desired.config_map.data.as_ref().unwrap().iter();
     let held: serde_json::Map<_, _> = held
         .map(|(name, text)| (name.trim_end_matches(".json").to_owned(), serde_json::from_str(text).unwrap()))

@@ -2,11 +2,13 @@
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
-use crds::pipeline::LoginPipeline;
+use crds::pipeline::{Kafka, LoginPipeline};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use operator::{
     build::kafka_topic,
     desired::render,
-    topics::{Control, Seen, State, growth::wanted},
+    security::Secrets,
+    topics::{Control, Listener, Seen, State, growth::wanted},
     validate::check_pipeline,
 };
 use serde::Deserialize;
@@ -21,6 +23,41 @@ fn manifest(text: &str) -> LoginPipeline {
     pipeline.metadata.namespace = Some("streams".to_owned());
     pipeline.metadata.uid = Some("00000000-0000-0000-0000-000000000001".to_owned());
     pipeline
+}
+
+/// What stands in Secrets, and nowhere else.
+const HUSH: &str = "hush";
+
+/// The Secrets that the specs name.
+fn secrets() -> Secrets {
+    let pem = |what: &str| format!("-----BEGIN {what}-----\n{HUSH}\n-----END {what}-----\n");
+    let (certificate, key) = (pem("CERTIFICATE"), pem("PRIVATE KEY"));
+    let secret = |version: &str, keys: &[(&str, &str)]| {
+        let data = keys.iter().map(|(name, value)| ((*name).to_owned(), ByteString(value.as_bytes().to_vec())));
+        let (uid, resource_version) = (Some(format!("uid-{version}")), Some(version.to_owned()));
+        let metadata = ObjectMeta { uid, resource_version, ..ObjectMeta::default() };
+        Some(Secret { metadata, data: Some(data.collect()), ..Secret::default() })
+    };
+    let pairs = [("user.crt", &*certificate), ("user.key", &*key), ("tls.crt", &*certificate), ("tls.key", &*key)];
+    let user = [&pairs[..], &[("password", HUSH), ("secret", HUSH)]].concat();
+    let secrets = [
+        ("kafka-ca", secret("1", &[("ca.crt", &certificate)])),
+        ("kafka-user", secret("2", &user)),
+        ("logins", secret("3", &user)),
+    ];
+    Secrets(secrets.map(|(name, secret)| (name.to_owned(), secret)).into())
+}
+
+/// The listener that a spec names, as the operator sees it.
+fn listener(kafka: &Kafka) -> Listener {
+    if let Some(external) = &kafka.external {
+        return Listener::without_certificates(&external.bootstrap_servers);
+    }
+    let mut listener = Listener::without_certificates("my-cluster-kafka-bootstrap.kafka.svc:9093");
+    if kafka.strimzi.as_ref().is_some_and(|strimzi| strimzi.listener == "tls") {
+        listener.certificates.push("-----BEGIN CERTIFICATE-----\npublished\n-----END CERTIFICATE-----\n".to_owned());
+    }
+    listener
 }
 
 const EXAMPLE: &str = include_str!("../../examples/pipeline.yaml");
@@ -44,8 +81,7 @@ fn every_object_of_several_specs() {
     for (name, text) in SPECS {
         let pipeline = manifest(text);
         let valid = check_pipeline(&pipeline).unwrap();
-        let servers = "my-cluster-kafka-bootstrap.kafka.svc:9093";
-        let desired = render("streams", &pipeline, servers, 7).unwrap();
+        let desired = render("streams", &pipeline, &listener(&valid.spec.kafka), &secrets(), 7).unwrap();
         assert_eq!(Some(&desired.config.config_map), desired.config_map.metadata.name.as_ref());
         let mut objects = vec![serde_yaml::to_string(&desired.service_account)];
         objects.extend(desired.network_policy.as_ref().map(serde_yaml::to_string));
@@ -61,7 +97,9 @@ fn every_object_of_several_specs() {
             objects.extend(topics.iter().map(topic));
         }
         let objects: Vec<_> = objects.into_iter().map(Result::unwrap).collect();
-        insta::assert_snapshot!(name, objects.join("---\n"));
+        let objects = objects.join("---\n");
+        assert!(!objects.contains(HUSH), "{objects}");
+        insta::assert_snapshot!(name, objects);
     }
 }
 
@@ -86,7 +124,11 @@ fn the_outputs_fit_a_source_that_is_there() {
 
 #[test]
 fn only_what_shapes_the_pods_is_in_the_config() {
-    let rendered = |text: &str| render("streams", &manifest(text), "kafka:9092", 1).unwrap();
+    let on = |servers: &str, text: &str, number| {
+        let listener = Listener::without_certificates(servers);
+        render("streams", &manifest(text), &listener, &Secrets::default(), number).unwrap()
+    };
+    let rendered = |text: &str| on("kafka:9092", text, 1);
     let name = |text: &str| rendered(text).config.config_map;
     let with = |section: &str| name(&format!("{EXAMPLE}  {section}\n"));
     let example = name(EXAMPLE);
@@ -97,6 +139,6 @@ fn only_what_shapes_the_pods_is_in_the_config() {
     assert_ne!(example, with("processor: {commitInterval: 1s}"));
     assert_ne!(example, with("validation: {maxFutureSkew: 1s}"));
     assert_ne!(example, with("aggregation: {uniqueUsers: false}"));
-    assert_ne!(example, render("streams", &manifest(EXAMPLE), "other:9092", 1).unwrap().config.config_map);
-    assert_ne!(example, render("streams", &manifest(EXAMPLE), "kafka:9092", 2).unwrap().config.config_map);
+    assert_ne!(example, on("other:9092", EXAMPLE, 1).config.config_map);
+    assert_ne!(example, on("kafka:9092", EXAMPLE, 2).config.config_map);
 }

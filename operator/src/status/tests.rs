@@ -123,6 +123,8 @@ fn ready_means_all_of_it() {
     let servers = "kafka:9092".to_owned();
     let unreachable = TopicsError::Unreachable { servers, error: "silence".to_owned() };
     assert_eq!(after(|pass| pass.kafka = Err(unreachable.into())), is(Unknown, Reason::KafkaUnreachable));
+    let unknown = TopicsError::StrimziUnknown;
+    assert_eq!(after(|pass| pass.kafka = Err(unknown.into())), is(Unknown, Reason::ApiServerFailed));
     let absent = TopicsError::StrimziNotInstalled;
     assert_eq!(after(|pass| pass.kafka = Err(absent.into())), is(False, Reason::StrimziNotInstalled));
 
@@ -283,6 +285,23 @@ fn a_cap_degrades_and_keeps_ready() {
     assert!(message.contains("9 replicas") && message.contains("2 partitions"), "{message}");
     assert_eq!(told(READY, capped).0, ConditionStatus::True);
     assert_eq!(told(DEGRADED, |_| {}).0, ConditionStatus::False);
+}
+
+#[test]
+fn whatever_degrades_is_named_under_the_gravest_reason() {
+    let any_time = |pass: &mut Pass| {
+        let source = pass.seen.iter_mut().find(|seen| seen.role == Role::Source).unwrap();
+        source.config.insert("message.timestamp.type".to_owned(), "CreateTime".to_owned());
+    };
+    let both = |pass: &mut Pass| {
+        pass.size.capped = Some(2);
+        any_time(pass);
+    };
+    let (status, reason, message) = told(DEGRADED, both);
+    assert_eq!((status, reason.as_str()), (ConditionStatus::True, "SourceCreateTime"));
+    assert!(message.contains("no bound on it") && message.contains("; 2 replicas are asked for"), "{message}");
+    assert_eq!(told(DEGRADED, any_time).1, "SourceCreateTime");
+    assert!(!told(DEGRADED, any_time).2.contains("replicas"));
 }
 
 #[test]

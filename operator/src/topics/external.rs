@@ -37,7 +37,7 @@ impl ExternalTopics {
     pub async fn observe(&self, topics: &[Topic], known: Known<'_>) -> Result<KafkaSeen, TopicsError> {
         let found = self.admin.existing(topics.iter().map(|topic| topic.name.clone()).collect()).await?;
         let topics = topics.iter().map(|topic| see(topic, &found, known, self.spec.adopt)).collect();
-        let listener = Listener { bootstrap_servers: self.servers.clone(), certificates: Vec::new() };
+        let listener = Listener::without_certificates(self.servers.clone());
         Ok(KafkaSeen { listener: Ok(listener), topics })
     }
 

@@ -38,7 +38,7 @@ use self::{
     external::ExternalTopics,
     lost::Known,
     obstacle::Obstacle,
-    strimzi::{StrimziApi, StrimziTopics},
+    strimzi::{Strimzi, StrimziTopics},
 };
 use crate::{owned::ApplyError, security::Credentials, validate::Valid};
 
@@ -58,6 +58,14 @@ pub struct Listener {
     pub bootstrap_servers: String,
     /// The certificates by which its brokers are recognized, in PEM, where Strimzi publishes any: then it has TLS.
     pub certificates: Vec<String>,
+}
+
+impl Listener {
+    /// One of which no certificate is published.
+    #[must_use]
+    pub fn without_certificates(bootstrap_servers: impl Into<String>) -> Self {
+        Self { bootstrap_servers: bootstrap_servers.into(), certificates: Vec::new() }
+    }
 }
 
 /// The bootstrap servers are not known (yet).
@@ -138,6 +146,9 @@ pub enum State {
 /// Why topics cannot be observed or made.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {
+    /// Whether Strimzi is there nobody can tell.
+    #[error("the API server has not said yet whether it serves Strimzi's resources; it is asked again within 20 s")]
+    StrimziUnknown,
     /// The API server serves none of Strimzi's resources.
     #[error(
         "the Strimzi operator is not installed: install it, or set spec.kafka.external; this is noticed within a minute"
@@ -196,6 +207,7 @@ impl TopicsError {
     #[must_use]
     pub const fn category(&self) -> &'static str {
         match self {
+            Self::StrimziUnknown => "strimzi-unknown",
             Self::StrimziNotInstalled => "strimzi-not-installed",
             Self::KafkaNotFound { .. } => "kafka-not-found",
             Self::NamespaceNotAllowed { .. } => "namespace-not-allowed",
@@ -216,14 +228,14 @@ pub enum Topics<'a> {
 }
 
 impl<'a> Topics<'a> {
-    /// The topics of a pipeline. `strimzi` is Strimzi's API, where the API server serves it.
+    /// The topics of a pipeline.
     ///
     /// # Errors
-    /// When the pipeline needs Strimzi, and it is not installed.
+    /// When the pipeline needs Strimzi, and it is not installed, or that is not known.
     pub fn of(
         client: &'a Client,
         valid: &'a Valid,
-        strimzi: Option<&'a StrimziApi>,
+        strimzi: &'a Strimzi,
         credentials: &'a Credentials,
     ) -> Result<Self, TopicsError> {
         match (&valid.spec.kafka.strimzi, &valid.spec.kafka.external) {
@@ -233,8 +245,9 @@ impl<'a> Topics<'a> {
                 Ok(Self::External(ExternalTopics::new(access, valid.spec.topics.clone())))
             }
             (Some(kafka), None) => match strimzi {
-                Some(api) => Ok(Self::Strimzi(StrimziTopics::new(client, valid, kafka, api, credentials))),
-                None => Err(TopicsError::StrimziNotInstalled),
+                Strimzi::Served(api) => Ok(Self::Strimzi(StrimziTopics::new(client, valid, kafka, api, credentials))),
+                Strimzi::NotInstalled => Err(TopicsError::StrimziNotInstalled),
+                Strimzi::Unknown => Err(TopicsError::StrimziUnknown),
             },
             (None, None) => Err(TopicsError::StrimziNotInstalled),
         }

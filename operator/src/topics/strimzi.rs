@@ -40,6 +40,29 @@ use crate::{
     watching::PAGE,
 };
 
+/// What the API server says of Strimzi's resources.
+#[derive(Clone, Debug)]
+pub enum Strimzi {
+    /// Nothing yet: it was not asked, or did not answer.
+    Unknown,
+    /// It serves none of them.
+    NotInstalled,
+    /// It serves them.
+    Served(StrimziApi),
+}
+
+impl Strimzi {
+    /// The version that is served, if there is one; none when that is not known.
+    #[must_use]
+    pub const fn version(&self) -> Option<Option<&'static str>> {
+        match self {
+            Self::Unknown => None,
+            Self::NotInstalled => Some(None),
+            Self::Served(api) => Some(Some(api.version)),
+        }
+    }
+}
+
 /// Strimzi's API, as the API server serves it.
 #[derive(Clone, Debug)]
 pub struct StrimziApi {
@@ -460,7 +483,7 @@ mod tests {
                 {"name": "new"},
             ]}})
         };
-        let plain = Listener { bootstrap_servers: "a:9092".to_owned(), certificates: Vec::new() };
+        let plain = Listener::without_certificates("a:9092");
         assert_eq!(of("plain", kafka()).unwrap(), plain);
         let tls =
             Listener { bootstrap_servers: "a:9093".to_owned(), certificates: vec!["one".to_owned(), "two".to_owned()] };

@@ -9,7 +9,12 @@ use kube::{
     core::NamespaceResourceScope,
 };
 use operator::{
-    applied::is_applied, build::kafka_topic, desired::render, topics::growth::wanted, validate::check_pipeline,
+    applied::is_applied,
+    build::kafka_topic,
+    desired::render,
+    security::Secrets,
+    topics::{Listener, growth::wanted},
+    validate::check_pipeline,
 };
 use proptest::{
     strategy::{Strategy, ValueTree},
@@ -37,7 +42,8 @@ async fn every_object_of_any_accepted_spec_can_be_applied_and_needs_it_once() {
 }
 
 async fn apply_all(world: &World, pipeline: &LoginPipeline) {
-    let desired = render(&world.namespace, pipeline, "kafka:9092", 7).unwrap();
+    let listener = Listener::without_certificates("kafka:9092");
+    let desired = render(&world.namespace, pipeline, &listener, &Secrets::default(), 7).unwrap();
     applied(world, &desired.service_account, pipeline).await;
     if let Some(policy) = &desired.network_policy {
         applied(world, policy, pipeline).await;

@@ -230,6 +230,15 @@ impl World {
         self.wait_condition(name, "Ready", ConditionStatus::True, "Running").await;
     }
 
+    /// Waits until the Deployment of the pipeline `logins` is asked for this many replicas.
+    pub async fn wait_replicas(&self, replicas: i32) {
+        let scaled = || async {
+            let deployment = self.deployments().get("logins-processor").await.unwrap();
+            (deployment.spec.unwrap().replicas == Some(replicas)).then_some(())
+        };
+        wait_for_async(&format!("{replicas} replicas"), BOUND, scaled).await;
+    }
+
     /// Pipelines, whatever their shape.
     pub fn pipelines_as_they_are(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::erase::<LoginPipeline>(&()))

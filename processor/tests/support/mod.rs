@@ -23,6 +23,7 @@ use crds::{
     records::{dead_letter, delta::Delta, enrichment},
     topics::{PipelineId, topics},
 };
+use operator::{desired::render, security::Secrets, topics::Listener};
 use processor::generate::{Event, Events, Options, Shares};
 use rdkafka::{
     ClientConfig,
@@ -74,7 +75,8 @@ impl<'k> Pipeline<'k> {
         // Exactly what the operator would mount into the pods.
         let mut resource = LoginPipeline::new(&id.name, spec);
         resource.metadata.uid = Some("0".to_owned());
-        let desired = operator::desired::render(&id.namespace, &resource, kafka.bootstrap(), 1).unwrap();
+        let listener = Listener::without_certificates(kafka.bootstrap());
+        let desired = render(&id.namespace, &resource, &listener, &Secrets::default(), 1).unwrap();
         let rendered = desired.config_map.data.unwrap().remove("job.json").unwrap();
         let folder = Folder::new(name).unwrap();
         let pipeline = Self { kafka, job: JobConfig::parse(&rendered).unwrap(), folder };
