@@ -49,6 +49,25 @@ pub fn documents(text: &str) -> Vec<(usize, Document)> {
     documents
 }
 
+/// The one LoginPipeline of a text, among whatever else stands there.
+///
+/// # Errors
+/// Everything that is wrong with it, or that there are others or none.
+pub fn the_one(text: &str) -> Result<Manifest, Vec<String>> {
+    let mut pipelines = Vec::new();
+    for (_, document) in documents(text) {
+        match document {
+            Document::Pipeline(pipeline) => pipelines.push(pipeline),
+            Document::Other { .. } => {}
+            Document::Unreadable(error) => return Err(vec![format!("is not YAML: {error}")]),
+        }
+    }
+    match <[_; 1]>::try_from(pipelines) {
+        Ok([pipeline]) => Ok(*pipeline?),
+        Err(others) => Err(vec![format!("holds {} LoginPipelines: leave one in the file", others.len())]),
+    }
+}
+
 impl Document {
     fn of(value: &Value) -> Self {
         let text = |field: &str| value.get(field).and_then(Value::as_str).unwrap_or("none").to_owned();
@@ -210,5 +229,16 @@ mod tests {
     fn what_is_not_yaml_ends_the_text() {
         let found = documents(&format!("{HEAD}{SPEC}---\na: [\n---\n{HEAD}{SPEC}"));
         assert!(matches!(found[..], [(1, Document::Pipeline(Ok(_))), (2, Document::Unreadable(_))]), "{found:?}");
+    }
+
+    #[test]
+    fn the_one_pipeline_is_found_among_other_documents() {
+        let pipeline = format!("{HEAD}{SPEC}");
+        assert_eq!(the_one(&format!("{OTHER}---\n{pipeline}---\n{OTHER}")).unwrap().name, "logins");
+        let problems = |text: &str| the_one(text).unwrap_err().join("; ");
+        assert!(problems(OTHER).starts_with("holds 0 LoginPipelines"));
+        assert!(problems(&format!("{pipeline}---\n{pipeline}")).starts_with("holds 2 LoginPipelines"));
+        assert!(problems(&format!("{pipeline}---\na: [")).starts_with("is not YAML"));
+        assert!(problems(&pipeline.replace("cluster", "clutser")).starts_with("spec.kafka.strimzi is"));
     }
 }

@@ -1,5 +1,12 @@
 //! What librdkafka says of a connection that fails, and what a person can do about it.
 
+/// The words of a log line, if it tells that a connection failed: a broker that hangs up, as one does that expects TLS, is
+/// told of nowhere else. The line begins with a thread's name.
+#[must_use]
+pub fn failure<'m>(facility: &str, message: &'m str) -> Option<&'m str> {
+    message.split_once("]: ").map(|(_, words)| words).filter(|_| facility == "FAIL")
+}
+
 /// librdkafka's words, the same each time, with what to check.
 #[must_use]
 pub fn explain(words: &str) -> String {
@@ -22,6 +29,14 @@ pub fn explain(words: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_line_of_a_connection_that_failed_is_told_from_the_others() {
+        let line = "[thrd:a:1/1]: a:1/1: Disconnected (after 3ms in state UP)";
+        assert_eq!(failure("FAIL", line), Some("a:1/1: Disconnected (after 3ms in state UP)"));
+        assert_eq!(failure("REQTMOUT", "[thrd:a:1/1]: a:1/1: Timed out 1 in-flight"), None);
+        assert_eq!(failure("FAIL", "nobody's"), None);
+    }
 
     /// The words are librdkafka's own, of which `tests/security.rs` has them fresh.
     #[test]

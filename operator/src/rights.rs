@@ -24,9 +24,11 @@ pub enum Place {
     Watched,
     /// In the namespace of the Lease.
     Lease,
+    /// In the namespace of a Kafka that a pipeline names, where that namespace is not watched itself.
+    Kafka,
 }
 
-/// Everything that the operator does to the API server.
+/// Everything that the operator does to the API server, but for [`RIGHTS_ABROAD`].
 #[rustfmt::skip]
 pub const RIGHTS: &[Right] = &[
     watched("loginpipeline.dev", "loginpipelines", &["get", "list", "watch", "patch"], "to know what is wanted; the finalizer is set and taken off"),
@@ -46,6 +48,17 @@ pub const RIGHTS: &[Right] = &[
     Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], place: Place::Lease, why: "so that of several operators one works" },
 ];
 
+/// What the operator does in the namespace of a Kafka that is not watched, but used from one that is. All of it is allowed
+/// there by [`RIGHTS`] too.
+pub const RIGHTS_ABROAD: &[Right] = &[
+    abroad("kafkas", &["get"], "how Kafka is reached"),
+    abroad("kafkatopics", &["get", "list", "create", "patch", "delete"], "the topics of pipelines of other namespaces"),
+];
+
+const fn abroad(resource: &'static str, verbs: &'static [&'static str], why: &'static str) -> Right {
+    Right { group: crds::strimzi::GROUP, resource, verbs, place: Place::Kafka, why }
+}
+
 const fn watched(
     group: &'static str,
     resource: &'static str,
@@ -58,7 +71,7 @@ const fn watched(
 /// The rules of a role that allows what is done in a place.
 #[must_use]
 pub fn rules(place: Place) -> Vec<Value> {
-    let rights = RIGHTS.iter().filter(|right| right.place == place);
+    let rights = RIGHTS.iter().chain(RIGHTS_ABROAD).filter(|right| right.place == place);
     rights
         .map(|right| json!({"apiGroups": [right.group], "resources": [right.resource], "verbs": right.verbs}))
         .collect()
@@ -73,6 +86,7 @@ pub fn table() -> String {
         let place = match place {
             Place::Watched => "",
             Place::Lease => ", in the Lease's namespace",
+            Place::Kafka => ", in the Kafka's namespace",
         };
         table.push_str(&format!("| `{resource}` ({group}) | {}{place} | {why} |\n", verbs.join(", ")));
     }

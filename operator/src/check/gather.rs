@@ -1,9 +1,9 @@
 //! Finds out what is there. I/O that reads and changes nothing.
 
-use std::{fs, path::Path};
+use std::{collections::BTreeSet, fs, path::Path};
 
 use crds::{
-    manifest::{Document, documents},
+    manifest::{Manifest, the_one},
     pipeline::{Kafka, LoginPipeline},
     strimzi::{self, KafkaStatus, api_resource},
     topics::{PipelineId, topics},
@@ -29,7 +29,7 @@ use super::{
 use crate::{
     args,
     causes::with_causes,
-    rights::{Place, RIGHTS, Right},
+    rights::{Place, RIGHTS, RIGHTS_ABROAD, Right},
     security::{self, Credentials},
     strimzi_watch::discover,
     watching::Scope,
@@ -95,7 +95,16 @@ pub async fn gather(client: &Client, options: &args::Check) -> Result<Facts, Che
         None => definition(client).await,
         Some(error) => Err(error.clone()),
     };
-    let rights = if unanswered.is_none() { rights(client, &scope, options).await } else { Vec::new() };
+    let rights = if unanswered.is_none() {
+        let places = Places {
+            watched: scope.parts().into_iter().map(|part| part.map(str::to_owned)).collect(),
+            lease: options.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned()),
+            kafkas: asked.as_deref().map(|asked| abroad(&scope, asked)).unwrap_or_default(),
+        };
+        rights(client, &places).await
+    } else {
+        Vec::new()
+    };
     let served = match unanswered {
         None => discover(client).await.map_err(|error| text(&error)),
         Some(error) => Err(error),
@@ -119,9 +128,36 @@ async fn definition(client: &Client) -> Result<Option<CustomResourceDefinition>,
     definitions.get_opt(LoginPipeline::crd_name()).await.map_err(|error| text(&error))
 }
 
-async fn rights(client: &Client, scope: &Scope, options: &args::Check) -> Vec<RightFact> {
-    let own = options.lease_namespace.as_deref().unwrap_or_else(|| client.default_namespace());
-    stream::iter(RIGHTS).map(|right| review(client, scope, own, *right)).buffered(AT_A_TIME).collect().await
+/// Where rights are needed.
+struct Places {
+    /// None stands for all namespaces.
+    watched: Vec<Option<String>>,
+    lease: String,
+    kafkas: BTreeSet<String>,
+}
+
+impl Places {
+    fn of(&self, place: Place) -> Vec<Option<String>> {
+        match place {
+            Place::Watched => self.watched.clone(),
+            Place::Lease => vec![Some(self.lease.clone())],
+            Place::Kafka => self.kafkas.iter().cloned().map(Some).collect(),
+        }
+    }
+}
+
+/// The namespaces outside the scope whose Kafkas are used.
+fn abroad(scope: &Scope, asked: &[Asked]) -> BTreeSet<String> {
+    let parts = scope.parts();
+    let is_watched = |namespace: &str| parts.iter().any(|part| part.is_none_or(|part| part == namespace));
+    let used = asked.iter().filter_map(|asked| asked.pipeline.spec.kafka.strimzi.as_ref()?.namespace.clone());
+    used.filter(|namespace| !is_watched(namespace)).collect()
+}
+
+async fn rights(client: &Client, places: &Places) -> Vec<RightFact> {
+    let rights = RIGHTS.iter().chain(RIGHTS_ABROAD).map(|right| (*right, places.of(right.place)));
+    let needed = rights.filter(|(_, places)| !places.is_empty());
+    stream::iter(needed).map(|(right, places)| review(client, places, right)).buffered(AT_A_TIME).collect().await
 }
 
 fn text(error: &kube::Error) -> String {
@@ -147,17 +183,8 @@ async fn named(client: &Client, scope: &Scope, name: &str) -> Result<Asked, Chec
 fn of_file(file: &str) -> Result<(String, LoginPipeline), CheckError> {
     let failed = |problem: String| CheckError::Manifest { file: file.to_owned(), problem };
     let content = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
-    for (_, document) in documents(&content) {
-        match document {
-            Document::Pipeline(Ok(manifest)) => {
-                return Ok((manifest.name.clone(), LoginPipeline::new(&manifest.name, manifest.spec)));
-            }
-            Document::Pipeline(Err(problems)) => return Err(failed(problems.join("; "))),
-            Document::Unreadable(error) => return Err(failed(error)),
-            Document::Other { .. } => {}
-        }
-    }
-    Err(failed("it has no LoginPipeline".to_owned()))
+    let Manifest { name, spec } = the_one(&content).map_err(|problems| failed(problems.join("; ")))?;
+    Ok((name.clone(), LoginPipeline::new(&name, spec)))
 }
 
 /// Every pipeline of the scope.
@@ -176,12 +203,8 @@ fn asked(pipeline: LoginPipeline) -> Asked {
     Asked { name: format!("{}/{}", id.namespace, id.name), id, pipeline }
 }
 
-/// What of a right is refused.
-async fn review(client: &Client, scope: &Scope, lease_namespace: &str, right: Right) -> RightFact {
-    let places = match right.place {
-        Place::Watched => scope.parts().into_iter().map(|part| part.map(str::to_owned)).collect(),
-        Place::Lease => vec![Some(lease_namespace.to_owned())],
-    };
+/// What of a right is refused in these namespaces.
+async fn review(client: &Client, places: Vec<Option<String>>, right: Right) -> RightFact {
     let mut refused = Vec::new();
     for place in places {
         for verb in right.verbs {

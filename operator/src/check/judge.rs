@@ -13,6 +13,7 @@ use super::{
     Check, Flaw, Group, Outcome, Report,
     facts::{Facts, KafkaFact, PipelineFact, RightFact, StrimziFact, Version},
 };
+use crate::rights::Place;
 
 /// The oldest version of Kubernetes that understands the resource's rules: they are in CEL.
 const OLDEST: (u32, u32) = (1, 29);
@@ -114,7 +115,8 @@ fn right(fact: &RightFact, uses_strimzi: bool) -> Check {
     let dotted = [resource, right.group].join(".");
     let name = [dotted.trim_end_matches('.'), subresource].join("/");
     let name = name.trim_end_matches('/');
-    let what = format!("may {} {name}: {}", right.verbs.join(", "), right.why);
+    let abroad = if right.place == Place::Kafka { " in the namespace of another's Kafka" } else { "" };
+    let what = format!("may {} {name}{abroad}: {}", right.verbs.join(", "), right.why);
     let refused = match &fact.refused {
         Err(error) => {
             return warning(what, error, "nobody can say whether this is allowed: look at the roles yourself");

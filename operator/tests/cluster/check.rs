@@ -120,6 +120,21 @@ async fn rights_that_are_missing_are_named() {
     assert_eq!(failed.len(), 1, "{failed:#?}");
     assert_eq!(find(&report, "loginpipelines.loginpipeline.dev is installed")["result"], "warning");
 
+    // What the Kafka of another namespace needs is asked for where it is.
+    let owners = World::new().await;
+    let elsewhere = format!("{{cluster: my-cluster, namespace: {}}}", owners.namespace);
+    world.apply(&EXAMPLE.replace("{cluster: my-cluster}", &elsewhere)).unwrap();
+    let (report, _) = check_json(&user.kubeconfig, &arguments).await;
+    let missing = find(&report, "may get, list, create, patch, delete kafkatopics.kafka.strimzi.io in the namespace");
+    let all = format!("not get, list, create, patch, delete in namespace {}", owners.namespace);
+    assert_eq!((&missing["result"], &missing["error"]), (&json!("error"), &json!(all)));
+    owners.allow(&user, &rules(Place::Kafka));
+    let (report, _) = check_json(&user.kubeconfig, &arguments).await;
+    for kind in ["kafkas", "kafkatopics"] {
+        let allowed = find(&report, &format!("{kind}.kafka.strimzi.io in the namespace of another's Kafka"));
+        assert_eq!(allowed["result"], "success", "{allowed}");
+    }
+
     // In another namespace nothing is allowed.
     let (report, status) = check_json(&user.kubeconfig, &["-n", "default", "--lease-namespace", "default"]).await;
     assert_eq!(status, 1);

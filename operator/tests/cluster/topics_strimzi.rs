@@ -10,6 +10,7 @@ use kube::{
     ResourceExt,
     api::{DeleteParams, ListParams, Patch, PatchParams},
 };
+use operator::rights::{Place, rules};
 use serde_json::{Value, json};
 use testkit::{kafka::shared, unique, wait_for_async};
 
@@ -198,7 +199,11 @@ async fn nothing_is_made_while_nobody_can_tell_whether_it_is_there() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kafka_of_another_namespace_is_used_as_long_as_its_owner_allows_for_it() {
     let (world, owners) = (World::new().await, World::new().await);
-    let operator = Operator::start(&world).await;
+    // With no more rights there than the table has for that.
+    let user = world.user();
+    world.allow(&user, &rules(Place::Watched));
+    owners.allow(&user, &rules(Place::Kafka));
+    let operator = Operator::start_with(&world, &user.kubeconfig, &["--leader-election=false"]).await;
     let (_pods, _topics) = (StandIn::start(&world, &[]), StandIn::start(&owners, &[]));
     owners.kafka("my-cluster").await;
     let grant = async |namespaces: Option<&str>| {
@@ -237,6 +242,7 @@ async fn a_kafka_of_another_namespace_is_used_as_long_as_its_owner_allows_for_it
     let now = world.deployments().get("logins-processor").await.unwrap();
     assert_eq!((now.uid(), now.metadata.generation), (pods.uid(), pods.metadata.generation));
     assert_eq!(owners.children().await, before);
+    assert!(!operator.process.log().contains("forbidden"), "{}", operator.process.log());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crds::trouble::explain;
+use crds::trouble::{explain, failure};
 use rdkafka::{
     ClientContext, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError, types::RDKafkaErrorCode,
 };
@@ -62,8 +62,7 @@ impl ClientContext for Trouble {
     }
 
     fn log(&self, _: RDKafkaLogLevel, facility: &str, message: &str) {
-        // A broker that hangs up, as one does that expects TLS, is no error to librdkafka; the line begins with a thread's name.
-        if let ("FAIL", Some((_, words))) = (facility, message.split_once("]: ")) {
+        if let Some(words) = failure(facility, message) {
             self.note(words);
         }
         tracing::debug!(facility, "{message}");

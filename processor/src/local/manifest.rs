@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crds::manifest::{Document, Manifest, documents};
+use crds::manifest::{Manifest, the_one};
 
 /// Everything that is wrong with a file, one problem a line.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,39 +32,9 @@ pub fn read(file: &Path) -> Result<Manifest, ManifestError> {
     text.and_then(|text| the_one(&text)).map_err(|problems| ManifestError { file: file.to_owned(), problems })
 }
 
-fn the_one(text: &str) -> Result<Manifest, Vec<String>> {
-    let mut pipelines = Vec::new();
-    for (_, document) in documents(text) {
-        match document {
-            Document::Pipeline(pipeline) => pipelines.push(pipeline),
-            Document::Other { .. } => {}
-            Document::Unreadable(error) => return Err(vec![format!("is not YAML: {error}")]),
-        }
-    }
-    match <[_; 1]>::try_from(pipelines) {
-        Ok([pipeline]) => Ok(*pipeline?),
-        Err(others) => Err(vec![format!("holds {} LoginPipelines: leave one in the file", others.len())]),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const PIPELINE: &str = "apiVersion: loginpipeline.dev/v1alpha1\nkind: LoginPipeline\nmetadata: {name: logins}\n\
-                            spec: {kafka: {strimzi: {cluster: my-cluster}}}\n";
-
-    #[test]
-    fn the_one_pipeline_is_found_among_other_documents() {
-        let other = "apiVersion: v1\nkind: ConfigMap\n";
-        let manifest = the_one(&format!("{other}---\n{PIPELINE}---\n{other}")).unwrap();
-        assert_eq!((manifest.name.as_str(), manifest.spec.source.partitions), ("logins", 8));
-        let problems = |text: &str| the_one(text).unwrap_err().join("; ");
-        assert!(problems(other).starts_with("holds 0 LoginPipelines"));
-        assert!(problems(&format!("{PIPELINE}---\n{PIPELINE}")).starts_with("holds 2 LoginPipelines"));
-        assert!(problems(&format!("{PIPELINE}---\na: [")).starts_with("is not YAML"));
-        assert!(problems(&PIPELINE.replace("cluster", "clutser")).starts_with("spec.kafka.strimzi is"));
-    }
 
     #[test]
     fn each_line_names_the_file() {
