@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use kube::{
-    Client,
+    Client, ResourceExt,
     runtime::reflector::{self, Store, store::Writer},
 };
 use tokio::{net::TcpListener, sync::watch};
@@ -13,9 +13,10 @@ use crate::{
     client::{NoApiServer, connect},
     controller::{self, Guarded, Work, stopped},
     leader::{Candidate, Lost},
-    metrics::Metrics,
+    metrics::{Metrics, Readiness},
     reconcile::reported_readiness,
     server::{self, Health, Shown},
+    status,
     watching::Scope,
 };
 
@@ -103,9 +104,16 @@ async fn lead(
 
 /// Brings metrics up to date that are taken, not counted.
 fn count(pipelines: Store<Guarded>, metrics: Metrics) -> impl Fn() + Send + Sync {
-    move || {
-        let pipelines = pipelines.state();
-        let status = |pipeline: &Arc<Guarded>| pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.clone());
-        metrics.count_pipelines(pipelines.iter().map(|pipeline| reported_readiness(status(pipeline).as_ref())));
+    move || metrics.count_pipelines(pipelines.state().iter().map(|pipeline| readiness(pipeline)))
+}
+
+fn readiness(pipeline: &Guarded) -> Readiness {
+    let status = pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.as_ref());
+    let ready = status.and_then(|status| status::condition(status, status::READY));
+    Readiness {
+        namespace: pipeline.namespace().unwrap_or_default(),
+        name: pipeline.name_any(),
+        ready: reported_readiness(status),
+        reason: ready.map(|ready| ready.reason.clone()),
     }
 }

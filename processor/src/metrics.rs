@@ -303,3 +303,39 @@ impl ThreadStatus {
         self.started.elapsed().saturating_sub(last) < TURN_BOUND
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The metrics for people, in Markdown: as Prometheus names them, their labels, what they are.
+    fn table() -> String {
+        let metrics = Metrics::new(7);
+        metrics.lag.get_or_create(&PartitionLabel { partition: 0 });
+        metrics.watermark.get_or_create(&PartitionLabel { partition: 0 });
+        let text = metrics.encode();
+        let mut table = "| Metric | Type | |\n|---|---|---|\n".to_owned();
+        for help in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
+            let (name, help) = help.split_once(' ').unwrap();
+            let kind = text.lines().find_map(|line| line.strip_prefix(&format!("# TYPE {name} "))).unwrap();
+            let suffix = match kind {
+                "counter" => "_total",
+                "info" => "_info",
+                _ => "",
+            };
+            let sample = text.lines().find_map(|line| line.strip_prefix(&format!("{name}{suffix}{{"))).unwrap_or_default();
+            let labels = sample.split_once('}').map_or("", |(labels, _)| labels);
+            let labels: Vec<_> = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).collect();
+            let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+            table.push_str(&format!("| `{name}{suffix}{labels}` | {kind} | {} |\n", help.trim_end_matches('.')));
+        }
+        table
+    }
+
+    #[test]
+    fn the_documentation_has_every_metric() {
+        let documentation = include_str!("../../docs/operating.md");
+        assert!(table().lines().count() > 30, "{}", table());
+        assert!(documentation.contains(&table()), "docs/operating.md needs:\n{}", table());
+    }
+}
