@@ -13,7 +13,7 @@ check: ## The fast loop: formatting, clippy, unit tests
 test: ## Everything: sets up the services that the tests run, then runs every tier
 	@scripts/test
 
-test-%: ## One tier of the tests: lint, deny, unit, testkit, kafka, api, node
+test-%: ## One tier of the tests: lint, deny, unit, chart, testkit, kafka, api, node
 	@scripts/test $*
 
 e2e: ## The product on a real node of this machine, which takes Linux and root
@@ -25,9 +25,10 @@ mutants: ## Plant bugs in a copy of the sources: each must turn a test red
 demo: ## A pipeline on this machine, with no service: a million events through examples/pipeline.yaml
 	@cargo run --release -p processor -- local examples/pipeline.yaml --events 1000000 --exit
 
-crd: ## Write crds/login-pipeline.yaml anew, from the Rust types
+crd: ## Write crds/login-pipeline.yaml and the chart's copy of it anew, from the Rust types
 	@cargo run --quiet -p operator -- crd > crds/login-pipeline.yaml.new
 	@mv crds/login-pipeline.yaml.new crds/login-pipeline.yaml
+	@cp crds/login-pipeline.yaml charts/login-pipeline-operator/files/crd.yaml
 
 images: ## Build both images from this machine's own release build: target/images/operator.tar and processor.tar
 	@scripts/images

@@ -323,7 +323,8 @@ mod tests {
                 "info" => "_info",
                 _ => "",
             };
-            let sample = text.lines().find_map(|line| line.strip_prefix(&format!("{name}{suffix}{{"))).unwrap_or_default();
+            let sample =
+                text.lines().find_map(|line| line.strip_prefix(&format!("{name}{suffix}{{"))).unwrap_or_default();
             let labels = sample.split_once('}').map_or("", |(labels, _)| labels);
             let labels: Vec<_> = labels.split(',').filter_map(|label| Some(label.split_once('=')?.0)).collect();
             let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
