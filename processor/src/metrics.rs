@@ -311,8 +311,8 @@ mod tests {
     /// The metrics for people, in Markdown: as Prometheus names them, their labels, what they are.
     fn table() -> String {
         let metrics = Metrics::new(7);
-        metrics.lag.get_or_create(&PartitionLabel { partition: 0 });
-        metrics.watermark.get_or_create(&PartitionLabel { partition: 0 });
+        drop(metrics.lag.get_or_create(&PartitionLabel { partition: 0 }));
+        drop(metrics.watermark.get_or_create(&PartitionLabel { partition: 0 }));
         let text = metrics.encode();
         let mut table = "| Metric | Type | |\n|---|---|---|\n".to_owned();
         for help in text.lines().filter_map(|line| line.strip_prefix("# HELP ")) {
