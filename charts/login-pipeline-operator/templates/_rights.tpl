@@ -16,6 +16,12 @@
 - {apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}
 {{- end }}
 
+{{/* What it does in a namespace that is not watched, but whose Kafkas are used. */}}
+{{- define "operator.kafkaRules" -}}
+- {apiGroups: [kafka.strimzi.io], resources: [kafkas], verbs: [get]}
+- {apiGroups: [kafka.strimzi.io], resources: [kafkatopics], verbs: [get, list, create, patch, delete]}
+{{- end }}
+
 {{/* What it does in the namespace of the Lease. */}}
 {{- define "operator.leaseRules" -}}
 - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}

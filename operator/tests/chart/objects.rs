@@ -39,7 +39,9 @@ fn the_rights_are_exactly_those_of_the_operator() {
     let [role] = of_kind(&objects_of_all, "Role")[..] else { panic!("one Role") };
     assert_eq!((sorted(&role["rules"]), &role["metadata"]["namespace"]), (lease.clone(), &json!("ops")));
 
-    let objects_of_some = objects("{watchNamespaces: [a, b], rbac: {aggregateToView: false, aggregateToEdit: false}}");
+    let objects_of_some = objects(
+        "{watchNamespaces: [a, b], kafkaNamespaces: [b, c], rbac: {aggregateToView: false, aggregateToEdit: false}}",
+    );
     assert!(
         of_kind(&objects_of_some, "ClusterRole").is_empty()
             && of_kind(&objects_of_some, "ClusterRoleBinding").is_empty()
@@ -47,7 +49,9 @@ fn the_rights_are_exactly_those_of_the_operator() {
     let roles = of_kind(&objects_of_some, "Role");
     let found: Vec<_> =
         roles.iter().map(|role| (role["metadata"]["namespace"].clone(), sorted(&role["rules"]))).collect();
-    assert_eq!(found, [(json!("a"), watched.clone()), (json!("b"), watched), (json!("ops"), lease)]);
+    let kafka = sorted(&json!(rules(Place::Kafka)));
+    let expected = [("a", watched.clone()), ("b", watched), ("c", kafka), ("ops", lease)];
+    assert_eq!(found, expected.map(|(namespace, rules)| (json!(namespace), rules)));
 }
 
 /// The selectors of Services, monitors and policies stand apart from the labels that they select.

@@ -16,6 +16,7 @@ mod support;
 
 mod admission;
 mod away;
+mod chart;
 mod check;
 mod convergence;
 mod deletion;

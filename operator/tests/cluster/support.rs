@@ -69,11 +69,14 @@ impl World {
 
     /// The same with the resource as another version defined it.
     pub async fn with_definition(definition: &'static str) -> Self {
-        let server = tokio::task::spawn_blocking(move || {
-            let server: &'static ApiServer = Box::leak(Box::new(ApiServer::start().unwrap()));
-            install(server, definition);
-            server
-        });
+        let world = Self::empty().await;
+        tokio::task::block_in_place(|| install(world.server, definition));
+        world
+    }
+
+    /// The same without the resource.
+    pub async fn empty() -> Self {
+        let server = tokio::task::spawn_blocking(|| &*Box::leak(Box::new(ApiServer::start().unwrap())));
         Self::on(server.await.unwrap()).await
     }
 
@@ -360,16 +363,15 @@ impl Operator {
         }
         all.extend(arguments);
         let arguments: Vec<_> = all.into_iter().map(str::to_owned).collect();
-        tokio::task::spawn_blocking(move || Self::launch(&kubeconfig, &arguments)).await.unwrap()
+        tokio::task::spawn_blocking(move || Self::launch(&kubeconfig, &arguments, &[])).await.unwrap()
     }
 
-    fn launch(kubeconfig: &Path, arguments: &[String]) -> Self {
+    /// Starts it with these arguments and variables, and no others, and returns when it serves. It must log JSON.
+    pub fn launch(kubeconfig: &Path, arguments: &[String], variables: &[(String, String)]) -> Self {
         let folder = Folder::new("operator").unwrap();
-        let process = Program::new("operator", env!("CARGO_BIN_EXE_operator"))
-            .args(arguments)
-            .env("KUBECONFIG", kubeconfig)
-            .spawn(&folder)
-            .unwrap();
+        let program = Program::new("operator", env!("CARGO_BIN_EXE_operator")).args(arguments);
+        let program = variables.iter().fold(program, |program, (name, value)| program.env(name, value));
+        let process = program.env("KUBECONFIG", kubeconfig).spawn(&folder).unwrap();
         let mut operator = Self { process, address: String::new(), _folder: folder };
         operator.address = wait_for("the operator's address", BOUND, || {
             let log = operator.process.log();
@@ -533,16 +535,20 @@ impl World {
     /// A user without rights.
     pub fn user(&self) -> User {
         let name = unique("user");
-        let run = |arguments: &[&str]| self.kubectl(arguments, "").unwrap();
-        run(&["create", "serviceaccount", &name, "-n", &self.namespace]);
-        let token = run(&["create", "token", &name, "-n", &self.namespace]);
+        self.kubectl(&["create", "serviceaccount", &name, "-n", &self.namespace], "").unwrap();
+        self.account(&self.namespace, &name)
+    }
+
+    /// The user that a ServiceAccount is.
+    pub fn account(&self, namespace: &str, name: &str) -> User {
+        let token = self.kubectl(&["create", "token", name, "-n", namespace], "").unwrap();
         let folder = Folder::new("user").unwrap();
         let admin = std::fs::read_to_string(self.server.kubeconfig()).unwrap();
         let mut kubeconfig: Value = serde_yaml::from_str(&admin).unwrap();
         kubeconfig["users"][0]["user"]["token"] = json!(token.trim());
         let path = folder.path().join("kubeconfig");
         std::fs::write(&path, kubeconfig.to_string()).unwrap();
-        let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": self.namespace});
+        let subject = json!({"kind": "ServiceAccount", "name": name, "namespace": namespace});
         User { kubeconfig: path, subject, _folder: folder }
     }
 
