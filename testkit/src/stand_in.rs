@@ -1,5 +1,7 @@
 //! What a cluster has and an API server alone has not: the controllers that answer objects with a status.
 
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures::{StreamExt, TryStreamExt};
@@ -8,6 +10,9 @@ use kube::{
     api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, WatchEvent, WatchParams},
 };
 use serde_json::{Value, json};
+
+use crate::Error;
+use crate::kafka::Cluster;
 
 /// Answers every object of one kind, in all namespaces, as soon as it changes; until it is dropped.
 pub struct StandIn(tokio::task::JoinHandle<()>);
@@ -85,6 +90,85 @@ pub fn ready_topic(topic: &DynamicObject) -> Value {
         "topicName": topic.data.pointer("/spec/topicName"),
         "topicId": topic.uid().map(|uid| format!("id-{uid}")),
     })
+}
+
+/// What the topic operator of one namespace does: it makes each topic, or gives it the partitions that it lacks, and says so.
+pub fn topic_operator(
+    kafka: Arc<Cluster>,
+    namespace: String,
+) -> impl Fn(&DynamicObject) -> Option<Value> + Send + Sync + 'static {
+    let made = Mutex::new(BTreeMap::new());
+    move |topic| {
+        if topic.namespace().as_ref() != Some(&namespace) || topic.metadata.deletion_timestamp.is_some() {
+            return None;
+        }
+        let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(match make(&kafka, topic, &mut made) {
+            Ok(()) => ready_topic(topic),
+            Err(error) => json!({
+                "observedGeneration": topic.metadata.generation,
+                "conditions": [
+                    {"type": "Ready", "status": "False", "reason": "KafkaError", "message": error.to_string()},
+                ],
+            }),
+        })
+    }
+}
+
+/// Makes a topic, or grows it; `made` is how many partitions each is known to have.
+fn make(kafka: &Cluster, topic: &DynamicObject, made: &mut BTreeMap<String, i32>) -> Result<(), Error> {
+    let spec = |field: &str| topic.data.pointer(&format!("/spec/{field}"));
+    let name = spec("topicName").and_then(Value::as_str).map_or_else(|| topic.name_any(), str::to_owned);
+    let wanted = spec("partitions").and_then(Value::as_i64).and_then(|count| count.try_into().ok()).unwrap_or(1);
+    if made.get(&name).is_some_and(|count| *count >= wanted) {
+        return Ok(());
+    }
+    match kafka.partitions(&name)? {
+        None => {
+            let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let config = spec("config").and_then(Value::as_object).into_iter().flatten();
+            let config: Vec<_> = config.map(|(key, value)| (key.as_str(), text(value))).collect();
+            let config: Vec<_> = config.iter().map(|(key, value)| (*key, value.as_str())).collect();
+            kafka.create_topic(&name, wanted, &config)?;
+        }
+        Some(count) if count < wanted => kafka.add_partitions(&name, wanted)?,
+        Some(_) => {}
+    }
+    made.insert(name, wanted);
+    Ok(())
+}
+
+/// The definitions of `Kafka` and `KafkaTopic` in these versions, the first one stored, with the fields that matter here.
+#[must_use]
+pub fn strimzi_definitions(versions: &[&str]) -> String {
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let topic_spec = json!({"type": "object", "properties": {
+        "topicName": {"type": "string"},
+        "partitions": {"type": "integer", "minimum": 1},
+        "replicas": {"type": "integer", "minimum": 1, "maximum": 32767},
+        "config": any,
+    }});
+    let definition = |kind: &str, plural: &str, spec: &Value| {
+        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": any}}});
+        let version = |(index, name): (usize, &&str)| {
+            json!({
+                "name": name, "served": true, "storage": index == 0, "schema": schema, "subresources": {"status": {}},
+            })
+        };
+        let versions: Vec<_> = versions.iter().enumerate().map(version).collect();
+        json!({
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.kafka.strimzi.io")},
+            "spec": {
+                "group": "kafka.strimzi.io", "scope": "Namespaced", "versions": versions,
+                "names": {
+                    "kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List"),
+                },
+            },
+        })
+    };
+    let definitions = [definition("Kafka", "kafkas", &any), definition("KafkaTopic", "kafkatopics", &topic_spec)];
+    definitions.map(|definition| definition.to_string()).join("\n---\n")
 }
 
 /// The status of a Deployment all of whose pods run.

@@ -27,6 +27,7 @@ use serde_json::{Value, json};
 use testkit::{
     kubernetes::{self, ApiServer},
     process::{Folder, Process, Program},
+    stand_in::strimzi_definitions,
     unique, wait_for, wait_for_async,
 };
 
@@ -55,7 +56,7 @@ impl World {
             let server = kubernetes::shared();
             READY.get_or_init(|| {
                 install(server, CRD);
-                install(server, &strimzi_crds(&["v1", "v1beta2"]));
+                install(server, &strimzi_definitions(&["v1", "v1beta2"]));
             });
             server
         });
@@ -299,38 +300,8 @@ fn install(server: &ApiServer, manifest: &str) {
 impl World {
     /// Installs Strimzi's CRDs in these versions, the first one stored.
     pub fn install_strimzi(&self, versions: &[&str]) {
-        install(self.server, &strimzi_crds(versions));
+        install(self.server, &strimzi_definitions(versions));
     }
-}
-
-/// The CRDs of `Kafka` and `KafkaTopic` with the fields that matter here.
-fn strimzi_crds(versions: &[&str]) -> String {
-    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let topic_spec = json!({"type": "object", "properties": {
-        "topicName": {"type": "string"},
-        "partitions": {"type": "integer", "minimum": 1},
-        "replicas": {"type": "integer", "minimum": 1, "maximum": 32767},
-        "config": any,
-    }});
-    let crd = |kind: &str, plural: &str, spec: &Value| {
-        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": any}}});
-        let version = |(index, name): (usize, &&str)| {
-            json!({
-                "name": name, "served": true, "storage": index == 0, "schema": schema, "subresources": {"status": {}},
-            })
-        };
-        let versions: Vec<_> = versions.iter().enumerate().map(version).collect();
-        json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.kafka.strimzi.io")},
-            "spec": {
-                "group": "kafka.strimzi.io", "scope": "Namespaced", "versions": versions,
-                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
-            },
-        })
-    };
-    let crds = [crd("Kafka", "kafkas", &any), crd("KafkaTopic", "kafkatopics", &topic_spec)];
-    crds.map(|crd| crd.to_string()).join("\n---\n")
 }
 
 /// The operator as a process.

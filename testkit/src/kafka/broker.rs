@@ -13,9 +13,13 @@ use crate::process::{Folder, Process, Program};
 /// Any text will do.
 const CLUSTER_ID: &str = "bG9naW4tcGlwZWxpbmUtMQ";
 
+const LOCALHOST: &str = "127.0.0.1";
+
 /// A broker that is also a controller, running or not.
 pub(super) struct Broker {
     id: i32,
+    /// Where it serves clients.
+    host: &'static str,
     port: Port,
     controller: Port,
     heap: &'static str,
@@ -31,12 +35,20 @@ impl Broker {
     /// Makes what `count` brokers of one cluster need on disk; none runs yet.
     pub(super) fn prepare(count: usize, installation: &Path, folder: &Folder) -> Result<Vec<Self>, Error> {
         let heap = if count == 1 { "-Xmx512m" } else { "-Xmx256m" };
-        let brokers: Vec<_> = (1..).take(count).map(|id| Self::new(id, heap, installation, folder, None)).collect();
+        let new = |id| Self::new(id, LOCALHOST, heap, installation, folder, None);
+        let brokers: Vec<_> = (1..).take(count).map(new).collect();
         let voters: Vec<_> = brokers.iter().map(Self::voter).collect();
         for broker in &brokers {
             broker.write(&voters)?;
         }
         Ok(brokers)
+    }
+
+    /// The same for a single broker that serves clients on another address of this machine.
+    pub(super) fn prepare_on(host: &'static str, installation: &Path, folder: &Folder) -> Result<Vec<Self>, Error> {
+        let broker = Self::new(1, host, "-Xmx512m", installation, folder, None);
+        broker.write(&[broker.voter()])?;
+        Ok(vec![broker])
     }
 
     /// The same for a single broker with more listeners.
@@ -45,14 +57,22 @@ impl Broker {
         installation: &Path,
         folder: &Folder,
     ) -> Result<Vec<Self>, Error> {
-        let broker = Self::new(1, "-Xmx512m", installation, folder, Some(listeners));
+        let broker = Self::new(1, LOCALHOST, "-Xmx512m", installation, folder, Some(listeners));
         broker.write(&[broker.voter()])?;
         Ok(vec![broker])
     }
 
-    fn new(id: i32, heap: &'static str, installation: &Path, folder: &Folder, listeners: Option<Listeners>) -> Self {
+    fn new(
+        id: i32,
+        host: &'static str,
+        heap: &'static str,
+        installation: &Path,
+        folder: &Folder,
+        listeners: Option<Listeners>,
+    ) -> Self {
         Self {
             id,
+            host,
             port: Port::claim(),
             controller: Port::claim(),
             heap,
@@ -73,7 +93,7 @@ impl Broker {
     }
 
     pub(super) fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port.number)
+        format!("{}:{}", self.host, self.port.number)
     }
 
     /// Starts the process; it is not ready yet.
@@ -131,7 +151,7 @@ impl Broker {
 
     fn properties(&self, voters: &[String], data: &Path) -> String {
         let (replicas, in_sync) = (voters.len(), voters.len().min(2));
-        let (id, port, controller) = (self.id, self.port.number, self.controller.number);
+        let (id, address, controller) = (self.id, self.address(), self.controller.number);
         let (voters, data) = (voters.join(","), data.display());
         let secured = self.listeners.as_ref().map(Listeners::addresses).unwrap_or_default();
         format!(
@@ -139,7 +159,7 @@ impl Broker {
 process.roles=broker,controller
 node.id={id}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{secured}
+listeners=PLAINTEXT://{address},CONTROLLER://127.0.0.1:{controller}{secured}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 log.dirs={data}

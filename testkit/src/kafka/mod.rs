@@ -49,6 +49,15 @@ impl Cluster {
         Self::start_with(|installation, folder| Broker::prepare(brokers, installation, folder))
     }
 
+    /// Starts one broker that serves clients on this address of this machine alone, such as
+    /// [`Node::address`](crate::node::Node::address).
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn start_on(address: &'static str) -> Result<Self, Error> {
+        Self::start_with(|installation, folder| Broker::prepare_on(address, installation, folder))
+    }
+
     fn start_with(prepare: impl FnOnce(&Path, &Folder) -> Result<Vec<Broker>, Error>) -> Result<Self, Error> {
         let installation = cache::kafka()?;
         let folder = Folder::new("kafka")?;

@@ -17,13 +17,14 @@ mod keeper;
 
 use std::fs::{self, File};
 use std::path::Path;
-use std::process::{Output, Stdio};
+use std::process::Output;
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use self::keeper::Keeper;
 use crate::kubernetes::{ApiServer, Plan};
 use crate::process::{Folder, Process, Program};
+use crate::tools::Tools;
 use crate::wait::poll;
 use crate::{Error, cache};
 
@@ -112,6 +113,14 @@ impl Node {
         self.server.kubectl(arguments, stdin)
     }
 
+    /// Runs helm with these arguments, to its end.
+    ///
+    /// # Errors
+    /// [`Error::Setup`] when it cannot be built, [`Error::Io`] when it cannot be run; that it fails stands in its output.
+    pub fn helm(&self, arguments: &[&str]) -> Result<Output, Error> {
+        Tools::find()?.helm(Some(self.kubeconfig()), arguments)
+    }
+
     /// This machine as pods see it: what listens on this address is there for them.
     #[must_use]
     pub fn address(&self) -> &'static str {
@@ -121,23 +130,43 @@ impl Node {
     /// Loads the images of an archive (OCI, or as Docker saves it), so that pods need not pull them.
     ///
     /// # Errors
-    /// [`Error::Timeout`] with what containerd said last.
+    /// [`Error::Io`] when it cannot be read, [`Error::Timeout`] with what containerd said last.
     pub fn load(&self, archive: &Path) -> Result<(), Error> {
+        let doing = || Error::io(format!("cannot load {}", archive.display()));
         let mut said = String::new();
         let loaded = poll(START, || {
-            let import = File::open(archive).and_then(|archive| {
+            let import = || -> Result<Output, Error> {
+                let archive = File::open(archive).map_err(doing())?;
                 let arguments = ["--namespace=k8s.io", "images", "import", "-"];
-                self.keeper.command("ctr").args(arguments).stdin(Stdio::from(archive)).output()
-            });
-            match import {
-                Ok(output) if output.status.success() => return Some(()),
-                Ok(output) => said = String::from_utf8_lossy(&output.stderr).into_owned(),
-                Err(error) => said = error.to_string(),
+                self.keeper.command("ctr").args(arguments).stdin(archive).output().map_err(doing())
+            };
+            match import() {
+                Ok(output) if output.status.success() => Some(Ok(())),
+                Ok(output) => {
+                    said = String::from_utf8_lossy(&output.stderr).into_owned();
+                    None
+                }
+                Err(error) => Some(Err(error)),
             }
-            None
         });
         let what = format!("the import of {}", archive.display());
-        loaded.ok_or_else(|| Error::Timeout { what, bound: START, detail: format!(": {said}") })
+        loaded.unwrap_or_else(|| Err(Error::Timeout { what, bound: START, detail: format!(": {said}") }))
+    }
+
+    /// Gives a loaded image one more name, `repository:tag`.
+    ///
+    /// # Errors
+    /// [`Error::Ended`] with what containerd says.
+    pub fn tag(&self, image: &str, name: &str) -> Result<(), Error> {
+        let full = |name: &str| format!("docker.io/library/{name}");
+        let mut ctr = self.keeper.command("ctr");
+        ctr.args(["--namespace=k8s.io", "images", "tag", "--force", &full(image), &full(name)]);
+        let output = ctr.output().map_err(Error::io("cannot run ctr"))?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let log = String::from_utf8_lossy(&output.stderr).into_owned();
+        Err(Error::Ended { name: "ctr".to_owned(), status: output.status.code().unwrap_or(-1), log })
     }
 
     /// Stops kubelet, as who maintains a node does: pods go on, and nobody looks after them.

@@ -1,0 +1,99 @@
+//! A pipeline from `helm install` to the end of its days, under load: its results are right after everything that happens.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use kube::ResourceExt;
+use serde_json::json;
+use testkit::wait_for;
+
+use crate::{
+    place::{BOUND, NEXT, OPERATOR, Place, chart},
+    watch::Watch,
+};
+
+/// Events a second: what a build without optimization, on a machine that does all else besides, keeps up with.
+const LOAD: u32 = 500;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
+    let place = Place::new().await;
+
+    // From nothing to results.
+    let began = Instant::now();
+    place.apply_example();
+    let partitions = wait_for("the source", BOUND, || place.kafka.partitions("user-login").unwrap());
+    let _load = place.load(LOAD);
+    let watch = Watch::start(place.kafka.bootstrap(), "processed-user-login", partitions);
+    place.kubectl(&["wait", "--for=condition=Ready", "loginpipeline/logins", "--timeout=120s"], "");
+    println!("apply to Ready: {:?}", began.elapsed());
+    place.audit("at the start").await;
+    let started = first_words(&place).await;
+
+    // A new config, pod by pod.
+    assert_eq!(place.pods().await.len(), 2);
+    let before = place.pod_names().await;
+    let rolling = Instant::now();
+    place.change(&json!({"aggregation": {"allowedLateness": "1m"}}));
+    place.settle().await;
+    let rolled = Instant::now();
+    assert!(place.pod_names().await.iter().all(|name| !before.contains(name)));
+    place.audit("after a config roll").await;
+    let arrivals = watch.stop();
+    println!("start to first commit: {:?}", arrivals.first.unwrap().duration_since(started).unwrap());
+    let (any, one) = arrivals.longest_gaps(rolling, rolled);
+    println!("longest gap in a config roll of {:?}: {any:?} of all output, {one:?} of a partition", rolled - rolling);
+    assert!(one < Duration::from_secs(30), "{one:?}");
+
+    // Fewer and more of them.
+    for replicas in ["1", "3"] {
+        place.kubectl(&["scale", "loginpipeline", "logins", "--replicas", replicas], "");
+        place.settle().await;
+        assert_eq!(place.pods().await.len().to_string(), replicas);
+    }
+    place.audit("after 1 and 3 replicas").await;
+
+    // One ends in order; then all are gone at once, without a word.
+    let names = place.pod_names().await;
+    place.kubectl(&["delete", "pod", &names[0]], "");
+    place.settle().await;
+    place.kubectl(&["delete", "pods", "-l", "loginpipeline.dev/pipeline=logins", "--grace-period=0", "--force"], "");
+    place.settle().await;
+    assert!(place.pod_names().await.iter().all(|name| !names.contains(name)));
+    place.audit("after pods were deleted").await;
+
+    the_operator_is_upgraded(&place).await;
+    place.audit("after an upgrade of the operator").await;
+    assert!(place.sent() > 10_000);
+}
+
+/// Nothing of the pipeline is started anew, and what comes after is done.
+async fn the_operator_is_upgraded(place: &Place) {
+    let before = place.pod_names().await;
+    let tag = format!("image.tag={NEXT}");
+    let upgrade = ["upgrade", OPERATOR, chart(), "--namespace", OPERATOR, "--wait", "--reuse-values", "--set", &tag];
+    let output = place.node.helm(&upgrade).unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let images = ["get", "pods", "-n", OPERATOR, "-o=jsonpath={.items[*].spec.containers[*].image}"];
+    let upgraded = || {
+        let images = place.node.kubectl(&images, "").unwrap().stdout;
+        let images = String::from_utf8(images).unwrap();
+        (!images.is_empty() && images.split(' ').all(|image| image.ends_with(&format!(":{NEXT}")))).then_some(())
+    };
+    wait_for("the next operator alone", BOUND, upgraded);
+    place.kubectl(&["scale", "loginpipeline", "logins", "--replicas", "2"], "");
+    place.settle().await;
+    let after = place.pods().await;
+    assert_eq!(after.len(), 2);
+    assert!(after.iter().all(|pod| before.contains(&pod.name_any())));
+}
+
+/// When the first replica said its first words.
+async fn first_words(place: &Place) -> SystemTime {
+    let mut times = Vec::new();
+    for pod in place.pod_names().await {
+        let log = place.kubectl(&["logs", &pod, "--timestamps"], "");
+        let time: jiff::Timestamp = log.split(' ').next().unwrap().parse().unwrap();
+        times.push(SystemTime::from(time));
+    }
+    times.into_iter().min().unwrap()
+}

@@ -1,0 +1,240 @@
+//! A namespace on the node, with a Kafka of its own and who plays the topic operator there.
+
+use std::{
+    path::PathBuf,
+    process::Output,
+    sync::{Arc, OnceLock},
+    thread,
+    time::Duration,
+};
+
+use crds::{
+    pipeline::{ConditionStatus, LoginPipeline},
+    strimzi::api_resource,
+};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod},
+};
+use kube::{Api, Client, ResourceExt, api::ListParams};
+use serde_json::{Value, json};
+use testkit::{
+    kafka::{Cluster, Isolation},
+    node::{self, Node},
+    process::{Folder, Process, Program},
+    stand_in::{StandIn, strimzi_definitions, topic_operator},
+    unique, wait_for_async,
+};
+use tokio::sync::{Mutex, MutexGuard};
+
+/// For anything to become of a change, on a busy machine.
+pub const BOUND: Duration = Duration::from_secs(120);
+
+/// Where the operator runs, and its release.
+pub const OPERATOR: &str = "login-pipeline";
+
+/// What the operator's image is called besides, as if it were the next version's.
+pub const NEXT: &str = "next";
+
+/// The node, with the operator installed as the README says.
+fn installed() -> &'static Node {
+    static INSTALLED: OnceLock<()> = OnceLock::new();
+    let node = node::shared();
+    INSTALLED.get_or_init(|| {
+        for image in ["operator", "processor"] {
+            node.load(&build(&format!("images/{image}.tar"))).unwrap();
+        }
+        let version = env!("CARGO_PKG_VERSION");
+        let operator = "login-pipeline-operator";
+        node.tag(&format!("{operator}:{version}"), &format!("{operator}:{NEXT}")).unwrap();
+        let strimzi = strimzi_definitions(&["v1", "v1beta2"]);
+        success(node.kubectl(&["apply", "--server-side", "-f", "-"], &strimzi).unwrap());
+        let install = ["install", OPERATOR, chart(), "--namespace", OPERATOR, "--create-namespace", "--wait"];
+        success(node.helm(&install).unwrap());
+    });
+    node
+}
+
+/// The chart of the operator.
+pub fn chart() -> &'static str {
+    concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/login-pipeline-operator")
+}
+
+/// What was built, of which this test is a part: `debug/deps/node-…`.
+fn build(path: &str) -> PathBuf {
+    let test = std::env::current_exe().unwrap();
+    test.ancestors().nth(3).unwrap().join(path)
+}
+
+fn success(output: Output) -> String {
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+/// One place at a time has the node.
+static ALONE: Mutex<()> = Mutex::const_new(());
+
+/// A namespace, where the pipeline `logins` will be.
+pub struct Place {
+    pub node: &'static Node,
+    pub namespace: String,
+    pub client: Client,
+    pub kafka: Arc<Cluster>,
+    _topic_operator: StandIn,
+    folder: Folder,
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Place {
+    /// With a Kafka resource named `my-cluster`, which shows a real Kafka.
+    pub async fn new() -> Self {
+        let alone = ALONE.lock().await;
+        let node = tokio::task::block_in_place(installed);
+        let client = node.client().unwrap();
+        let namespace = unique("shop");
+        let kafka = Arc::new(Cluster::start_on(node.address()).unwrap());
+        let answer = topic_operator(Arc::clone(&kafka), namespace.clone());
+        let topic_operator = StandIn::start(client.clone(), api_resource("v1", "KafkaTopic"), answer);
+        let folder = Folder::new("place").unwrap();
+        let place = Self { node, namespace, client, kafka, _topic_operator: topic_operator, folder, _alone: alone };
+        success(node.kubectl(&["create", "namespace", &place.namespace], "").unwrap());
+        let resource = json!({"apiVersion": "kafka.strimzi.io/v1", "kind": "Kafka", "metadata": {"name": "my-cluster"}, "spec": {}});
+        place.kubectl(&["create", "-f", "-"], &resource.to_string());
+        let status = json!({"status": {"listeners": [{"name": "plain", "bootstrapServers": place.kafka.bootstrap()}]}});
+        let shown = ["patch", "kafka", "my-cluster", "--subresource=status", "--type=merge", "-p", &status.to_string()];
+        place.kubectl(&shown, "");
+        place
+    }
+
+    /// Runs kubectl in the namespace. Gives what it says.
+    pub fn kubectl(&self, arguments: &[&str], input: &str) -> String {
+        success(self.node.kubectl(&[&["--namespace", &self.namespace], arguments].concat(), input).unwrap())
+    }
+
+    /// `kubectl apply` of the README's manifest, as it is.
+    pub fn apply_example(&self) {
+        self.kubectl(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipeline.yaml")], "");
+    }
+
+    /// Changes the pipeline's spec.
+    pub fn change(&self, spec: &Value) {
+        let patch = json!({"spec": spec}).to_string();
+        self.kubectl(&["patch", "loginpipeline", "logins", "--type=merge", "-p", &patch], "");
+    }
+
+    pub async fn pipeline(&self) -> LoginPipeline {
+        Api::namespaced(self.client.clone(), &self.namespace).get("logins").await.unwrap()
+    }
+
+    pub async fn deployment(&self) -> Deployment {
+        Api::namespaced(self.client.clone(), &self.namespace).get("logins-processor").await.unwrap()
+    }
+
+    /// The replicas' pods, those that are ending too.
+    pub async fn pods(&self) -> Vec<Pod> {
+        let pods = Api::<Pod>::namespaced(self.client.clone(), &self.namespace);
+        let ours = ListParams::default().labels("loginpipeline.dev/pipeline=logins");
+        pods.list(&ours).await.unwrap().items
+    }
+
+    pub async fn pod_names(&self) -> Vec<String> {
+        self.pods().await.iter().map(ResourceExt::name_any).collect()
+    }
+
+    /// What they run.
+    pub async fn images(&self) -> Vec<Option<String>> {
+        let image = |pod: &Pod| pod.spec.as_ref().unwrap().containers[0].image.clone();
+        self.pods().await.iter().map(image).collect()
+    }
+
+    /// Waits until a condition of the pipeline, as of the present generation, has this status and reason.
+    pub async fn wait_condition(&self, type_: &str, status: ConditionStatus, reason: &str) {
+        let what = format!("{type_} {status:?} {reason}");
+        let says = || async {
+            let pipeline = self.pipeline().await;
+            let reported = pipeline.status?;
+            let condition = reported.conditions.into_iter().find(|condition| condition.type_ == type_)?;
+            let is_present = reported.observed_generation == pipeline.metadata.generation;
+            (is_present && condition.status == status && condition.reason == reason).then_some(())
+        };
+        wait_for_async(&what, BOUND, says).await;
+    }
+
+    /// Waits until the pipeline is Ready as it is specified, and there are as many pods as that takes, no more.
+    pub async fn settle(&self) {
+        self.wait_condition("Ready", ConditionStatus::True, "Running").await;
+        self.all_pods_ready().await;
+    }
+
+    /// Waits until every pod is one of the Deployment's present template, and Ready, and none is too many.
+    pub async fn all_pods_ready(&self) {
+        let settled = || async {
+            let deployment = self.deployment().await;
+            let (wanted, status) = (deployment.spec?.replicas?, deployment.status?);
+            let counted = [status.replicas, status.updated_replicas, status.ready_replicas];
+            let is_present = status.observed_generation == deployment.metadata.generation;
+            let pods = i32::try_from(self.pods().await.len()).ok()?;
+            (is_present && pods == wanted && counted.iter().all(|count| *count == Some(wanted))).then_some(())
+        };
+        wait_for_async("as many pods as are specified", BOUND, settled).await;
+    }
+
+    /// Sends realistic events to the source, until it is dropped.
+    pub fn load(&self, per_second: u32) -> Process {
+        let rate = per_second.to_string();
+        let send = ["generate", "--topic", "user-login", "--events", "100000000", "--rate", &rate];
+        self.processor("generate").args(send).args(["--bootstrap", self.kafka.bootstrap()]).spawn(&self.folder).unwrap()
+    }
+
+    /// The audit, as its user runs it, must find nothing.
+    pub async fn audit(&self, when: &str) {
+        let config = self.pipeline().await.status.unwrap().config.unwrap().config_map;
+        let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
+        let job = maps.get(&config).await.unwrap().data.unwrap().remove("job.json").unwrap();
+        let file = self.folder.path().join("job.json");
+        std::fs::write(&file, job).unwrap();
+        let audit = self.processor(&unique("audit")).args(["audit", "--wait", "60s", "--config"]).arg(file);
+        let mut audit = audit.spawn(&self.folder).unwrap();
+        let status = audit.wait(BOUND).unwrap();
+        assert_eq!(status, 0, "{when}: {}", audit.log());
+        eprintln!("audit {when}: clean, of {} events", self.sent());
+    }
+
+    /// How many events the source has.
+    pub fn sent(&self) -> i64 {
+        self.kafka.end_offsets("user-login", Isolation::ReadCommitted).unwrap().values().sum()
+    }
+
+    fn processor(&self, name: &str) -> Program {
+        Program::new(name, build("debug/processor"))
+    }
+}
+
+/// Gives the node back; where a test fails, shows what a person would look at.
+impl Drop for Place {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.describe();
+        }
+        let _ = self.node.kubectl(&["delete", "namespace", &self.namespace], "");
+    }
+}
+
+impl Place {
+    fn describe(&self) {
+        let namespace = self.namespace.as_str();
+        let questions: [&[&str]; 5] = [
+            &["get", "pods", "-A", "-o", "wide"],
+            &["get", "loginpipelines,kafkatopics,deployments", "-A"],
+            &["describe", "loginpipeline", "logins", "-n", namespace],
+            &["logs", "-n", namespace, "-l", "loginpipeline.dev/pipeline=logins", "--tail=30", "--prefix"],
+            &["logs", "-n", OPERATOR, "-l", "app.kubernetes.io/name=login-pipeline-operator", "--tail=60"],
+        ];
+        for question in questions {
+            if let Ok(output) = self.node.kubectl(question, "") {
+                eprintln!("--- kubectl {}:\n{}", question.join(" "), String::from_utf8_lossy(&output.stdout));
+            }
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What happens to images, nodes and people: a pipeline under load bears it, and its results are right.
+
+use std::{thread, time::Duration};
+
+use crds::pipeline::ConditionStatus::{False, True};
+use k8s_openapi::api::core::v1::Pod;
+use kube::ResourceExt;
+use serde_json::json;
+use testkit::{process::Process, wait_for};
+
+use crate::place::{BOUND, Place};
+
+/// Events a second.
+const LOAD: u32 = 200;
+
+/// The pipeline of the README, Ready and under load.
+async fn running() -> (Place, Process) {
+    let place = Place::new().await;
+    place.apply_example();
+    place.settle().await;
+    let load = place.load(LOAD);
+    (place, load)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_image_that_is_nowhere_is_given_up_for_the_old_one() {
+    let (place, _load) = running().await;
+    let image = place.images().await;
+    place.change(&json!({"processor": {"image": "nowhere.invalid/processor:1", "progressDeadline": "10s"}}));
+    place.wait_condition("Ready", False, "RolledBack").await;
+    place.all_pods_ready().await;
+    assert_eq!(place.images().await, image);
+    place.audit("after a rollback").await;
+
+    // What the status says is the remedy: another spec.
+    place.change(&json!({"processor": {"image": null}}));
+    place.settle().await;
+    place.audit("after the image was put right").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_rests_and_goes_on_where_it_was() {
+    let (place, _load) = running().await;
+    place.change(&json!({"suspend": true}));
+    place.wait_condition("Paused", True, "Drained").await;
+    // Those that are there still are Kubernetes' to remove: their containers have ended.
+    let ended = |pod: &Pod| pod.status.as_ref().unwrap().phase.as_deref() == Some("Succeeded");
+    assert!(place.pods().await.iter().all(ended));
+    place.change(&json!({"suspend": false}));
+    place.settle().await;
+    place.audit("after a rest").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drained_node_keeps_one_replica_until_another_can_run() {
+    let (place, _load) = running().await;
+    let before = place.pod_names().await;
+    // There is no other node: the disruption budget lets one replica go, which finds no place, and no other.
+    let drain = ["drain", "node", "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=20s"];
+    assert!(!place.node.kubectl(&drain, "").unwrap().status.success());
+    let pods = place.pods().await;
+    let left: Vec<_> = pods.iter().filter(|pod| before.contains(&pod.name_any())).collect();
+    assert_eq!((pods.len(), left.len()), (2, 1), "{pods:?}");
+    place.audit("on a drained node").await;
+    assert!(place.node.kubectl(&["uncordon", "node"], "").unwrap().status.success());
+    place.settle().await;
+    place.audit("after an uncordoned node").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn replicas_go_on_while_nobody_looks_after_them() {
+    let (place, _load) = running().await;
+    let before = place.pod_names().await;
+    place.node.stop_kubelet().unwrap();
+    // Longer than it takes Kubernetes to notice.
+    place.node.wait_ready("Unknown", BOUND).unwrap();
+    place.wait_condition("Ready", False, "Progressing").await;
+    thread::sleep(Duration::from_secs(10));
+    place.audit("without kubelet").await;
+    place.node.start_kubelet().unwrap();
+    wait_for("the node", BOUND, || place.node.wait_ready("True", BOUND).ok());
+    place.settle().await;
+    assert_eq!(place.pod_names().await, before);
+    place.audit("with kubelet again").await;
+}
