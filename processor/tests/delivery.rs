@@ -1,9 +1,13 @@
 //! Exactly once, on a real Kafka, with replicas as processes.
 
+#![expect(clippy::unwrap_used, reason = "assertions of tests")]
+
 mod support;
 
 use std::time::Duration;
 
+use crds::job::JobConfig;
+use serde_json::Value;
 use support::{Pipeline, mixed};
 
 #[test]
@@ -52,4 +56,47 @@ fn scaled_from_one_to_three_and_back() {
     feeder.stop();
     pipeline.settle().assert_exactly_once();
     first.stop();
+}
+
+/// As an upgrade finds it: replicas run the config that an operator of the release before wrote, then that of this one.
+#[test]
+fn a_config_of_the_release_before_and_then_of_this_one() {
+    let mut pipeline = Pipeline::new("before", 4, |_| {});
+    let today = pipeline.job.clone();
+    pipeline.configure(&first_version(&today));
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    assert_eq!(pipeline.feed(10_000, 10_000, mixed()).finish(), 10_000);
+    pipeline.settle().assert_exactly_once();
+    replica.stop();
+    assert!(pipeline.read(&today.topics.results.as_ref().unwrap().aggregates).is_empty(), "it has no aggregation");
+
+    pipeline.configure(&serde_json::to_value(JobConfig { revision: 2, ..today.clone() }).unwrap());
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    assert_eq!(pipeline.feed(10_000, 10_000, mixed()).finish(), 10_000);
+    let outcome = pipeline.settle();
+    outcome.assert_exactly_once();
+    assert_eq!(outcome.input, 20_000);
+    // What was counted before is in the results too: the audit compares all of it.
+    assert!(!pipeline.read(&today.topics.results.as_ref().unwrap().aggregates).is_empty());
+    replica.stop();
+}
+
+/// The config of the first version, for the pipeline of another config.
+fn first_version(job: &JobConfig) -> Value {
+    let mut first: Value = serde_json::from_str(include_str!("../../crds/tests/golden/job.v1.json")).unwrap();
+    let of_pipeline = serde_json::to_value(job).unwrap();
+    for field in [
+        "/pipeline",
+        "/kafka",
+        "/revision",
+        "/topics/source",
+        "/topics/output",
+        "/topics/deadLetters",
+        "/topics/deltas",
+    ] {
+        *first.pointer_mut(field).unwrap() = of_pipeline.pointer(field).unwrap().clone();
+    }
+    first
 }

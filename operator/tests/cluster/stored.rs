@@ -1,11 +1,19 @@
-//! What the first version of the resource stored is read and run by this one, and what it reported still counts.
+//! What earlier versions stored is read and run by this one, and what they reported still counts.
 
-use crds::pipeline::Duration;
-use kube::api::{Patch, PatchParams};
-use serde_json::json;
-use testkit::wait_for_async;
+use crds::{
+    job::{JobConfig, VERSION},
+    pipeline::Duration,
+};
+use k8s_openapi::api::{apps::v1::Deployment, core::v1::ConfigMap};
+use kube::{
+    ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use testkit::{kafka, wait_for_async};
 
-use crate::support::{BOUND, Operator, StandIn, World};
+use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
 
 const FIRST: &str = include_str!("../fixtures/first-definition.yaml");
 const PIPELINES: &str = include_str!("../fixtures/first-pipelines.yaml");
@@ -63,4 +71,70 @@ async fn what_the_first_version_stored_is_run_by_this_one() {
         (deployment.spec.unwrap().replicas == Some(4)).then_some(())
     };
     wait_for_async("four replicas", BOUND, scaled).await;
+}
+
+const REVISION: &str = include_str!("../fixtures/first-revision.yaml");
+
+/// What pods run: the Deployment's template, and every job config that is kept.
+async fn running(world: &World) -> (Value, Vec<(String, String)>) {
+    let deployment = world.deployments().get("logins-processor").await.unwrap();
+    let config_maps = world.config_maps().list(&ListParams::default()).await.unwrap();
+    let ours = config_maps.into_iter().filter(|map| map.name_any().starts_with("logins-config-"));
+    let jobs = ours.map(|map| (map.name_any(), map.data.unwrap()["job.json"].clone()));
+    (json!([deployment.metadata.generation, deployment.spec.unwrap().template]), jobs.collect())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_revision_that_an_earlier_operator_stored_stays_until_the_spec_changes() {
+    let world = World::new().await;
+    world.kafka("my-cluster").await;
+    world.apply(EXAMPLE).unwrap();
+    let servers = tokio::task::spawn_blocking(kafka::shared).await.unwrap().bootstrap();
+    let uid = world.pipelines().get("logins").await.unwrap().uid().unwrap();
+    let number = world.first_revision("logins").await;
+    let stored = REVISION
+        .replace("BOOTSTRAP", servers)
+        .replace("OWNER_UID", &uid)
+        .replace("NAMESPACE", &world.namespace)
+        .replace("NUMBER", &number.to_string());
+    let mut documents = serde_yaml::Deserializer::from_str(&stored);
+    let config_map = ConfigMap::deserialize(documents.next().unwrap()).unwrap();
+    let deployment = Deployment::deserialize(documents.next().unwrap()).unwrap();
+    let params = PatchParams::apply("login-pipeline-operator").force();
+    let name = config_map.name_any();
+    world.config_maps().patch(&name, &params, &Patch::Apply(config_map)).await.unwrap();
+    world.deployments().patch("logins-processor", &params, &Patch::Apply(deployment)).await.unwrap();
+    let config = json!({"revision": number, "configMap": name, "image": "registry.example.org/processor:0.0.9"});
+    let status = Patch::Merge(json!({"status": {"config": config, "lastHealthy": config}}));
+    world.pipelines_as_they_are().patch_status("logins", &PatchParams::default(), &status).await.unwrap();
+    let before = running(&world).await;
+    assert!(before.1.len() == 1 && before.1[0].1.contains("\"version\": 1"), "{before:?}");
+
+    let _cluster = StandIn::start(&world, &[]);
+    // Neither today's image, nor looking again, nor another operator changes what pods run.
+    for image in ["processor:today", "processor:tomorrow"] {
+        let arguments = ["--leader-election=false", "--processor-image", image];
+        let operator = Operator::start_with(&world, world.server.kubeconfig(), &arguments).await;
+        world.wait_ready("logins").await;
+        operator.look(&world, "logins", 3).await;
+        operator.quiet().await;
+        assert_eq!(running(&world).await, before, "{image}");
+        assert_eq!(json!(world.config("logins").await), config);
+    }
+
+    // A change of the spec is rendered as today's operator does, under the next number.
+    let arguments = ["--leader-election=false", "--processor-image", "processor:today"];
+    let _operator = Operator::start_with(&world, world.server.kubeconfig(), &arguments).await;
+    world.change("logins", json!({"processor": {"threads": 2}})).await;
+    let changed = || async { Some(world.config("logins").await).filter(|config| config.revision > number) };
+    let config = wait_for_async("another revision", BOUND, changed).await;
+    assert_eq!((config.revision, config.image.as_deref()), (number + 1, Some("processor:today")));
+    world.wait_ready("logins").await;
+    let (_, jobs) = running(&world).await;
+    let (_, job) = jobs.into_iter().find(|(name, _)| *name == config.config_map).unwrap();
+    let job = JobConfig::parse(&job).unwrap();
+    assert_eq!((job.version, job.threads, job.topics.results.is_some()), (VERSION, 2, true));
+    let pod = world.deployments().get("logins-processor").await.unwrap().spec.unwrap().template.spec.unwrap();
+    assert_eq!(pod.containers[0].image.as_deref(), Some("processor:today"));
+    assert_eq!(pod.termination_grace_period_seconds, Some(30));
 }

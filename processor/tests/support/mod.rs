@@ -88,6 +88,13 @@ impl<'k> Pipeline<'k> {
         self.folder.path().join("job.json")
     }
 
+    /// Puts another job config in the place of the one that replicas are started with.
+    pub fn configure(&mut self, job: &serde_json::Value) {
+        let text = job.to_string();
+        std::fs::write(self.job_file(), &text).unwrap();
+        self.job = JobConfig::parse(&text).unwrap();
+    }
+
     /// Starts a replica.
     pub fn start(&self, name: &str) -> Replica {
         let process = Program::new(testkit::unique(name), env!("CARGO_BIN_EXE_processor"))
