@@ -6,9 +6,10 @@ mod support;
 
 use std::time::Duration;
 
-use crds::job::JobConfig;
+use crds::{job::JobConfig, pipeline::Field};
 use serde_json::Value;
-use support::{Pipeline, mixed};
+use support::{BOUND, Pipeline, mixed};
+use testkit::{kafka::Record, wait_for};
 
 #[test]
 fn one_replica() {
@@ -58,7 +59,8 @@ fn scaled_from_one_to_three_and_back() {
     first.stop();
 }
 
-/// As an upgrade finds it: replicas run the config that an operator of the release before wrote, then that of this one.
+/// As an upgrade finds it: replicas run the config that an operator of the release before wrote, then that of this one, with
+/// other rules. What was processed before stays right by those of then.
 #[test]
 fn a_config_of_the_release_before_and_then_of_this_one() {
     let mut pipeline = Pipeline::new("before", 4, |_| {});
@@ -67,19 +69,26 @@ fn a_config_of_the_release_before_and_then_of_this_one() {
     let mut replica = pipeline.start("a");
     replica.ready();
     assert_eq!(pipeline.feed(10_000, 10_000, mixed()).finish(), 10_000);
+    pipeline.write_logins(4, 100);
     pipeline.settle().assert_exactly_once();
     replica.stop();
-    assert!(pipeline.read(&today.topics.results.as_ref().unwrap().aggregates).is_empty(), "it has no aggregation");
+    let results = today.topics.results.clone().unwrap();
+    assert!(pipeline.read(&results.aggregates).is_empty(), "it has no aggregation");
 
-    pipeline.configure(&serde_json::to_value(JobConfig { revision: 2, ..today.clone() }).unwrap());
+    let mut job = JobConfig { revision: 2, ..today };
+    job.rules.validation.required.push(Field::Ip);
+    pipeline.configure(&serde_json::to_value(job).unwrap());
     let mut replica = pipeline.start("a");
     replica.ready();
     assert_eq!(pipeline.feed(10_000, 10_000, mixed()).finish(), 10_000);
+    pipeline.write_logins(4, 100);
+    let is_snapshot = |record: &Record| record.key.as_deref() == Some(b"meta");
+    wait_for("a snapshot", BOUND, || pipeline.read(&results.state).iter().any(is_snapshot).then_some(()));
     let outcome = pipeline.settle();
     outcome.assert_exactly_once();
-    assert_eq!(outcome.input, 20_000);
-    // What was counted before is in the results too: the audit compares all of it.
-    assert!(!pipeline.read(&today.topics.results.as_ref().unwrap().aggregates).is_empty());
+    assert_eq!(outcome.input, 20_200);
+    // What was processed before is counted too, and the audit compares all of it.
+    assert!(!pipeline.read(&results.aggregates).is_empty());
     replica.stop();
 }
 
