@@ -15,16 +15,11 @@ use rand::Rng as _;
 use serde_json::{Value, json};
 use testkit::wait_for_async;
 
-use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World};
+use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World, running, started};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_that_is_ready_is_left_alone() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
     operator.look(&world, "logins", 1).await;
 
     let before = world.versions().await;
@@ -53,12 +48,7 @@ async fn a_pipeline_that_is_ready_is_left_alone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_config_has_one_revision_and_replicas_are_no_part_of_it() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
     let first = world.config("logins").await;
     assert_eq!(first.revision, world.first_revision("logins").await);
 
@@ -106,12 +96,7 @@ async fn a_config_has_one_revision_and_replicas_are_no_part_of_it() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_or_changed_by_hand_comes_back() {
-    let world = World::new().await;
-    let _operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, _operator, _cluster) = running().await;
     let config = world.pipelines().get("logins").await.unwrap().status.unwrap().config.unwrap();
     let deployment = world.deployments().get("logins-processor").await.unwrap();
 
@@ -142,10 +127,7 @@ async fn what_is_deleted_or_changed_by_hand_comes_back() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn objects_of_others_are_never_taken() {
-    let world = World::new().await;
-    let _operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
+    let (world, _operator, _cluster) = started().await;
     let theirs = json!({
         "metadata": {"name": "logins-processor"},
         "spec": {
@@ -170,12 +152,7 @@ async fn objects_of_others_are_never_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn transitions_become_events_and_states_do_not() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, cluster) = running().await;
     cluster.answer("-source", Answer::Badly);
     world.wait_condition("logins", "Ready", False, "TopicNotSupported").await;
     operator.look(&world, "logins", 3).await;

@@ -16,7 +16,7 @@ use testkit::{kafka::Cluster, wait_for_async};
 
 use crate::{
     external::{Names, shared},
-    support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World},
+    support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World, running, started},
 };
 
 const FINALIZER: &str = "loginpipeline.dev/topics";
@@ -50,6 +50,15 @@ async fn delete(world: &World) {
 
 fn exists(kafka: &Cluster, topic: &str) -> bool {
     kafka.partitions(topic).unwrap().is_some()
+}
+
+/// The example, whose topics are to go with it, is ready.
+async fn doomed() -> (World, Operator, StandIn) {
+    let (world, operator, cluster) = started().await;
+    let manifest: Value = serde_yaml::from_str(EXAMPLE).unwrap();
+    world.apply(&with(&manifest.to_string(), json!({"deletionPolicy": "Delete"}))).unwrap();
+    world.wait_ready("logins").await;
+    (world, operator, cluster)
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -108,12 +117,7 @@ async fn a_topic_that_was_made_anew_by_others_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_that_keeps_its_topics_waits_for_nobody() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
     assert_eq!(finalizers(&world).await.unwrap(), [""; 0]);
     // The finalizer comes and goes with the policy.
     world.change("logins", json!({"deletionPolicy": "Delete"})).await;
@@ -129,13 +133,7 @@ async fn a_pipeline_that_keeps_its_topics_waits_for_nobody() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_topics_of_the_pipeline_go_and_those_of_others_stay() {
-    let world = World::new().await;
-    let _operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    let manifest: Value = serde_yaml::from_str(EXAMPLE).unwrap();
-    world.apply(&with(&manifest.to_string(), json!({"deletionPolicy": "Delete"}))).unwrap();
-    world.wait_ready("logins").await;
+    let (world, _operator, _cluster) = doomed().await;
     // Whose label is another's, is another's.
     let theirs = world.topic("output").await.unwrap().name_any();
     let label = Patch::Merge(json!({"metadata": {"labels": {"loginpipeline.dev/owner-uid": "another"}}}));
@@ -151,13 +149,7 @@ async fn kafka_topics_of_the_pipeline_go_and_those_of_others_stay() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_annotation_ends_the_waiting_and_an_event_tells_what_may_be_left() {
-    let world = World::new().await;
-    let _operator = Operator::start(&world).await;
-    let cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    let manifest: Value = serde_yaml::from_str(EXAMPLE).unwrap();
-    world.apply(&with(&manifest.to_string(), json!({"deletionPolicy": "Delete"}))).unwrap();
-    world.wait_ready("logins").await;
+    let (world, _operator, cluster) = doomed().await;
     // Strimzi is gone: what it has a finalizer on stays.
     cluster.answer("", Answer::Never);
     let output = world.topic("output").await.unwrap().name_any();
@@ -188,13 +180,7 @@ async fn the_annotation_ends_the_waiting_and_an_event_tells_what_may_be_left() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_namespace_that_goes_takes_a_pipeline_along_within_a_minute_or_so() {
-    let world = World::new().await;
-    let _operator = Operator::start(&world).await;
-    let cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    let manifest: Value = serde_yaml::from_str(EXAMPLE).unwrap();
-    world.apply(&with(&manifest.to_string(), json!({"deletionPolicy": "Delete"}))).unwrap();
-    world.wait_ready("logins").await;
+    let (world, _operator, cluster) = doomed().await;
     cluster.answer("", Answer::Never);
     let output = world.topic("output").await.unwrap().name_any();
     let hold = |finalizers: &[&str]| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));

@@ -196,11 +196,7 @@ async fn a_kafka_that_is_down_flips_one_condition_and_touches_and_delays_nothing
     after.retain(|name, _| before.contains_key(name) && !name.starts_with("LoginPipeline/"));
     assert!(after.len() >= 3 && after.iter().all(|(name, version)| before[name] == *version), "{before:?} {after:?}");
     world.change("logins", json!({"processor": {"replicas": 3}})).await;
-    let scaled = || async {
-        let deployment = world.deployments().get("logins-processor").await.unwrap();
-        (deployment.spec.unwrap().replicas == Some(3)).then_some(())
-    };
-    wait_for_async("three replicas", BOUND, scaled).await;
+    world.wait_replicas(3).await;
 
     tokio::task::block_in_place(|| cluster.restart_broker(0)).unwrap();
     operator.look(&world, "logins", 1).await;

@@ -6,17 +6,14 @@ use kube::api::{ListParams, PostParams};
 use serde_json::json;
 use testkit::wait_for_async;
 
-use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
+use crate::support::{BOUND, EXAMPLE, started};
 
 /// Pipelines whose Kafka does not answer: more than passes go on at once, and each pass waits 5 s.
 const FAILING: u16 = 80;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_nothing() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
+    let (world, operator, _cluster) = started().await;
     for number in 0..FAILING {
         let pipeline = json!({
             "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": format!("away-{number}")},
@@ -45,11 +42,7 @@ async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_no
     world.wait_ready("logins").await;
     for replicas in 3..6 {
         world.change("logins", json!({"processor": {"replicas": replicas}})).await;
-        let scaled = || async {
-            let deployment = world.deployments().get("logins-processor").await.unwrap();
-            (deployment.spec.unwrap().replicas == Some(replicas)).then_some(())
-        };
-        wait_for_async("the replicas", BOUND, scaled).await;
+        world.wait_replicas(replicas).await;
     }
     // A second or two when nothing else is to be done; a round of the failing ones takes longer than all of this may.
     assert!(started.elapsed() < Duration::from_secs(10), "{:?}", started.elapsed());

@@ -62,11 +62,7 @@ async fn of_two_operators_one_works_and_hands_over_when_it_is_asked_to_end() {
 
     // And it works.
     world.change("logins", json!({"processor": {"replicas": 3}})).await;
-    let scaled = || async {
-        let deployment = world.deployments().get("logins-processor").await.unwrap();
-        (deployment.spec.unwrap().replicas == Some(3)).then_some(())
-    };
-    wait_for_async("three replicas", BOUND, scaled).await;
+    world.wait_replicas(3).await;
     let lease = leases(&world).get("login-pipeline-operator").await.unwrap().spec.unwrap();
     assert_eq!(lease.lease_transitions, Some(2));
 }

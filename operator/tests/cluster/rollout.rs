@@ -50,11 +50,6 @@ async fn wait_words(world: &World, type_: &str, reason: &str, words: &str) {
     wait_for_async(&format!("{type_} {reason}: {words}"), BOUND, said).await;
 }
 
-async fn wait_replicas(world: &World, wanted: i32) {
-    wait_for_async(&format!("{wanted} replicas"), BOUND, || async { (replicas(world).await == wanted).then_some(()) })
-        .await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_fails_is_rolled_back_once_with_the_pods_own_reason() {
     let (world, operator, cluster) = running(&["--processor-image", "processor:1"]).await;
@@ -86,7 +81,7 @@ async fn a_change_that_fails_is_rolled_back_once_with_the_pods_own_reason() {
     world.wait_condition("logins", "Ready", False, "RolledBack").await;
     // Nor a change of what no pod is told.
     world.change("logins", json!({"processor": {"replicas": 3}})).await;
-    wait_replicas(&world, 3).await;
+    world.wait_replicas(3).await;
     operator.quiet().await;
     world.wait_condition("logins", "Ready", False, "RolledBack").await;
 
@@ -134,9 +129,9 @@ async fn nothing_is_rolled_back_while_the_topics_may_be_to_blame() {
     assert_eq!(image(&world).await, "no-such-image");
 
     // Nor without any Kafka.
-    cluster.answer("-state", Answer::Well);
     world.delete("kafka", "my-cluster").unwrap();
     world.wait_condition("logins", "TopicsReady", False, "KafkaNotFound").await;
+    cluster.answer("-state", Answer::Well);
     operator.look(&world, "logins", 3).await;
     assert_eq!(image(&world).await, "no-such-image");
 
@@ -192,7 +187,7 @@ async fn another_operator_restarts_no_pod_until_the_spec_changes_or_says_so() {
     assert_eq!(world.children().await, before);
     // What shapes no pod is no reason either.
     world.change("logins", json!({"processor": {"replicas": 3}, "source": {"partitions": 9}})).await;
-    wait_replicas(&world, 3).await;
+    world.wait_replicas(3).await;
     world.wait_ready("logins").await;
     assert_eq!(image(&world).await, "processor:1");
 
@@ -220,12 +215,12 @@ async fn another_operator_restarts_no_pod_until_the_spec_changes_or_says_so() {
 async fn suspend_keeps_the_count_and_resume_returns_to_it() {
     let (world, operator, _cluster) = running(&[]).await;
     world.change("logins", json!({"processor": {"replicas": 3}})).await;
-    wait_replicas(&world, 3).await;
+    world.wait_replicas(3).await;
     world.wait_ready("logins").await;
     let config = world.config("logins").await;
 
     world.change("logins", json!({"suspend": true})).await;
-    wait_replicas(&world, 0).await;
+    world.wait_replicas(0).await;
     world.wait_condition("logins", "Ready", False, "Suspended").await;
     let scale = ["scale", "loginpipeline", "logins", "--replicas=4", "-n", &world.namespace];
     assert!(world.server.kubectl(&scale, "").unwrap().status.success());
@@ -234,7 +229,7 @@ async fn suspend_keeps_the_count_and_resume_returns_to_it() {
     assert_eq!(world.pipelines().get("logins").await.unwrap().spec.processor.replicas, 4);
 
     world.change("logins", json!({"suspend": false})).await;
-    wait_replicas(&world, 4).await;
+    world.wait_replicas(4).await;
     world.wait_ready("logins").await;
     assert_eq!(world.config("logins").await, config);
     assert_eq!(world.condition("logins", "Paused").await.unwrap().status, False);
@@ -259,7 +254,7 @@ async fn an_autoscaler_scales_the_pipeline_up_to_its_partitions() {
         asked["spec"]["replicas"] = wanted.into();
         let put = world.server.kubectl(&["replace", "--raw", &path, "-f", "-"], &asked.to_string()).unwrap();
         assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
-        wait_replicas(&world, wanted.min(8)).await;
+        world.wait_replicas(wanted.min(8)).await;
         world.wait_ready("logins").await;
     }
     let capped = world.wait_condition("logins", "Degraded", True, "ReplicasCapped").await;
@@ -274,10 +269,10 @@ async fn an_autoscaler_scales_the_pipeline_up_to_its_partitions() {
     // Whoever scales the Deployment itself is corrected.
     let by_hand = ["scale", "deployment", PROCESSOR, "--replicas=1", "-n", &world.namespace];
     assert!(world.server.kubectl(&by_hand, "").unwrap().status.success());
-    wait_replicas(&world, 8).await;
+    world.wait_replicas(8).await;
 
     world.change("logins", json!({"source": {"partitions": 12}})).await;
-    wait_replicas(&world, 12).await;
+    world.wait_replicas(12).await;
     world.wait_condition("logins", "Degraded", False, "AsAsked").await;
     operator.quiet().await;
     assert_eq!(world.config("logins").await, config);

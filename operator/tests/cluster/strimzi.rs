@@ -16,7 +16,7 @@ use kube::{
 use serde_json::json;
 use testkit::{kafka, unique, wait_for_async};
 
-use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World};
+use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World, running, started};
 
 const OUTPUTS: [&str; 7] = ["output", "dead-letters", "deltas", "aggregates", "insights", "alerts", "state"];
 
@@ -117,12 +117,7 @@ async fn check_objects(world: &World) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_that_is_deleted_leaves_its_topics() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
     operator.quiet().await;
     // With the resource version, that of the whole object.
     let metadata = async || {
@@ -166,12 +161,7 @@ async fn a_pipeline_that_is_deleted_leaves_its_topics() {
 /// What is left of a pipeline in Kafka is found by one of the same name: in its log a revision must go on meaning one config.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_successor_numbers_its_configs_above_its_predecessor() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
     world.change("logins", json!({"aggregation": {"allowedLateness": "1m"}})).await;
     let changed = || async {
         let config = world.config("logins").await;
@@ -196,12 +186,7 @@ async fn a_successor_numbers_its_configs_above_its_predecessor() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_it() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, cluster) = running().await;
     operator.quiet().await;
     let since = world.condition("logins", "ConfigValid").await.unwrap().last_transition_time;
 
@@ -226,12 +211,7 @@ async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_i
 
 #[tokio::test(flavor = "multi_thread")]
 async fn outputs_grow_before_the_source() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, cluster) = running().await;
     let partitions = async |role: &str| world.topic(role).await.unwrap().spec.partitions.unwrap();
 
     cluster.answer("-dead-letters", Answer::Never);
@@ -253,10 +233,7 @@ async fn outputs_grow_before_the_source() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_of_others_are_used_and_never_taken() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
+    let (world, operator, cluster) = started().await;
     // A source of 16 partitions and larger messages, described by somebody else's object.
     let theirs = json!({
         "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic",
@@ -306,10 +283,7 @@ async fn topics_of_others_are_used_and_never_taken() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_listener_that_is_not_there_is_named() {
-    let world = World::new().await;
-    let _operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
+    let (world, _operator, _cluster) = started().await;
     world.apply(&EXAMPLE.replace("{cluster: my-cluster}", "{cluster: my-cluster, listener: internal}")).unwrap();
     let missing = world.wait_condition("logins", "Ready", False, "ListenerNotFound").await;
     assert!(missing.message.contains("\"internal\"") && missing.message.contains("tls, plain"), "{}", missing.message);
@@ -321,11 +295,7 @@ async fn a_listener_that_is_not_there_is_named() {
     world.dynamic("Kafka").patch_status("my-cluster", &PatchParams::default(), &status).await.unwrap();
     world.wait_condition("logins", "Ready", False, "ListenerNotFound").await;
     world.change("logins", json!({"processor": {"replicas": 3}})).await;
-    let scaled = || async {
-        let deployment = world.deployments().get("logins-processor").await.unwrap();
-        (deployment.spec.unwrap().replicas == Some(3)).then_some(())
-    };
-    wait_for_async("three replicas", BOUND, scaled).await;
+    world.wait_replicas(3).await;
     assert_eq!(world.config("logins").await.revision, world.first_revision("logins").await);
 }
 

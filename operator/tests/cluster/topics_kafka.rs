@@ -33,12 +33,18 @@ async fn set(cluster: &Cluster, topic: &str, configs: &[(&str, &str)]) {
     admin.alter(&topic, configs).await.unwrap();
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_was_deleted_or_made_again_waits_for_a_person() {
+/// A namespace with names of its own on the Kafka that tests share, an operator, and who answers it.
+async fn started() -> (World, &'static Cluster, Names, Operator, StandIn) {
     let (world, cluster) = (World::new().await, shared().await);
     let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
+    let pods = StandIn::start(&world, &[]);
     let names = Names::new(&world);
+    (world, cluster, names, operator, pods)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_was_deleted_or_made_again_waits_for_a_person() {
+    let (world, cluster, names, operator, _pods) = started().await;
     world.apply(&names.manifest("logins", cluster.bootstrap(), 1)).unwrap();
     world.wait_ready("logins").await;
     let first = id_of(&world, Role::Output).await;
@@ -83,10 +89,7 @@ async fn a_topic_that_was_deleted_or_made_again_waits_for_a_person() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn configs_that_were_set_are_brought_back_and_no_others() {
-    let (world, cluster) = (World::new().await, shared().await);
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    let names = Names::new(&world);
+    let (world, cluster, names, operator, _pods) = started().await;
     world.apply(&names.manifest("logins", cluster.bootstrap(), 1)).unwrap();
     world.wait_ready("logins").await;
 
@@ -106,10 +109,7 @@ async fn configs_that_were_set_are_brought_back_and_no_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_others_made_is_changed_by_consent_alone_and_as_it_was_listed() {
-    let (world, cluster) = (World::new().await, shared().await);
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    let names = Names::new(&world);
+    let (world, cluster, names, operator, _pods) = started().await;
     let odd = [("cleanup.policy", "compact"), ("max.message.bytes", "1000"), ("retention.ms", "7654321")];
     cluster.create_topic(&names.dead_letters, 1, &odd).unwrap();
     world.apply(&names.manifest("logins", cluster.bootstrap(), 2)).unwrap();
@@ -137,10 +137,7 @@ async fn what_others_made_is_changed_by_consent_alone_and_as_it_was_listed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_source_whose_times_nobody_checks_is_a_caveat() {
-    let (world, cluster) = (World::new().await, shared().await);
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    let names = Names::new(&world);
+    let (world, cluster, names, operator, _pods) = started().await;
     let any_time =
         [("message.timestamp.type", "CreateTime"), ("message.timestamp.after.max.ms", "9223372036854775807")];
     cluster.create_topic(&names.source, 2, &any_time).unwrap();

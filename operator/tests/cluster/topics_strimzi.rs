@@ -14,7 +14,7 @@ use operator::rights::{Place, rules};
 use serde_json::{Value, json};
 use testkit::{kafka::shared, unique, wait_for_async};
 
-use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World};
+use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World, running};
 
 /// A pipeline on Strimzi whose output nobody else has.
 fn manifest(name: &str, output: &str) -> String {
@@ -53,12 +53,7 @@ async fn report(world: &World, status: Value) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn each_state_of_a_kafka_topic_is_recognized_and_stops_no_pod() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, cluster) = running().await;
     operator.quiet().await;
     let pods = world.deployments().get("logins-processor").await.unwrap();
 
@@ -120,12 +115,7 @@ async fn an_object_that_no_topic_operator_looks_after_is_recognized_after_a_minu
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kafka_topic_that_is_deleted_is_not_made_again_before_a_person_agrees() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
     let before = world.topic("source").await.unwrap();
     world.topics().delete(&before.name_any(), &DeleteParams::default()).await.unwrap();
     let lost = world.wait_condition("logins", "Ready", False, "TopicLost").await;
@@ -247,12 +237,7 @@ async fn a_kafka_of_another_namespace_is_used_as_long_as_its_owner_allows_for_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_pipelines_that_write_one_topic_the_later_one_waits_for_the_other_to_go() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
     let (_, before) = (operator.quiet().await, world.children().await);
 
     // Another output, but the same results.

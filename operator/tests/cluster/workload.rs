@@ -11,7 +11,7 @@ use testkit::wait_for_async;
 
 use crate::{
     proxy::Proxy,
-    support::{BOUND, EXAMPLE, Operator, StandIn, World},
+    support::{BOUND, Operator, StandIn, World, running, started},
 };
 
 /// Every choice of how pods run, and a name that begins with a digit.
@@ -24,10 +24,7 @@ const PROCESSOR: &str = "logins-processor";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_choice_of_how_pods_run_is_taken_and_then_left_alone() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
+    let (world, operator, _cluster) = started().await;
     world.apply(EVERYTHING).unwrap();
     let name = "0-everything";
     world.wait_ready(name).await;
@@ -87,12 +84,7 @@ async fn a_pass_over_what_is_settled_asks_little_and_writes_nothing_whatever_the
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_network_policy_goes_and_comes_with_the_spec() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
     let policies = world.network_policies();
     assert!(policies.get_opt(PROCESSOR).await.unwrap().is_some());
 
@@ -117,12 +109,7 @@ async fn a_network_policy_goes_and_comes_with_the_spec() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_stands_beside_the_deployment_comes_back_too() {
-    let world = World::new().await;
-    let operator = Operator::start(&world).await;
-    let _cluster = StandIn::start(&world, &[]);
-    world.kafka("my-cluster").await;
-    world.apply(EXAMPLE).unwrap();
-    world.wait_ready("logins").await;
+    let (world, operator, _cluster) = running().await;
 
     comes_back(&operator, &world.network_policies(), PROCESSOR).await;
     comes_back(&operator, &world.pod_disruption_budgets(), PROCESSOR).await;
