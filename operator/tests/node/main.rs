@@ -8,5 +8,6 @@
 mod place;
 mod watch;
 
+mod external;
 mod life;
 mod trouble;

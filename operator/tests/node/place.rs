@@ -49,10 +49,16 @@ fn installed() -> &'static Node {
         node.tag(&format!("{operator}:{version}"), &format!("{operator}:{NEXT}")).unwrap();
         let strimzi = strimzi_definitions(&["v1", "v1beta2"]);
         success(node.kubectl(&["apply", "--server-side", "-f", "-"], &strimzi).unwrap());
-        let install = ["install", OPERATOR, chart(), "--namespace", OPERATOR, "--create-namespace", "--wait"];
-        success(node.helm(&install).unwrap());
+        install(node);
     });
     node
+}
+
+/// Installs the operator.
+pub fn install(node: &Node) {
+    let chart = chart();
+    let install = ["install", OPERATOR, chart, "--namespace", OPERATOR, "--create-namespace", "--wait"];
+    success(node.helm(&install).unwrap());
 }
 
 /// The chart of the operator.
@@ -81,7 +87,7 @@ pub struct Place {
     pub namespace: String,
     pub client: Client,
     pub kafka: Arc<Cluster>,
-    _topic_operator: StandIn,
+    topic_operator: Option<StandIn>,
     folder: Folder,
     _alone: MutexGuard<'static, ()>,
 }
@@ -89,22 +95,27 @@ pub struct Place {
 impl Place {
     /// With a Kafka resource named `my-cluster`, which shows a real Kafka.
     pub async fn new() -> Self {
-        let alone = ALONE.lock().await;
-        let node = tokio::task::block_in_place(installed);
-        let client = node.client().unwrap();
-        let namespace = unique("shop");
-        let kafka = Arc::new(Cluster::start_on(node.address()).unwrap());
-        let answer = topic_operator(Arc::clone(&kafka), namespace.clone());
-        let topic_operator = StandIn::start(client.clone(), api_resource("v1", "KafkaTopic"), answer);
-        let folder = Folder::new("place").unwrap();
-        let place = Self { node, namespace, client, kafka, _topic_operator: topic_operator, folder, _alone: alone };
-        success(node.kubectl(&["create", "namespace", &place.namespace], "").unwrap());
+        let mut place = Self::beside(|host| Cluster::start_on(host).unwrap()).await;
+        let answer = topic_operator(Arc::clone(&place.kafka), place.namespace.clone());
+        let topics = api_resource("v1", "KafkaTopic");
+        place.topic_operator = Some(StandIn::start(place.client.clone(), topics, answer));
         let resource = json!({"apiVersion": "kafka.strimzi.io/v1", "kind": "Kafka", "metadata": {"name": "my-cluster"}, "spec": {}});
         place.kubectl(&["create", "-f", "-"], &resource.to_string());
         let status = json!({"status": {"listeners": [{"name": "plain", "bootstrapServers": place.kafka.bootstrap()}]}});
         let shown = ["patch", "kafka", "my-cluster", "--subresource=status", "--type=merge", "-p", &status.to_string()];
         place.kubectl(&shown, "");
         place
+    }
+
+    /// With a Kafka that nobody in the cluster knows, started on the address that pods reach.
+    pub async fn beside(kafka: impl FnOnce(&'static str) -> Cluster) -> Self {
+        let alone = ALONE.lock().await;
+        let node = tokio::task::block_in_place(installed);
+        let kafka = Arc::new(tokio::task::block_in_place(|| kafka(node.address())));
+        let namespace = unique("shop");
+        success(node.kubectl(&["create", "namespace", &namespace], "").unwrap());
+        let (client, folder) = (node.client().unwrap(), Folder::new("place").unwrap());
+        Self { node, namespace, client, kafka, topic_operator: None, folder, _alone: alone }
     }
 
     /// Runs kubectl in the namespace. Gives what it says.
@@ -189,16 +200,23 @@ impl Place {
 
     /// The audit, as its user runs it, must find nothing.
     pub async fn audit(&self, when: &str) {
+        let (status, report) = self.report().await;
+        assert_eq!(status, 0, "{when}: {report}");
+        eprintln!("audit {when}: clean, of {} events", self.sent());
+    }
+
+    /// The exit status of the audit, and what it says. It asks the plain listener of Kafka, whatever the pods do.
+    pub async fn report(&self) -> (i32, String) {
         let config = self.pipeline().await.status.unwrap().config.unwrap().config_map;
         let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
         let job = maps.get(&config).await.unwrap().data.unwrap().remove("job.json").unwrap();
+        let mut job: Value = serde_json::from_str(&job).unwrap();
+        job["kafka"] = json!({"bootstrapServers": self.kafka.bootstrap()});
         let file = self.folder.path().join("job.json");
-        std::fs::write(&file, job).unwrap();
+        std::fs::write(&file, job.to_string()).unwrap();
         let audit = self.processor(&unique("audit")).args(["audit", "--wait", "60s", "--config"]).arg(file);
         let mut audit = audit.spawn(&self.folder).unwrap();
-        let status = audit.wait(BOUND).unwrap();
-        assert_eq!(status, 0, "{when}: {}", audit.log());
-        eprintln!("audit {when}: clean, of {} events", self.sent());
+        (audit.wait(BOUND).unwrap(), audit.log())
     }
 
     /// How many events the source has.

@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::json;
 use testkit::{process::Process, wait_for};
 
-use crate::place::{BOUND, Place};
+use crate::place::{BOUND, OPERATOR, Place, install};
 
 /// Events a second.
 const LOAD: u32 = 200;
@@ -82,4 +82,22 @@ async fn replicas_go_on_while_nobody_looks_after_them() {
     place.settle().await;
     assert_eq!(place.pod_names().await, before);
     place.audit("with kubelet again").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pipeline_outlives_its_operator_and_obeys_the_next_one() {
+    let (place, _load) = running().await;
+    let before = place.pod_names().await;
+    let uninstall = ["uninstall", OPERATOR, "--namespace", OPERATOR, "--wait"];
+    assert!(place.node.helm(&uninstall).unwrap().status.success());
+    // The definition and the pipeline stay, and a wish waits.
+    place.kubectl(&["scale", "loginpipeline", "logins", "--replicas=1"], "");
+    thread::sleep(Duration::from_secs(5));
+    assert_eq!(place.pod_names().await, before);
+    place.audit("without an operator").await;
+    install(place.node);
+    place.settle().await;
+    assert_eq!(place.pods().await.len(), 1);
+    assert!(before.contains(&place.pod_names().await[0]));
+    place.audit("after an operator was installed again").await;
 }

@@ -57,7 +57,7 @@ impl Broker {
         installation: &Path,
         folder: &Folder,
     ) -> Result<Vec<Self>, Error> {
-        let broker = Self::new(1, LOCALHOST, "-Xmx512m", installation, folder, Some(listeners));
+        let broker = Self::new(1, listeners.host, "-Xmx512m", installation, folder, Some(listeners));
         broker.write(&[broker.voter()])?;
         Ok(vec![broker])
     }

@@ -46,17 +46,25 @@ pub struct Identity {
 }
 
 impl Secured {
-    /// Starts the broker, and returns when it serves requests.
+    /// Starts the broker on 127.0.0.1, and returns when it serves requests.
     ///
     /// # Errors
     /// As [`Cluster::start`].
     pub fn start() -> Result<Self, Error> {
+        Self::start_on("127.0.0.1")
+    }
+
+    /// The same on another address of this machine, such as [`Node::address`](crate::node::Node::address).
+    ///
+    /// # Errors
+    /// As [`Cluster::start`].
+    pub fn start_on(host: &'static str) -> Result<Self, Error> {
         let authority = Authority::new()?;
-        let broker = authority.sign("broker", &["127.0.0.1", "localhost"], ExtendedKeyUsagePurpose::ServerAuth)?;
+        let broker = authority.sign("broker", &[host, "localhost"], ExtendedKeyUsagePurpose::ServerAuth)?;
         let client = authority.sign(USER, &[], ExtendedKeyUsagePurpose::ClientAuth)?;
         let ca = authority.certificate.pem();
-        let listeners = Listeners { sasl_ssl: Port::claim(), mutual_tls: Port::claim(), broker, ca: ca.clone() };
-        let address = |port: &Port| format!("127.0.0.1:{}", port.number);
+        let listeners = Listeners { host, sasl_ssl: Port::claim(), mutual_tls: Port::claim(), broker, ca: ca.clone() };
+        let address = |port: &Port| format!("{host}:{}", port.number);
         let (sasl_ssl, mutual_tls) = (address(&listeners.sasl_ssl), address(&listeners.mutual_tls));
         let cluster =
             Cluster::start_with(|installation, folder| Broker::prepare_secured(listeners, installation, folder))?;
@@ -114,6 +122,7 @@ impl Authority {
 
 /// What a broker is told of its secured listeners.
 pub(super) struct Listeners {
+    pub(super) host: &'static str,
     sasl_ssl: Port,
     mutual_tls: Port,
     broker: Identity,
@@ -123,8 +132,8 @@ pub(super) struct Listeners {
 impl Listeners {
     /// For the setting `listeners`, behind others.
     pub(super) fn addresses(&self) -> String {
-        let (sasl_ssl, mutual_tls) = (self.sasl_ssl.number, self.mutual_tls.number);
-        format!(",SASL_SSL://127.0.0.1:{sasl_ssl},SSL://127.0.0.1:{mutual_tls}")
+        let (host, sasl_ssl, mutual_tls) = (self.host, self.sasl_ssl.number, self.mutual_tls.number);
+        format!(",SASL_SSL://{host}:{sasl_ssl},SSL://{host}:{mutual_tls}")
     }
 
     /// Writes keys and certificates, and returns the settings that name them.
