@@ -48,6 +48,14 @@ impl Tools {
         self.command("kubeconform", arguments).output().map_err(Error::io("cannot run kubeconform"))
     }
 
+    /// Runs promtool to its end.
+    ///
+    /// # Errors
+    /// [`Error::Io`] when it cannot be run.
+    pub fn promtool(&self, arguments: &[impl AsRef<OsStr>]) -> Result<Output, Error> {
+        self.command("promtool", arguments).output().map_err(Error::io("cannot run promtool"))
+    }
+
     /// Kubernetes' own description of its API, as JSON (`OpenAPI` 2).
     ///
     /// # Errors

@@ -1,10 +1,14 @@
 //! Alerts and dashboards name metrics that exist, with labels that they have.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsStr,
+};
 
 use crds::pipeline::ConditionStatus;
 use operator::metrics::{Metrics, Readiness, expose};
-use serde_json::Value;
+use serde_json::{Value, json};
+use testkit::{process::Folder, tools::Tools};
 
 use crate::{
     promql::{Named, named},
@@ -122,6 +126,30 @@ fn dashboards_name_metrics_that_exist() {
             }
         }
     }
+}
+
+/// Whether Prometheus can read queries.
+fn is_read(queries: &[String]) -> bool {
+    let rule = |(index, query): (usize, &String)| json!({"record": format!("panel:{index}"), "expr": query});
+    let rules: Vec<_> = queries.iter().enumerate().map(rule).collect();
+    let folder = Folder::new("queries").unwrap();
+    let file = folder.path().join("rules.yaml");
+    std::fs::write(&file, json!({"groups": [{"name": "panels", "rules": rules}]}).to_string()).unwrap();
+    let arguments = [OsStr::new("check"), OsStr::new("rules"), file.as_os_str()];
+    Tools::find().unwrap().promtool(&arguments).unwrap().status.success()
+}
+
+#[test]
+fn dashboards_ask_what_prometheus_can_read() {
+    let mut queries = Vec::new();
+    for name in ["pipelines", "operator"] {
+        let board: Value = serde_json::from_str(&read(&format!("files/dashboards/{name}.json"))).unwrap();
+        let targets = board["panels"].as_array().unwrap().iter().flat_map(|panel| panel["targets"].as_array().unwrap());
+        // As Grafana would send them.
+        queries.extend(targets.map(|target| target["expr"].as_str().unwrap().replace("$__rate_interval", "1m")));
+    }
+    assert!(queries.len() > 20 && is_read(&queries));
+    assert!(!is_read(&["sum(login_processor_lag_records".to_owned()]));
 }
 
 #[test]
