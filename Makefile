@@ -1,7 +1,7 @@
 # The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
 # (README.md), and get it themselves where they can.
 .DEFAULT_GOAL := help
-.PHONY: help check test e2e mutants demo crd bench images
+.PHONY: help check test e2e mutants demo crd bench images kind-up kind-load kind-down
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +32,15 @@ crd: ## Write crds/login-pipeline.yaml and the chart's copy of it anew, from the
 
 images: ## Build both images from this machine's own release build: target/images/operator.tar and processor.tar
 	@scripts/images
+
+kind-up: ## A cluster on this machine, by kind, with Strimzi and a Kafka of one node
+	@scripts/kind up
+
+kind-load: ## Build both images and bring them to the cluster of kind-up
+	@scripts/kind load
+
+kind-down: ## Delete the cluster of kind-up and its registry
+	@scripts/kind down
 
 bench: ## Measure the processor beside a plain pass-through, on a real Kafka
 	@cargo build --quiet --release -p processor

@@ -52,6 +52,12 @@ pub(crate) fn tools() -> Result<PathBuf, Error> {
     installed("tools", &root().join(format!("tools{}", parts.concat())))
 }
 
+/// The folder with kind, and with what reads the Tiltfile and the Dockerfile.
+pub(crate) fn install() -> Result<PathBuf, Error> {
+    let (kind, checks) = (version("KIND_VERSION"), version("INSTALL_CHECKS"));
+    installed("install", &root().join(format!("install-kind-{kind}-checks-{checks}")))
+}
+
 /// The folder, which the script makes now when it is not there.
 fn installed(part: &str, folder: &Path) -> Result<PathBuf, Error> {
     if !fs::exists(folder).unwrap_or(false) {
@@ -96,6 +102,8 @@ mod tests {
             "KUBECONFORM_VERSION",
             "PROMETHEUS_VERSION",
             "PROMETHEUS_OPERATOR_VERSION",
+            "KIND_VERSION",
+            "INSTALL_CHECKS",
         ];
         for name in names {
             assert!(version(name).starts_with(|c: char| c.is_ascii_digit()), "{name} is missing");

@@ -20,6 +20,7 @@ mod chart;
 mod check;
 mod convergence;
 mod deletion;
+mod examples;
 mod external;
 mod fairness;
 mod faults;

@@ -7,7 +7,7 @@ use testkit::{
 
 use crate::place::{BOUND, Place};
 
-const EXAMPLE: &str = include_str!("../../../examples/secured.yaml");
+const EXAMPLE: &str = include_str!("../../../examples/tls-scram.yaml");
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_secured_example_runs_with_no_change_but_the_address() {

@@ -1,0 +1,144 @@
+//! `kind-config.yaml`, `scripts/kind` and `scripts/kafka.yaml`. kind is the real one; docker, and the cluster that it would
+//! give, are played.
+
+use std::{
+    os::unix::fs::symlink,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde::Deserialize;
+use serde_json::Value;
+use testkit::{install::Checks, process::Folder};
+
+use crate::{path, read, said};
+
+/// A machine with docker, of which the calls are written down.
+struct Machine {
+    folder: Folder,
+    path: String,
+}
+
+impl Machine {
+    fn new() -> Self {
+        let folder = Folder::new("kind").unwrap();
+        let fakes = path("operator/tests/install/fakes").canonicalize().unwrap();
+        symlink(fakes.join("docker"), folder.path().join("docker")).unwrap();
+        symlink(fakes.join("cluster"), folder.path().join("helm")).unwrap();
+        symlink(fakes.join("cluster"), folder.path().join("kubectl")).unwrap();
+        let (kind, rest) = (Checks::find().unwrap(), std::env::var("PATH").unwrap());
+        let path = format!("{}:{}:{rest}", folder.path().display(), kind.folder().display());
+        Self { folder, path }
+    }
+
+    fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Output {
+        Command::new(program.as_ref())
+            .args(arguments)
+            .current_dir(path("."))
+            .env("PATH", &self.path)
+            .env("PLAYED", self.folder.path())
+            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
+            .env_remove("KIND_REGISTRY_PORT")
+            .stdin(Stdio::null())
+            .output()
+            .unwrap()
+    }
+
+    /// The calls until now, and what they were given.
+    fn calls(&self) -> String {
+        std::fs::read_to_string(self.folder.path().join("calls")).unwrap()
+    }
+}
+
+/// The first place of each text, which must be there, in this order.
+fn assert_in_order(calls: &str, texts: &[&str]) {
+    let mut rest = calls;
+    for text in texts {
+        let Some((_, after)) = rest.split_once(text) else { panic!("no {text:?} in what is left:\n{rest}") };
+        rest = after;
+    }
+}
+
+#[test]
+fn kind_makes_the_cluster_of_the_config_and_refuses_a_field_that_it_does_not_know() {
+    let machine = Machine::new();
+    said(machine.run("kind", &["create", "cluster", "--config", "kind-config.yaml", "--wait", "5s"]));
+    let calls = machine.calls();
+    let image = "kindest/node:v1.36.4@sha256:099e049362a1526b2db71494e1947aae99bd16290d7c895f2b7ea312e3cbfaed\n";
+    let nodes: Vec<_> = calls.lines().filter(|call| call.starts_with("docker run ")).collect();
+    assert_eq!(nodes.len(), 1, "{nodes:?}");
+    assert!(format!("{}\n", nodes[0]).ends_with(image), "{nodes:?}");
+    // kind's own merge of the patch.
+    assert_in_order(
+        &calls,
+        &[
+            "cp /dev/stdin /etc/containerd/config.toml\nversion = 2\n",
+            "[plugins.\"io.containerd.grpc.v1.cri\".registry]\n      config_path = \"/etc/containerd/certs.d\"\n",
+        ],
+    );
+
+    let wrong = machine.folder.path().join("wrong.yaml");
+    std::fs::write(&wrong, read("kind-config.yaml").replace("role:", "rool: worker\n    role:")).unwrap();
+    let refused = machine.run("kind", &["create", "cluster", "--name", "other", "--config", wrong.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && error.contains("field rool not found"), "{error}");
+}
+
+#[test]
+fn up_makes_registry_cluster_strimzi_and_kafka_and_again_nothing_and_down_takes_it_all() {
+    let machine = Machine::new();
+    let script = path("scripts/kind");
+    said(machine.run(&script, &["up"]));
+    let calls = machine.calls();
+    assert_in_order(
+        &calls,
+        &[
+            "docker run --detach --restart=always --publish 127.0.0.1:5001:5000 --network bridge --name login-pipeline-registry registry:3\n",
+            "docker run --name login-pipeline-control-plane ",
+            "docker exec -i login-pipeline-control-plane cp /dev/stdin /etc/containerd/certs.d/localhost:5001/hosts.toml\n[host.\"http://login-pipeline-registry:5000\"]\n",
+            "docker network connect kind login-pipeline-registry\n",
+            "kubectl --context kind-login-pipeline apply -f -\n",
+            "{name: local-registry-hosting, namespace: kube-public}",
+            "host: \"localhost:5001\"",
+            "helm --kube-context kind-login-pipeline upgrade --install strimzi oci://quay.io/strimzi-helm/strimzi-kafka-operator --version 1.0.1 --namespace kafka --create-namespace --wait",
+            "kubectl --context kind-login-pipeline apply -f scripts/kafka.yaml\n",
+            "kubectl --context kind-login-pipeline wait --namespace kafka kafka/my-cluster --for=condition=Ready",
+        ],
+    );
+
+    said(machine.run(&script, &["up"]));
+    let runs = |calls: &str| calls.lines().filter(|call| call.starts_with("docker run ")).count();
+    assert_eq!((runs(&calls), runs(&machine.calls())), (2, 2));
+
+    said(machine.run(&script, &["down"]));
+    let left = |name: &str| machine.folder.path().join(name).exists();
+    assert_eq!((left("node"), left("registry")), (false, false));
+    said(machine.run(&script, &["down"]));
+}
+
+#[test]
+fn in_another_cluster_strimzi_and_kafka_are_made_where_kubectl_points() {
+    let machine = Machine::new();
+    said(machine.run(path("scripts/kind"), &["kafka"]));
+    assert_in_order(&machine.calls(), &["helm --kube-context somewhere ", "kubectl --context somewhere apply "]);
+}
+
+/// The Kafka that the tests run, under the name that the example has.
+#[test]
+fn the_kafka_is_the_examples_and_of_the_version_that_is_tested() {
+    let documents = |text: &str| -> Vec<Value> {
+        serde_yaml::Deserializer::from_str(text).map(|document| Value::deserialize(document).unwrap()).collect()
+    };
+    let made = documents(&read("scripts/kafka.yaml"));
+    let kafka = made.iter().find(|object| object["kind"] == "Kafka").unwrap();
+    let tested = read("testkit/services/versions");
+    assert!(tested.contains(&format!("\nKAFKA_VERSION={}\n", kafka["spec"]["kafka"]["version"].as_str().unwrap())));
+    let example = &documents(&read("examples/pipeline.yaml"))[0];
+    let cluster = &example["spec"]["kafka"]["strimzi"]["cluster"];
+    assert_eq!(&kafka["metadata"]["name"], cluster);
+    for object in made.iter().filter(|object| object["kind"] != "Kafka") {
+        assert_eq!(&object["metadata"]["labels"]["strimzi.io/cluster"], cluster);
+    }
+    // The listener of a spec that names none.
+    assert_eq!(kafka["spec"]["kafka"]["listeners"][0]["name"], "plain");
+}

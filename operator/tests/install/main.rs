@@ -1,0 +1,29 @@
+//! The files by which the project is installed and developed in a cluster: what reads them here is what reads them there, or
+//! speaks its language.
+
+#![expect(clippy::needless_pass_by_value, clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
+
+mod dockerfile;
+mod kind;
+mod tiltfile;
+
+use std::{
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+/// A path of the repository.
+fn path(relative: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(relative)
+}
+
+/// A file of the repository.
+fn read(relative: &str) -> String {
+    std::fs::read_to_string(path(relative)).unwrap_or_else(|error| panic!("{relative}: {error}"))
+}
+
+/// What a command says that must succeed.
+fn said(output: Output) -> String {
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
