@@ -1,7 +1,7 @@
 //! The files by which the project is installed and developed in a cluster: what reads them here is what reads them there, or
 //! speaks its language.
 
-#![expect(clippy::needless_pass_by_value, clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
 
 mod dockerfile;
 mod kind;
