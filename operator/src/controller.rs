@@ -24,10 +24,10 @@ use kube::{
         WatchStreamExt,
         controller::{self, Action, Config, Controller},
         events::Recorder,
-        reflector::{Store, store::Writer},
+        reflector::{ObjectRef, Store, store::Writer},
     },
 };
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::{
     causes::with_causes,
@@ -193,9 +193,7 @@ fn controller(
 async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Action, ReconcileError> {
     let (namespace, name) = key(&pipeline);
     context.metrics.due();
-    let slots = if context.is_failing(&pipeline) { &context.slots_of_failing } else { &context.slots };
-    // Nobody closes them.
-    let _slot = slots.acquire().await.ok();
+    let _slot = context.slot(&pipeline).await;
     context.metrics.started();
     let strimzi = context.strimzi.borrow().clone();
     let surroundings = Surroundings {
@@ -230,10 +228,27 @@ fn retry(pipeline: Arc<Guarded>, error: &ReconcileError, context: Arc<Context>) 
 }
 
 impl Context {
+    /// A slot for a pass over a pipeline. One that is mended while it waits for its turn among those that fail has its turn
+    /// among the others.
+    async fn slot(&self, pipeline: &Guarded) -> Option<SemaphorePermit<'_>> {
+        let mut of_failing = std::pin::pin!(self.slots_of_failing.acquire());
+        let mut look = tokio::time::interval(Duration::from_secs(1));
+        while self.is_failing(pipeline) {
+            tokio::select! {
+                slot = &mut of_failing => return slot.ok(),
+                _ = look.tick() => {}
+            }
+        }
+        // Nobody closes them.
+        self.slots.acquire().await.ok()
+    }
+
     /// Whether the last pass over a pipeline failed, with the spec that it has now.
     fn is_failing(&self, pipeline: &Guarded) -> bool {
+        let now = self.pipelines.get(&ObjectRef::from_obj(pipeline));
+        let generation = now.as_deref().unwrap_or(pipeline).meta().generation;
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        failures.get(&key(pipeline)).is_some_and(|failures| failures.generation == pipeline.meta().generation)
+        failures.get(&key(pipeline)).is_some_and(|failures| failures.generation == generation)
     }
 
     /// How many passes over a pipeline have failed in a row.

@@ -59,5 +59,6 @@ async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_no
         (status.observed_generation == pipeline.metadata.generation).then_some(())
     };
     wait_for_async("another look", BOUND, looked_at).await;
-    assert!(mended.elapsed() < Duration::from_secs(7), "{:?}", mended.elapsed());
+    // A pass that is under way ends first, which takes seven seconds where no broker answers; a round takes half a minute.
+    assert!(mended.elapsed() < Duration::from_secs(12), "{:?}", mended.elapsed());
 }
