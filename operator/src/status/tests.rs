@@ -288,6 +288,16 @@ fn a_cap_degrades_and_keeps_ready() {
 }
 
 #[test]
+fn every_topic_that_is_in_the_way_is_named() {
+    let missing = |pass: &mut Pass| pass.seen.iter_mut().for_each(|seen| seen.state = State::Missing);
+    let (_, reason, message) = told(TOPICS_READY, missing);
+    assert_eq!(reason, "TopicsNotReady");
+    for topic in fine().wanted {
+        assert!(message.contains(&topic.name), "{}: {message}", topic.name);
+    }
+}
+
+#[test]
 fn whatever_degrades_is_named_under_the_gravest_reason() {
     let any_time = |pass: &mut Pass| {
         let source = pass.seen.iter_mut().find(|seen| seen.role == Role::Source).unwrap();
