@@ -1,54 +1,10 @@
 //! `kind-config.yaml`, `scripts/kind` and `scripts/kafka.yaml`. kind is the real one; docker, and the cluster that it would
 //! give, are played.
 
-use std::{
-    os::unix::fs::symlink,
-    path::Path,
-    process::{Command, Output, Stdio},
-};
-
 use serde::Deserialize;
 use serde_json::Value;
-use testkit::{install::Checks, process::Folder};
 
-use crate::{path, read, said};
-
-/// A machine with docker, of which the calls are written down.
-struct Machine {
-    folder: Folder,
-    path: String,
-}
-
-impl Machine {
-    fn new() -> Self {
-        let folder = Folder::new("kind").unwrap();
-        let fakes = path("operator/tests/install/fakes").canonicalize().unwrap();
-        symlink(fakes.join("docker"), folder.path().join("docker")).unwrap();
-        symlink(fakes.join("cluster"), folder.path().join("helm")).unwrap();
-        symlink(fakes.join("cluster"), folder.path().join("kubectl")).unwrap();
-        let (kind, rest) = (Checks::find().unwrap(), std::env::var("PATH").unwrap());
-        let path = format!("{}:{}:{rest}", folder.path().display(), kind.folder().display());
-        Self { folder, path }
-    }
-
-    fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Output {
-        Command::new(program.as_ref())
-            .args(arguments)
-            .current_dir(path("."))
-            .env("PATH", &self.path)
-            .env("PLAYED", self.folder.path())
-            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
-            .env_remove("KIND_REGISTRY_PORT")
-            .stdin(Stdio::null())
-            .output()
-            .unwrap()
-    }
-
-    /// The calls until now, and what they were given.
-    fn calls(&self) -> String {
-        std::fs::read_to_string(self.folder.path().join("calls")).unwrap()
-    }
-}
+use crate::{machine::Machine, path, read, said};
 
 /// The first place of each text, which must be there, in this order.
 fn assert_in_order(calls: &str, texts: &[&str]) {

@@ -3,8 +3,12 @@
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
 
+mod machine;
+
+mod archives;
 mod dockerfile;
 mod kind;
+mod readme;
 mod tiltfile;
 
 use std::{
