@@ -206,7 +206,9 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         pipelines: &context.pipelines,
     };
     let started = Instant::now();
-    let result = tokio::time::timeout(PASS_TIMEOUT, reconcile(&surroundings, &namespace, &name))
+    // Boxed, for it is large, and every pipeline that waits for its slot would have room for it.
+    let pass = Box::pin(reconcile(&surroundings, &namespace, &name));
+    let result = tokio::time::timeout(PASS_TIMEOUT, pass)
         .await
         .unwrap_or(Err(ReconcileError::Timeout(PASS_TIMEOUT)));
     context.metrics.passed(started.elapsed(), result.as_ref().err().map(ReconcileError::category));
