@@ -208,9 +208,7 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
     let started = Instant::now();
     // Boxed, for it is large, and every pipeline that waits for its slot would have room for it.
     let pass = Box::pin(reconcile(&surroundings, &namespace, &name));
-    let result = tokio::time::timeout(PASS_TIMEOUT, pass)
-        .await
-        .unwrap_or(Err(ReconcileError::Timeout(PASS_TIMEOUT)));
+    let result = tokio::time::timeout(PASS_TIMEOUT, pass).await.unwrap_or(Err(ReconcileError::Timeout(PASS_TIMEOUT)));
     context.metrics.passed(started.elapsed(), result.as_ref().err().map(ReconcileError::category));
     let next = result?;
     context.failures.lock().unwrap_or_else(PoisonError::into_inner).remove(&(namespace, name));

@@ -1,11 +1,15 @@
 //! Watches Strimzi's resources, where they are installed, and finds out when they come or go. What the watch of topics tells
 //! stands in the catalog.
 
-use std::{sync::PoisonError, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use crds::{
     strimzi::{CLUSTER_LABEL, GROUP, VERSIONS, api_resource},
-    topics::{PipelineId, Topic, topics},
+    topics::{PipelineId, topics},
 };
 use futures::{
     SinkExt, StreamExt, TryStreamExt,
@@ -28,14 +32,17 @@ use crate::{
     causes::with_causes,
     controller::{Guarded, backoff},
     topics::{
-        catalog::described_topic,
+        catalog::{Catalog, described_topic},
         strimzi::{Strimzi, StrimziApi},
     },
-    watching::{Scope, listing, logged},
+    watching::{PAGE, Scope, listing, logged},
 };
 
 /// How often it is asked which versions the API server serves; until it answers for the first time, sooner.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
+
+/// Objects whose users are looked for together: as many as a list tells at once.
+const BURST: usize = PAGE as usize;
 
 /// Runs for ever: says in `found` what the API server serves, as soon as it has said so, and sends the pipelines that an
 /// event concerns.
@@ -60,8 +67,9 @@ pub async fn run(
         };
         failures = 0;
         let is_new = found.borrow().version() != Some(version);
-        let strimzi = version.map(StrimziApi::new);
-        found.send_replace(strimzi.clone().map_or(Strimzi::NotInstalled, Strimzi::Served));
+        let (told, catalog) = watch::channel(Catalog::of(&scope.parts()));
+        let strimzi = version.map(|version| StrimziApi { version, catalog });
+        found.send_replace(strimzi.map_or(Strimzi::NotInstalled, Strimzi::Served));
         if is_new {
             tracing::info!(version, "Strimzi's resources");
             for pipeline in pipelines.state() {
@@ -69,9 +77,9 @@ pub async fn run(
                 let _ = triggers.send(ObjectRef::from_obj(&*pipeline)).await;
             }
         }
-        match strimzi {
+        match version {
             None => tokio::time::sleep(DISCOVERY_INTERVAL).await,
-            Some(strimzi) => follow(&client, &scope, &strimzi, &pipelines, &mut triggers).await,
+            Some(version) => follow(&client, &scope, version, told, &pipelines, &mut triggers).await,
         }
     }
 }
@@ -91,31 +99,31 @@ pub async fn discover(client: &Client) -> Result<Option<&'static str>, kube::Err
 async fn follow(
     client: &Client,
     scope: &Scope,
-    strimzi: &StrimziApi,
+    version: &'static str,
+    catalog: watch::Sender<Catalog>,
     pipelines: &Store<Guarded>,
     triggers: &mut mpsc::Sender<ObjectRef<Guarded>>,
 ) {
-    let resource = |kind| api_resource(strimzi.version, kind);
-    let kafkas = touched(client, scope, &resource("Kafka"), |_, _| {});
-    let kafkas = kafkas.map(|kafka| concerned_by_kafka(&kafka, pipelines));
-    let catalog = strimzi.catalog.clone();
-    // Before anybody looks for what it tells.
-    let topics = touched(client, scope, &resource("KafkaTopic"), move |part, event| {
-        catalog.write().unwrap_or_else(PoisonError::into_inner).note(part, event);
-    });
-    let topics = topics.map(|topic| concerned_by_topic(&topic, pipelines));
-    let mut events = std::pin::pin!(stream::select(kafkas, topics));
+    let kafkas = touched(client, scope, &api_resource(version, "Kafka"), |_, _| {});
+    // The catalog knows before anybody looks there for what an event tells.
+    let note = move |part: Option<&str>, event: &Event<DynamicObject>| {
+        catalog.send_modify(|catalog| catalog.note(part, event));
+    };
+    let topics = touched(client, scope, &api_resource(version, "KafkaTopic"), note);
+    let touched =
+        stream::select(kafkas.map(|kafka| Touch::of_kafka(&kafka)), topics.map(|topic| Touch::of_topic(&topic)));
+    let mut bursts = std::pin::pin!(touched.ready_chunks(BURST));
     let mut ask = tokio::time::interval(DISCOVERY_INTERVAL);
     ask.reset();
     loop {
         tokio::select! {
-            Some(concerned) = events.next() => {
-                for pipeline in concerned {
+            Some(burst) = bursts.next() => {
+                for pipeline in concerned(&burst, pipelines) {
                     let _ = triggers.send(pipeline).await;
                 }
             }
             _ = ask.tick() => {
-                if let Ok(now) = discover(client).await && now != Some(strimzi.version) {
+                if let Ok(now) = discover(client).await && now != Some(version) {
                     return;
                 }
             }
@@ -128,8 +136,9 @@ fn touched(
     client: &Client,
     scope: &Scope,
     resource: &ApiResource,
-    note: impl Fn(Option<&str>, &Event<DynamicObject>) + Clone + Send + 'static,
+    note: impl Fn(Option<&str>, &Event<DynamicObject>) + Send + Sync + 'static,
 ) -> BoxStream<'static, DynamicObject> {
+    let note = Arc::new(note);
     let watch = |namespace: Option<&str>| {
         let api: Api<DynamicObject> = match namespace {
             Some(namespace) => Api::namespaced_with(client.clone(), namespace, resource),
@@ -142,42 +151,67 @@ fn touched(
     stream::select_all(scope.parts().into_iter().map(watch)).boxed()
 }
 
-/// Pipelines, of whichever namespace, that use this `Kafka`.
-fn concerned_by_kafka(kafka: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
-    let name = kafka.name_any();
-    concerned(pipelines, |_, cluster, _| cluster == name, kafka)
+/// An object that came, changed or went: its namespace, and what pipelines may use of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Touch {
+    namespace: String,
+    uses: Vec<Use>,
 }
 
-/// The pipeline whose object has, or should have, the name of the `KafkaTopic`, and those that use a topic of its name in
-/// its cluster.
-fn concerned_by_topic(object: &DynamicObject, pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
-    let object_name = object.name_any();
-    let topic = described_topic(object);
-    let cluster = object.labels().get(CLUSTER_LABEL);
-    let is_concerned = |id: &PipelineId, used: &str, topics: &[Topic]| {
-        let is_used = cluster.is_some_and(|cluster| cluster == used) && topics.iter().any(|used| used.name == topic);
-        let is_named = topics.iter().any(|topic| kafka_topic_name(id, topic.role) == object_name);
-        is_used || is_named
-    };
-    concerned(pipelines, is_concerned, object)
+/// What a pipeline uses in the namespace of its `Kafka`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Use {
+    Kafka(String),
+    Topic {
+        cluster: String,
+        topic: String,
+    },
+    /// The name of a `KafkaTopic` that is the pipeline's, or should be, whatever the object describes.
+    Name(String),
 }
 
-/// Pipelines on a `Kafka` of the object's namespace that `is_concerned`, given their id, cluster and topics.
-fn concerned(
-    pipelines: &Store<Guarded>,
-    is_concerned: impl Fn(&PipelineId, &str, &[Topic]) -> bool,
-    object: &DynamicObject,
-) -> Vec<ObjectRef<Guarded>> {
-    let namespace = object.namespace().unwrap_or_default();
+impl Touch {
+    fn of_kafka(kafka: &DynamicObject) -> Self {
+        Self { namespace: kafka.namespace().unwrap_or_default(), uses: vec![Use::Kafka(kafka.name_any())] }
+    }
+
+    fn of_topic(object: &DynamicObject) -> Self {
+        let cluster = object.labels().get(CLUSTER_LABEL).cloned();
+        let described = cluster.map(|cluster| Use::Topic { cluster, topic: described_topic(object) });
+        let uses = described.into_iter().chain([Use::Name(object.name_any())]).collect();
+        Self { namespace: object.namespace().unwrap_or_default(), uses }
+    }
+}
+
+/// The pipelines, of whichever namespace, that use any of these objects.
+fn concerned(touched: &[Touch], pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
     let pipelines = pipelines.state();
-    let pipelines = pipelines.iter().filter(|pipeline| {
-        let Ok(pipeline) = &pipeline.0 else { return false };
-        let Some(strimzi) = &pipeline.spec.kafka.strimzi else { return false };
-        let id = PipelineId { namespace: pipeline.namespace().unwrap_or_default(), name: pipeline.name_any() };
-        *strimzi.namespace.as_ref().unwrap_or(&id.namespace) == namespace
-            && is_concerned(&id, &strimzi.cluster, &topics(&id, &pipeline.spec))
+    let mut users: BTreeMap<(String, Use), Vec<usize>> = BTreeMap::new();
+    for (index, pipeline) in pipelines.iter().enumerate() {
+        for used in uses(pipeline) {
+            users.entry(used).or_default().push(index);
+        }
+    }
+    let of = |touch: &Touch| {
+        let used = touch.uses.iter().filter_map(|used| users.get(&(touch.namespace.clone(), used.clone())));
+        used.flatten().copied().collect::<Vec<_>>()
+    };
+    let concerned: BTreeSet<_> = touched.iter().flat_map(of).collect();
+    concerned.into_iter().filter_map(|index| Some(ObjectRef::from_obj(&**pipelines.get(index)?))).collect()
+}
+
+/// What a pipeline uses, and in which namespace.
+fn uses(pipeline: &Guarded) -> Vec<(String, Use)> {
+    let Ok(pipeline) = &pipeline.0 else { return Vec::new() };
+    let Some(strimzi) = &pipeline.spec.kafka.strimzi else { return Vec::new() };
+    let id = PipelineId { namespace: pipeline.namespace().unwrap_or_default(), name: pipeline.name_any() };
+    let cluster = &strimzi.cluster;
+    let topics = topics(&id, &pipeline.spec).into_iter().flat_map(|topic| {
+        let name = Use::Name(kafka_topic_name(&id, topic.role));
+        [Use::Topic { cluster: cluster.clone(), topic: topic.name }, name]
     });
-    pipelines.map(|pipeline| ObjectRef::from_obj(&**pipeline)).collect()
+    let namespace = strimzi.namespace.as_ref().unwrap_or(&id.namespace);
+    [Use::Kafka(cluster.clone())].into_iter().chain(topics).map(|used| (namespace.clone(), used)).collect()
 }
 
 #[cfg(test)]
@@ -206,11 +240,9 @@ mod tests {
             "metadata": {"name": name, "namespace": namespace, "labels": {"strimzi.io/cluster": "a"}},
         });
         let object = serde_json::from_value(object).unwrap();
-        let concerned = match kind {
-            "Kafka" => concerned_by_kafka(&object, &pipelines),
-            _ => concerned_by_topic(&object, &pipelines),
-        };
-        concerned.into_iter().map(|pipeline| pipeline.name).collect()
+        let touch = if kind == "Kafka" { Touch::of_kafka(&object) } else { Touch::of_topic(&object) };
+        let twice = [touch.clone(), touch];
+        concerned(&twice, &pipelines).into_iter().map(|pipeline| pipeline.name).collect()
     }
 
     #[test]

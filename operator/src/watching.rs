@@ -73,7 +73,7 @@ where
 }
 
 /// Objects that are listed with one request. A thousand at once would take more memory than all else.
-pub const PAGE: u32 = 50;
+pub const PAGE: u32 = 100;
 
 /// How a kind is listed before it is watched.
 #[must_use]

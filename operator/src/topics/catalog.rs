@@ -33,6 +33,13 @@ struct Described {
 }
 
 impl Catalog {
+    /// Of parts that are being watched and have told nothing yet.
+    #[must_use]
+    pub fn of(parts: &[Option<&str>]) -> Self {
+        let parts = parts.iter().map(|part| (part.map(ToOwned::to_owned), Part::default()));
+        Self { parts: parts.collect() }
+    }
+
     /// Takes note of what the watch of a part has told.
     pub fn note(&mut self, part: Option<&str>, event: &Event<DynamicObject>) {
         let part = self.parts.entry(part.map(ToOwned::to_owned)).or_default();
@@ -50,6 +57,12 @@ impl Catalog {
         }
     }
 
+    /// Whether a watch will tell soon which objects a namespace has.
+    #[must_use]
+    pub fn is_awaited(&self, namespace: &str) -> bool {
+        self.part(namespace).is_some_and(|part| part.objects.is_none())
+    }
+
     /// The names of the objects in a namespace that describe one of a cluster's topics that `is_used`, or whose own name
     /// `is_taken`. None where nobody has told yet which there are.
     #[must_use]
@@ -60,12 +73,15 @@ impl Catalog {
         is_used: impl Fn(&str) -> bool,
         is_taken: impl Fn(&str) -> bool,
     ) -> Option<Vec<String>> {
-        let part = self.parts.get(&None).or_else(|| self.parts.get(&Some(namespace.to_owned())))?;
-        let objects = part.objects.as_ref()?.get(namespace).into_iter().flatten();
+        let objects = self.part(namespace)?.objects.as_ref()?.get(namespace).into_iter().flatten();
         let concerning = objects.filter(|(name, described)| {
             is_taken(name) || (described.cluster.as_deref() == Some(cluster) && is_used(&described.topic))
         });
         Some(concerning.map(|(name, _)| name.clone()).collect())
+    }
+
+    fn part(&self, namespace: &str) -> Option<&Part> {
+        self.parts.get(&None).or_else(|| self.parts.get(&Some(namespace.to_owned())))
     }
 }
 
@@ -102,7 +118,7 @@ mod tests {
 
     #[test]
     fn objects_are_found_by_their_name_and_by_the_topic_that_they_describe() {
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::of(&[None]);
         catalog.note(None, &Event::Init);
         for object in [
             object("kafka", "mine", "b", Some("other")),
@@ -114,8 +130,13 @@ mod tests {
         ] {
             catalog.note(None, &Event::InitApply(object));
         }
-        assert_eq!(concerning(&catalog, "kafka"), None, "the list is not complete");
+        assert_eq!(
+            (concerning(&catalog, "kafka"), catalog.is_awaited("kafka")),
+            (None, true),
+            "the list is not complete"
+        );
         catalog.note(None, &Event::InitDone);
+        assert!(!catalog.is_awaited("kafka"));
         assert_eq!(concerning(&catalog, "kafka").unwrap(), ["in", "mine", "named"]);
         assert_eq!(concerning(&catalog, "elsewhere").unwrap(), ["in"]);
         assert_eq!(concerning(&catalog, "empty").unwrap(), [""; 0]);
@@ -123,7 +144,8 @@ mod tests {
 
     #[test]
     fn it_follows_each_watch_and_knows_nothing_of_what_is_not_watched() {
-        let mut catalog = Catalog::default();
+        let mut catalog = Catalog::of(&[Some("kafka"), Some("elsewhere")]);
+        assert!(catalog.is_awaited("kafka") && !catalog.is_awaited("unwatched"));
         let mut note = |part: &str, event: Event<DynamicObject>, expected: Option<&[&str]>| {
             catalog.note(Some(part), &event);
             let found = concerning(&catalog, "kafka");

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use crds::{
@@ -21,6 +21,7 @@ use kube::{
     core::{ApiResource, DynamicObject},
 };
 use serde_json::Value;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     Control, KafkaSeen, Listener, NoListener, Seen, State, TopicsError,
@@ -68,17 +69,12 @@ impl Strimzi {
 pub struct StrimziApi {
     /// Its version.
     pub version: &'static str,
-    /// The `KafkaTopic` objects there are; empty where nobody watches them.
-    pub catalog: Arc<RwLock<Catalog>>,
+    /// The `KafkaTopic` objects there are, as the watch tells.
+    pub catalog: watch::Receiver<Catalog>,
 }
 
-impl StrimziApi {
-    /// With a catalog that knows of no object yet.
-    #[must_use]
-    pub fn new(version: &'static str) -> Self {
-        Self { version, catalog: Arc::default() }
-    }
-}
+/// How long a pass waits for the watch's first list, which is shorter than if each pass made its own.
+const CATALOG_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A pipeline's topics in a cluster that Strimzi runs.
 pub struct StrimziTopics<'a> {
@@ -141,17 +137,17 @@ impl<'a> StrimziTopics<'a> {
 
     /// The objects that bear the pipeline's label, that have the name of one of its objects, or describe one of its topics.
     ///
-    /// The watch tells which they are, for no selector can, and a namespace may have thousands. Where it has not told yet all
-    /// are listed. What it did not see in time is no danger: a new object is never forced upon one that is there, and where two
+    /// The watch tells which they are, for no selector can, and a namespace may have thousands. Where it does not tell all are
+    /// listed. What it did not see in time is no danger: a new object is never forced upon one that is there, and where two
     /// describe one topic, Strimzi says so.
     async fn read(&self, namespace: &str, wanted: &[Topic]) -> Result<Vec<KafkaTopic>, kube::Error> {
         let is_used = |name: &str| wanted.iter().any(|topic| topic.name == name);
         let names: BTreeSet<_> = wanted.iter().map(|topic| kafka_topic_name(&self.valid.id, topic.role)).collect();
         let is_taken = |name: &str| names.contains(name);
-        let concerning = {
-            let catalog = self.api.catalog.read().unwrap_or_else(PoisonError::into_inner);
-            catalog.concerning(namespace, &self.kafka.cluster, is_used, is_taken)
-        };
+        let mut catalog = self.api.catalog.clone();
+        // Whether it has told by then, or will never, is seen next.
+        let _ = timeout(CATALOG_TIMEOUT, catalog.wait_for(|catalog| !catalog.is_awaited(namespace))).await;
+        let concerning = catalog.borrow().concerning(namespace, &self.kafka.cluster, is_used, is_taken);
         // As they are: an odd object of somebody else's must not hide the others.
         let api = Api::<DynamicObject>::namespaced_with(self.client.clone(), namespace, &self.resource());
         let Some(concerning) = concerning else {
