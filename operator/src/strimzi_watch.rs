@@ -2,7 +2,7 @@
 //! stands in the catalog.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -17,7 +17,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use kube::{
-    Api, Client, ResourceExt,
+    Api, Client, Resource, ResourceExt,
     core::{ApiResource, DynamicObject},
     runtime::{
         WatchStreamExt,
@@ -113,12 +113,14 @@ async fn follow(
     let touched =
         stream::select(kafkas.map(|kafka| Touch::of_kafka(&kafka)), topics.map(|topic| Touch::of_topic(&topic)));
     let mut bursts = std::pin::pin!(touched.ready_chunks(BURST));
+    let mut users = Users::default();
     let mut ask = tokio::time::interval(DISCOVERY_INTERVAL);
     ask.reset();
     loop {
         tokio::select! {
             Some(burst) = bursts.next() => {
-                for pipeline in concerned(&burst, pipelines) {
+                users.update(&pipelines.state());
+                for pipeline in users.of(&burst) {
                     let _ = triggers.send(pipeline).await;
                 }
             }
@@ -183,21 +185,40 @@ impl Touch {
     }
 }
 
-/// The pipelines, of whichever namespace, that use any of these objects.
-fn concerned(touched: &[Touch], pipelines: &Store<Guarded>) -> Vec<ObjectRef<Guarded>> {
-    let pipelines = pipelines.state();
-    let mut users: BTreeMap<(String, Use), Vec<usize>> = BTreeMap::new();
-    for (index, pipeline) in pipelines.iter().enumerate() {
-        for used in uses(pipeline) {
-            users.entry(used).or_default().push(index);
+/// Which pipelines, of whichever namespace, use what.
+#[derive(Default)]
+struct Users {
+    /// The pipelines, and their specs, for which the rest holds.
+    specs: Vec<(Option<String>, Option<i64>)>,
+    users: BTreeMap<(String, Use), Vec<ObjectRef<Guarded>>>,
+}
+
+impl Users {
+    /// Looks at the pipelines anew, if one of them has another spec, came or went.
+    fn update(&mut self, pipelines: &[Arc<Guarded>]) {
+        let spec = |pipeline: &Arc<Guarded>| (pipeline.meta().uid.clone(), pipeline.meta().generation);
+        let specs: Vec<_> = pipelines.iter().map(spec).collect();
+        if specs == self.specs {
+            return;
+        }
+        self.specs = specs;
+        self.users.clear();
+        for pipeline in pipelines {
+            for used in uses(pipeline) {
+                self.users.entry(used).or_default().push(ObjectRef::from_obj(&**pipeline));
+            }
         }
     }
-    let of = |touch: &Touch| {
-        let used = touch.uses.iter().filter_map(|used| users.get(&(touch.namespace.clone(), used.clone())));
-        used.flatten().copied().collect::<Vec<_>>()
-    };
-    let concerned: BTreeSet<_> = touched.iter().flat_map(of).collect();
-    concerned.into_iter().filter_map(|index| Some(ObjectRef::from_obj(&**pipelines.get(index)?))).collect()
+
+    /// The pipelines that use any of these objects, each once.
+    fn of(&self, touched: &[Touch]) -> Vec<ObjectRef<Guarded>> {
+        let users = |touch: &Touch| {
+            let used = touch.uses.iter().filter_map(|used| self.users.get(&(touch.namespace.clone(), used.clone())));
+            used.flatten().cloned().collect::<Vec<_>>()
+        };
+        let users: HashSet<_> = touched.iter().flat_map(users).collect();
+        users.into_iter().collect()
+    }
 }
 
 /// What a pipeline uses, and in which namespace.
@@ -241,8 +262,9 @@ mod tests {
         });
         let object = serde_json::from_value(object).unwrap();
         let touch = if kind == "Kafka" { Touch::of_kafka(&object) } else { Touch::of_topic(&object) };
-        let twice = [touch.clone(), touch];
-        concerned(&twice, &pipelines).into_iter().map(|pipeline| pipeline.name).collect()
+        let mut users = Users::default();
+        users.update(&pipelines.state());
+        users.of(&[touch.clone(), touch]).into_iter().map(|pipeline| pipeline.name).collect()
     }
 
     #[test]
@@ -256,5 +278,25 @@ mod tests {
         // Whatever it describes, it has the name of one of ours.
         assert_eq!(concerned_by("KafkaTopic", "kafka", "streams-other-source", &json!({})), ["other"]);
         assert_eq!(concerned_by("KafkaTopic", "streams", "streams-other-source", &json!({})), [""; 0]);
+    }
+
+    #[test]
+    fn users_are_those_of_the_specs_of_now() {
+        let pipeline = |cluster: &str, generation: i64| -> Arc<Guarded> {
+            let pipeline = json!({
+                "metadata": {"name": "a", "namespace": "streams", "uid": "1", "generation": generation},
+                "spec": {"kafka": {"strimzi": {"cluster": cluster}}},
+            });
+            Arc::new(serde_json::from_value(pipeline).unwrap())
+        };
+        let touch = Touch { namespace: "streams".to_owned(), uses: vec![Use::Kafka("b".to_owned())] };
+        let mut users = Users::default();
+        let mut found = |pipelines: &[Arc<Guarded>]| {
+            users.update(pipelines);
+            users.of(std::slice::from_ref(&touch)).len()
+        };
+        assert_eq!(found(&[pipeline("a", 1)]), 0);
+        assert_eq!(found(&[pipeline("b", 2)]), 1);
+        assert_eq!(found(&[]), 0);
     }
 }
