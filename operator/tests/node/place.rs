@@ -89,7 +89,8 @@ pub struct Place {
     pub kafka: Arc<Cluster>,
     topic_operator: Option<StandIn>,
     folder: Folder,
-    _alone: MutexGuard<'static, ()>,
+    /// None of a neighbour.
+    _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Place {
@@ -115,7 +116,15 @@ impl Place {
         let namespace = unique("shop");
         success(node.kubectl(&["create", "namespace", &namespace], "").unwrap());
         let (client, folder) = (node.client().unwrap(), Folder::new("place").unwrap());
-        Self { node, namespace, client, kafka, topic_operator: None, folder, _alone: alone }
+        Self { node, namespace, client, kafka, topic_operator: None, folder, _alone: Some(alone) }
+    }
+
+    /// Another namespace, with the same Kafka.
+    pub fn neighbour(&self) -> Self {
+        let namespace = unique("team");
+        success(self.node.kubectl(&["create", "namespace", &namespace], "").unwrap());
+        let (client, kafka, folder) = (self.client.clone(), Arc::clone(&self.kafka), Folder::new("place").unwrap());
+        Self { node: self.node, namespace, client, kafka, topic_operator: None, folder, _alone: None }
     }
 
     /// Runs kubectl in the namespace. Gives what it says.

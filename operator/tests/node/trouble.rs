@@ -101,3 +101,34 @@ async fn a_pipeline_outlives_its_operator_and_obeys_the_next_one() {
     assert!(before.contains(&place.pod_names().await[0]));
     place.audit("after an operator was installed again").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_namespaces_read_one_source_and_neither_minds_the_other() {
+    let (place, _load) = running().await;
+    let other = place.neighbour();
+    let allow = format!("loginpipeline.dev/allow-namespaces={}", other.namespace);
+    place.kubectl(&["annotate", "kafka", "my-cluster", &allow], "");
+    let topic = |role: &str| json!({"topic": format!("team-{role}")});
+    let pipeline = json!({
+        "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": "logins"},
+        "spec": {
+            "kafka": {"strimzi": {"cluster": "my-cluster", "namespace": place.namespace}},
+            "output": topic("output"), "deadLetters": topic("dead-letters"),
+            "results": {"aggregates": topic("aggregates"), "insights": topic("insights"), "alerts": topic("alerts")},
+        },
+    });
+    other.kubectl(&["apply", "-f", "-"], &pipeline.to_string());
+    other.settle().await;
+    other.audit("beside another's").await;
+    place.audit("beside another's").await;
+
+    // One that ends, or cannot start, is its own affair.
+    let before = place.pod_names().await;
+    other.change(&json!({"processor": {"image": "nowhere.invalid/processor:1", "rollback": "Never"}}));
+    other.wait_condition("Ready", False, "Progressing").await;
+    place.change(&json!({"processor": {"replicas": 1}}));
+    place.settle().await;
+    other.kubectl(&["delete", "loginpipeline", "logins"], "");
+    assert!(before.contains(&place.pod_names().await[0]));
+    place.audit("after the other's end").await;
+}
