@@ -27,6 +27,13 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     place.kubectl(&["wait", "--for=condition=Ready", "loginpipeline/logins", "--timeout=120s"], "");
     println!("apply to Ready: {:?}", began.elapsed());
     place.audit("at the start").await;
+    // As the README has it, from inside a replica, which may do nothing but that.
+    let inside = |arguments: &[&str]| {
+        let command = [&["exec", "deploy/logins-processor", "--", "processor"], arguments].concat();
+        place.kubectl(&command, "")
+    };
+    inside(&["generate", "--bootstrap", place.kafka.bootstrap(), "--events", "1000"]);
+    inside(&["audit", "--config", "/etc/login-pipeline/job.json", "--wait", "60s"]);
     let started = first_words(&place).await;
 
     // A new config, pod by pod.
