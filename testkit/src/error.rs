@@ -25,6 +25,10 @@ pub enum Error {
         output: String,
     },
 
+    /// The cluster that the environment names cannot be used.
+    #[error("{0}")]
+    Target(String),
+
     /// A process ended that should have gone on.
     #[error("{name} ended with exit status {status}:\n{log}")]
     Ended {

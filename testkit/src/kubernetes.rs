@@ -112,24 +112,8 @@ impl ApiServer {
     /// # Errors
     /// [`Error::Io`] when it cannot be run; that it fails stands in its output.
     pub fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<Output, Error> {
-        let run = || -> io::Result<Output> {
-            let mut kubectl = Command::new(self.programs.join("kubectl"))
-                .args(arguments)
-                .env("KUBECONFIG", &self.kubeconfig)
-                // What kubectl knows of one server is nothing to another: no cache in the home folder.
-                .env("KUBECACHEDIR", self.kubeconfig.with_file_name("kubectl-cache"))
-                .stdin(Stdio::piped())
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()?;
-            let input = kubectl.stdin.take();
-            thread::scope(|scope| {
-                // Beside reading, so that neither side waits for ever; a kubectl that reads nothing breaks the pipe.
-                scope.spawn(move || input.map(|mut input| input.write_all(stdin.as_bytes())));
-                kubectl.wait_with_output()
-            })
-        };
-        run().map_err(Error::io("cannot run kubectl"))
+        let folder = self.kubeconfig.with_file_name("kubectl-cache");
+        kubectl(&self.programs.join("kubectl"), &self.kubeconfig, &folder, arguments, stdin)
     }
 
     fn ready(&mut self) -> Result<(), Error> {
@@ -156,6 +140,34 @@ impl ApiServer {
 pub fn shared() -> &'static ApiServer {
     static SHARED: OnceLock<ApiServer> = OnceLock::new();
     SHARED.get_or_init(|| ApiServer::start().unwrap_or_else(|error| panic!("no Kubernetes API: {error}")))
+}
+
+/// Runs kubectl on the cluster of a kubeconfig, to its end. `cache` is for what it remembers of that cluster.
+pub(crate) fn kubectl(
+    program: &Path,
+    kubeconfig: &Path,
+    cache: &Path,
+    arguments: &[&str],
+    stdin: &str,
+) -> Result<Output, Error> {
+    let run = || -> io::Result<Output> {
+        let mut kubectl = Command::new(program)
+            .args(arguments)
+            .env("KUBECONFIG", kubeconfig)
+            // What kubectl knows of one server is nothing to another: no cache in the home folder.
+            .env("KUBECACHEDIR", cache)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()?;
+        let input = kubectl.stdin.take();
+        thread::scope(|scope| {
+            // Beside reading, so that neither side waits for ever; a kubectl that reads nothing breaks the pipe.
+            scope.spawn(move || input.map(|mut input| input.write_all(stdin.as_bytes())));
+            kubectl.wait_with_output()
+        })
+    };
+    run().map_err(Error::io("cannot run kubectl"))
 }
 
 /// What proves the server to its clients and a client to the server.

@@ -8,9 +8,10 @@
 //! port ────> a port of 127.0.0.1 that no other test takes
 //!    └─> kafka, kubernetes: clusters on top of these
 //!           └─> node: a cluster that runs pods
+//!                  └─> target: this one, or another that is there already
 //! ```
 //! Nothing here outlives the test process, however it ends: a return, a panic, SIGKILL. Tests share one cluster per test
-//! binary (`kafka::shared`, `kubernetes::shared`, `node::shared`) and keep apart by [`unique`] names.
+//! binary (`kafka::shared`, `kubernetes::shared`, `target::shared`) and keep apart by [`unique`] names.
 
 pub mod install;
 pub mod kafka;
@@ -18,6 +19,7 @@ pub mod kubernetes;
 pub mod node;
 pub mod process;
 pub mod stand_in;
+pub mod target;
 pub mod tools;
 
 mod cache;

@@ -1,4 +1,4 @@
-//! A namespace on the node, with a Kafka of its own and who plays the topic operator there.
+//! A namespace of the cluster, with a Kafka of its own and who plays the topic operator there.
 
 use std::{
     path::PathBuf,
@@ -20,9 +20,9 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 use serde_json::{Value, json};
 use testkit::{
     kafka::{Cluster, Isolation},
-    node::{self, Node},
     process::{Folder, Process, Program},
     stand_in::{StandIn, strimzi_definitions, topic_operator},
+    target::{self, Target},
     unique, wait_for_async,
 };
 use tokio::sync::{Mutex, MutexGuard};
@@ -36,29 +36,33 @@ pub const OPERATOR: &str = "login-pipeline";
 /// What the operator's image is called besides, as if it were the next version's.
 pub const NEXT: &str = "next";
 
-/// The node, with the operator installed as the README says.
-fn installed() -> &'static Node {
+/// The cluster, with the operator installed as the README says.
+fn installed() -> &'static Target {
     static INSTALLED: OnceLock<()> = OnceLock::new();
-    let node = node::shared();
+    let target = target::shared();
     INSTALLED.get_or_init(|| {
-        for image in ["operator", "processor"] {
-            node.load(&build(&format!("images/{image}.tar"))).unwrap();
+        if let Some(node) = target.node() {
+            for image in ["operator", "processor"] {
+                node.load(&build(&format!("images/{image}.tar"))).unwrap();
+            }
+            let version = env!("CARGO_PKG_VERSION");
+            let operator = "login-pipeline-operator";
+            node.tag(&format!("{operator}:{version}"), &format!("{operator}:{NEXT}")).unwrap();
         }
-        let version = env!("CARGO_PKG_VERSION");
-        let operator = "login-pipeline-operator";
-        node.tag(&format!("{operator}:{version}"), &format!("{operator}:{NEXT}")).unwrap();
         let strimzi = strimzi_definitions(&["v1", "v1beta2"]);
-        success(node.kubectl(&["apply", "--server-side", "-f", "-"], &strimzi).unwrap());
-        install(node);
+        success(target.kubectl(&["apply", "--server-side", "-f", "-"], &strimzi).unwrap());
+        // An earlier run may have left one on a cluster that stays.
+        let _ = target.helm(&["uninstall", OPERATOR, "--namespace", OPERATOR, "--wait"]).unwrap();
+        install(target);
     });
-    node
+    target
 }
 
 /// Installs the operator.
-pub fn install(node: &Node) {
+pub fn install(target: &Target) {
     let chart = chart();
     let install = ["install", OPERATOR, chart, "--namespace", OPERATOR, "--create-namespace", "--wait"];
-    success(node.helm(&install).unwrap());
+    success(target.helm(&install).unwrap());
 }
 
 /// The chart of the operator.
@@ -78,12 +82,12 @@ fn success(output: Output) -> String {
     text(&output.stdout)
 }
 
-/// One place at a time has the node.
+/// One place at a time has the cluster.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
 /// A namespace, where the pipeline `logins` will be.
 pub struct Place {
-    pub node: &'static Node,
+    pub target: &'static Target,
     pub namespace: String,
     pub client: Client,
     pub kafka: Arc<Cluster>,
@@ -111,25 +115,25 @@ impl Place {
     /// With a Kafka that nobody in the cluster knows, started on the address that pods reach.
     pub async fn beside(kafka: impl FnOnce(&'static str) -> Cluster) -> Self {
         let alone = ALONE.lock().await;
-        let node = tokio::task::block_in_place(installed);
-        let kafka = Arc::new(tokio::task::block_in_place(|| kafka(node.address())));
+        let target = tokio::task::block_in_place(installed);
+        let kafka = Arc::new(tokio::task::block_in_place(|| kafka(target.address())));
         let namespace = unique("shop");
-        success(node.kubectl(&["create", "namespace", &namespace], "").unwrap());
-        let (client, folder) = (node.client().unwrap(), Folder::new("place").unwrap());
-        Self { node, namespace, client, kafka, topic_operator: None, folder, _alone: Some(alone) }
+        success(target.kubectl(&["create", "namespace", &namespace], "").unwrap());
+        let (client, folder) = (target.client().await.unwrap(), Folder::new("place").unwrap());
+        Self { target, namespace, client, kafka, topic_operator: None, folder, _alone: Some(alone) }
     }
 
     /// Another namespace, with the same Kafka.
     pub fn neighbour(&self) -> Self {
         let namespace = unique("team");
-        success(self.node.kubectl(&["create", "namespace", &namespace], "").unwrap());
+        success(self.target.kubectl(&["create", "namespace", &namespace], "").unwrap());
         let (client, kafka, folder) = (self.client.clone(), Arc::clone(&self.kafka), Folder::new("place").unwrap());
-        Self { node: self.node, namespace, client, kafka, topic_operator: None, folder, _alone: None }
+        Self { target: self.target, namespace, client, kafka, topic_operator: None, folder, _alone: None }
     }
 
     /// Runs kubectl in the namespace. Gives what it says.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> String {
-        success(self.node.kubectl(&[&["--namespace", &self.namespace], arguments].concat(), input).unwrap())
+        success(self.target.kubectl(&[&["--namespace", &self.namespace], arguments].concat(), input).unwrap())
     }
 
     /// `kubectl apply` of the README's manifest, as it is.
@@ -238,13 +242,13 @@ impl Place {
     }
 }
 
-/// Gives the node back; where a test fails, shows what a person would look at.
+/// Gives the cluster back; where a test fails, shows what a person would look at.
 impl Drop for Place {
     fn drop(&mut self) {
         if thread::panicking() {
             self.describe();
         }
-        let _ = self.node.kubectl(&["delete", "namespace", &self.namespace], "");
+        let _ = self.target.kubectl(&["delete", "namespace", &self.namespace], "");
     }
 }
 
@@ -259,7 +263,7 @@ impl Place {
             &["logs", "-n", OPERATOR, "-l", "app.kubernetes.io/name=login-pipeline-operator", "--tail=60"],
         ];
         for question in questions {
-            if let Ok(output) = self.node.kubectl(question, "") {
+            if let Ok(output) = self.target.kubectl(question, "") {
                 eprintln!("--- kubectl {}:\n{}", question.join(" "), String::from_utf8_lossy(&output.stdout));
             }
         }

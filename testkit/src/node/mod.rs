@@ -18,13 +18,12 @@ mod keeper;
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::Output;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::keeper::Keeper;
 use crate::kubernetes::{ApiServer, Plan};
 use crate::process::{Folder, Process, Program};
-use crate::tools::Tools;
 use crate::wait::poll;
 use crate::{Error, cache};
 
@@ -89,36 +88,12 @@ impl Node {
         self.server.kubeconfig()
     }
 
-    /// The settings of a client that may do everything.
-    ///
-    /// # Errors
-    /// None that can be expected: the address is well formed.
-    pub fn client_config(&self) -> Result<kube::Config, Error> {
-        self.server.client_config()
-    }
-
-    /// A client that may do everything. It lives in the Tokio runtime that it is made in, so each test makes its own.
-    ///
-    /// # Errors
-    /// [`Error::Kubernetes`] when it cannot be made.
-    pub fn client(&self) -> Result<kube::Client, Error> {
-        self.server.client()
-    }
-
     /// Runs kubectl with these arguments and this standard input, to its end.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be run; that it fails stands in its output.
     pub fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<Output, Error> {
         self.server.kubectl(arguments, stdin)
-    }
-
-    /// Runs helm with these arguments, to its end.
-    ///
-    /// # Errors
-    /// [`Error::Setup`] when it cannot be built, [`Error::Io`] when it cannot be run; that it fails stands in its output.
-    pub fn helm(&self, arguments: &[&str]) -> Result<Output, Error> {
-        Tools::find()?.helm(Some(self.kubeconfig()), arguments)
     }
 
     /// This machine as pods see it: what listens on this address is there for them.
@@ -235,16 +210,6 @@ impl Node {
     fn kubelet(&self) -> MutexGuard<'_, Option<Process>> {
         self.kubelet.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// The node that the tests of this process share.
-///
-/// # Panics
-/// When it cannot be started: no test can go on then.
-#[expect(clippy::panic, reason = "an assertion of tests")]
-pub fn shared() -> &'static Node {
-    static SHARED: OnceLock<Node> = OnceLock::new();
-    SHARED.get_or_init(|| Node::start().unwrap_or_else(|error| panic!("no node: {error}")))
 }
 
 /// Writes what the programs are told into files.
