@@ -3,7 +3,7 @@
 //! ```text
 //!  job config ──> run ──> ingest, a thread each: source ──> output, dead letters, deltas
 //!                  │         └── kafka: librdkafka, batch calls and transactions
-//!                  └── /healthz /readyz /metrics
+//!                  └── /healthz /readyz /metrics, and view: the live page
 //!
 //!  generate ──> source                  audit: source, output, dead letters ──> what was lost, doubled, swapped
 //!                                       inspect: deltas, state, offsets ──> a person
@@ -20,6 +20,7 @@ pub mod kafka;
 pub mod metrics;
 pub mod output;
 pub mod stop;
+pub mod view;
 
 pub mod audit;
 pub mod generate;

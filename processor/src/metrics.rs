@@ -17,7 +17,7 @@ use prometheus_client::{
 };
 use serde::Deserialize;
 
-use crate::{aggregate::metrics::AggregateMetrics, ingest::machine::Tally};
+use crate::{aggregate::metrics::AggregateMetrics, ingest::machine::Tally, view::Totals};
 
 /// How long a loop may not turn before it counts as dead: longer than every wait in it.
 const TURN_BOUND: Duration = Duration::from_secs(60);
@@ -41,6 +41,8 @@ pub struct Metrics {
     unmerged: Counter,
     dead_letters: Family<ReasonLabel, Counter>,
     commits: Histogram,
+    /// How many `commits` has: it cannot be read back.
+    committed: AtomicU64,
     /// Transactions that were given up.
     pub aborts: Counter,
     /// Changes of the assignment.
@@ -68,6 +70,7 @@ impl Metrics {
             unmerged: Counter::default(),
             dead_letters: Family::default(),
             commits: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+            committed: AtomicU64::default(),
             aborts: Counter::default(),
             rebalances: Counter::default(),
             lag: Family::default(),
@@ -131,6 +134,7 @@ impl Metrics {
     /// A transaction was committed.
     pub fn committed(&self, took: Duration, watermarks: impl Iterator<Item = (i32, i64)>) {
         self.commits.observe(took.as_secs_f64());
+        self.committed.fetch_add(1, Ordering::Relaxed);
         for (partition, watermark) in watermarks {
             self.watermark.get_or_create(&PartitionLabel { partition }).set(watermark);
         }
@@ -156,6 +160,36 @@ impl Metrics {
     pub fn released(&self, partition: i32) {
         self.lag.remove(&PartitionLabel { partition });
         self.watermark.remove(&PartitionLabel { partition });
+    }
+
+    /// The counts that the page shows: those that Prometheus reads.
+    #[must_use]
+    pub fn totals(&self) -> Totals {
+        let dead =
+            |reason: Reason| self.dead_letters.get(&ReasonLabel { reason: reason.as_str() }).map(|dead| dead.get());
+        let ingest = Totals {
+            processed: self.processed.get(),
+            late: self.late.get(),
+            unmerged: self.unmerged.get(),
+            dead_letters: Reason::ALL.into_iter().map(|reason| (reason, dead(reason).unwrap_or_default())).collect(),
+            transactions: self.committed.load(Ordering::Relaxed),
+            aborted: self.aborts.get(),
+            rebalances: self.rebalances.get(),
+            ..Totals::default()
+        };
+        self.aggregate.totals(ingest)
+    }
+
+    /// Records of an own partition that are not processed yet, as far as is known.
+    #[must_use]
+    pub fn lag(&self, partition: i32) -> Option<u64> {
+        Some(self.lag.get(&PartitionLabel { partition })?.get().unsigned_abs())
+    }
+
+    /// The watermark of an own partition, Unix seconds.
+    #[must_use]
+    pub fn watermark(&self, partition: i32) -> Option<i64> {
+        Some(self.watermark.get(&PartitionLabel { partition })?.get())
     }
 
     /// The text that Prometheus reads.
@@ -210,12 +244,12 @@ pub struct ThreadStatus {
     last_turn_ms: AtomicU64,
     joined: AtomicBool,
     kafka: AtomicBool,
-    active: AtomicU64,
     detail: Mutex<Detail>,
 }
 
 #[derive(Debug, Default)]
 struct Detail {
+    active: Vec<i32>,
     waiting: Vec<i32>,
     blocked: Option<String>,
     problem: String,
@@ -231,7 +265,6 @@ impl ThreadStatus {
             last_turn_ms: AtomicU64::new(0),
             joined: AtomicBool::new(false),
             kafka: AtomicBool::new(false),
-            active: AtomicU64::new(0),
             detail: Mutex::default(),
         }
     }
@@ -252,12 +285,11 @@ impl ThreadStatus {
         self.kafka.store(up, Ordering::Relaxed);
     }
 
-    /// How many partitions are active, and which wait for their position.
-    pub fn assignment(&self, active: usize, waiting: &[i32]) {
-        self.active.store(u64::try_from(active).unwrap_or(u64::MAX), Ordering::Relaxed);
+    /// Which partitions are active, and which wait for their position; both ascending.
+    pub fn assignment(&self, active: Vec<i32>, waiting: Vec<i32>) {
         let mut detail = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
-        detail.waiting = waiting.to_vec();
-        if waiting.is_empty() {
+        (detail.active, detail.waiting) = (active, waiting);
+        if detail.waiting.is_empty() {
             detail.problem.clear();
         }
     }
@@ -272,10 +304,10 @@ impl ThreadStatus {
         problem.clone_into(&mut self.detail.lock().unwrap_or_else(PoisonError::into_inner).problem);
     }
 
-    /// How many partitions are active.
+    /// The partitions that are active, ascending.
     #[must_use]
-    pub fn active(&self) -> u64 {
-        self.active.load(Ordering::Relaxed)
+    pub fn partitions(&self) -> Vec<i32> {
+        self.detail.lock().unwrap_or_else(PoisonError::into_inner).active.clone()
     }
 
     /// Why the thread is not ready; none when it is: it joined the group, Kafka answers, and whatever it was assigned,

@@ -24,6 +24,7 @@ use crate::{
     },
     metrics::{Metrics, ThreadStatus},
     stop::{DRAIN_BOUND, Stop},
+    view::{self, Page, Source},
 };
 
 /// How long a replica takes to end after SIGTERM, at most: what a thread may take to drain, and a second for the rest.
@@ -41,7 +42,7 @@ pub struct RunArgs {
     /// This replica's name: unique in the pipeline, and the same after a restart. In Kubernetes the name of the pod
     #[arg(long, value_name = "NAME", env = "POD_NAME")]
     pub replica: String,
-    /// Where /healthz, /readyz and /metrics are served; port 0 takes a free one and logs it
+    /// Where /healthz, /readyz, /metrics and the live page at / are served; port 0 takes a free one and logs it
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "LOGIN_PIPELINE_LISTEN")]
     pub listen: SocketAddr,
 }
@@ -95,6 +96,8 @@ pub struct Replica {
     pub statuses: Arc<Vec<ThreadStatus>>,
     /// What they tell.
     pub metrics: Arc<Metrics>,
+    job: Arc<JobConfig>,
+    name: String,
     stop: Stop,
 }
 
@@ -119,8 +122,20 @@ impl Replica {
         if let Some(topics) = &job.topics.results {
             threads.push(starting.aggregate(topics.clone())?);
         }
-        let Starting { statuses, metrics, stop, .. } = starting;
-        Ok(Self { threads, statuses, metrics, stop })
+        let Starting { job, replica: name, statuses, metrics, stop, .. } = starting;
+        Ok(Self { threads, statuses, metrics, job, name, stop })
+    }
+
+    /// What the live page shows of it.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source {
+            job: Arc::clone(&self.job),
+            replica: self.name.clone(),
+            statuses: Arc::clone(&self.statuses),
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
+        }
     }
 
     /// Tells the threads to drain.
@@ -264,7 +279,9 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, RunError> {
             TcpListener::bind(args.listen).await.map_err(|source| RunError::Listen { address: args.listen, source })?;
         let replica = Replica::start(&job, &args.replica, None)?;
         tracing::info!(pipeline = %job.pipeline, revision = job.revision, address = %listener.local_addr()?, "running");
-        let server = axum::serve(listener, router(&replica)).into_future();
+        let (publisher, page) = view::channel();
+        tokio::spawn(replica.source().feed(publisher));
+        let server = axum::serve(listener, router(&replica, page)).into_future();
         let ended = async {
             while !replica.any_ended() {
                 tokio::time::sleep(Duration::from_millis(200)).await;
@@ -292,13 +309,14 @@ struct Shown {
     metrics: Arc<Metrics>,
 }
 
-fn router(replica: &Replica) -> Router {
+fn router(replica: &Replica, page: Page) -> Router {
     let shown = Shown { statuses: Arc::clone(&replica.statuses), metrics: Arc::clone(&replica.metrics) };
     Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
         .with_state(shown)
+        .merge(page.router())
 }
 
 /// Red only when a loop does not turn, never for Kafka's state: a restart would not help.

@@ -1,7 +1,10 @@
 //! What stage 2 of a replica tells about itself.
 
 use std::{
-    sync::{Mutex, PoisonError, atomic::AtomicU64},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -14,6 +17,7 @@ use super::{
     fold::{Record, Stats},
     machine::Role,
 };
+use crate::view::Totals;
 
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -33,6 +37,8 @@ pub struct AggregateMetrics {
     deltas: Counter,
     fold: Counter<f64, AtomicU64>,
     emissions: Histogram,
+    /// How many `emissions` has: it cannot be read back.
+    emitted: AtomicU64,
     aborts: Counter,
     snapshots: Counter,
     state_records: Counter,
@@ -61,6 +67,7 @@ impl AggregateMetrics {
             deltas: Counter::default(),
             fold: Counter::default(),
             emissions: Histogram::new([0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0]),
+            emitted: AtomicU64::default(),
             aborts: Counter::default(),
             snapshots: Counter::default(),
             state_records: Counter::default(),
@@ -136,6 +143,19 @@ impl AggregateMetrics {
         *counted = stats;
     }
 
+    /// These counts beside those of stage 1.
+    #[must_use]
+    pub fn totals(&self, ingest: Totals) -> Totals {
+        Totals {
+            emissions: self.emitted.load(Ordering::Relaxed),
+            emissions_aborted: self.aborts.get(),
+            windows_closed: self.closed.get(),
+            revisions: self.revisions.get(),
+            alerts: self.alerts.get(),
+            ..ingest
+        }
+    }
+
     /// Time spent folding.
     pub fn folded(&self, took: Duration) {
         self.fold.inc_by(took.as_secs_f64());
@@ -144,6 +164,7 @@ impl AggregateMetrics {
     /// A transaction was committed, with these records of the state topic if it carried a snapshot.
     pub fn emitted(&self, took: Duration, snapshot: Option<&[Record]>) {
         self.emissions.observe(took.as_secs_f64());
+        self.emitted.fetch_add(1, Ordering::Relaxed);
         let Some(records) = snapshot else { return };
         let bytes = |record: &Record| record.key.len() + record.value.as_ref().map_or(0, Vec::len);
         self.snapshots.inc();

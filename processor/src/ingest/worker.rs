@@ -383,8 +383,8 @@ impl Worker<'_> {
         if self.waiting.is_empty() {
             self.reported.clear();
         }
-        let waiting: Vec<i32> = self.waiting.keys().copied().collect();
-        self.context.status.assignment(self.active.len(), &waiting);
+        let waiting = self.waiting.keys().copied().collect();
+        self.context.status.assignment(self.active.iter().copied().collect(), waiting);
     }
 
     /// Logs a problem that librdkafka or a later turn mends, once while it lasts.

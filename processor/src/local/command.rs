@@ -250,8 +250,8 @@ fn await_assigned(replicas: &[Replica], partitions: usize, stop: &Stop) -> Resul
     loop {
         let threads = || replicas.iter().flat_map(|replica| replica.statuses.iter());
         let problems: Vec<String> = threads().filter_map(ThreadStatus::not_ready).collect();
-        let active: u64 = threads().map(ThreadStatus::active).sum();
-        if problems.is_empty() && active == partitions as u64 {
+        let active: usize = threads().map(|status| status.partitions().len()).sum();
+        if problems.is_empty() && active == partitions {
             return Ok(());
         }
         if stop.is_set() {

@@ -1,0 +1,104 @@
+//! The last hour, a point each second.
+
+use std::collections::VecDeque;
+
+use serde::Serialize;
+
+use super::types::View;
+
+/// How many points are kept.
+pub const POINTS: usize = 3600;
+
+/// Columns of the last hour. All have the same length, at most [`POINTS`]; `time` ascends by a second from each to the next.
+/// A second of which nothing is known has no values.
+#[derive(Serialize, Clone, Debug, Default, PartialEq)]
+pub struct History {
+    /// Whole seconds, Unix milliseconds.
+    time: VecDeque<i64>,
+    processed: Column,
+    dead_letters: Column,
+    lag: Column,
+    commit_p50: Column,
+    commit_p99: Column,
+    emission_p99: Column,
+    transactions: Column,
+    aborted: Column,
+    rebalances: Column,
+}
+
+type Column = VecDeque<Option<f64>>;
+
+impl History {
+    /// Adds a view: the last of a second stands for it. Seconds since the point before get points without values; when the
+    /// clock was set back, points that it has yet to reach are dropped.
+    pub fn push(&mut self, view: &View) {
+        let second = view.time.div_euclid(1000) * 1000;
+        while self.time.back().is_some_and(|last| *last >= second) {
+            self.pop_back();
+        }
+        if let Some(last) = self.time.back().copied() {
+            let first_kept = second - (POINTS as i64) * 1000;
+            let mut missing = last.max(first_kept) + 1000;
+            while missing < second {
+                self.point(missing, [None; COLUMNS]);
+                missing += 1000;
+            }
+        }
+        let View { rates, latency, .. } = view;
+        self.point(
+            second,
+            [
+                Some(rates.processed),
+                Some(rates.dead_letters),
+                Some(view.lag as f64),
+                latency.commit.p50,
+                latency.commit.p99,
+                latency.emission.p99,
+                Some(rates.transactions),
+                Some(rates.aborted),
+                Some(rates.rebalances),
+            ],
+        );
+        while self.time.len() > POINTS
+            || self.time.front().is_some_and(|first| *first <= second - (POINTS as i64) * 1000)
+        {
+            self.pop_front();
+        }
+    }
+
+    fn point(&mut self, time: i64, values: [Option<f64>; COLUMNS]) {
+        self.time.push_back(time);
+        self.columns().into_iter().zip(values).for_each(|(column, value)| column.push_back(value));
+    }
+
+    fn pop_back(&mut self) {
+        self.time.pop_back();
+        for column in self.columns() {
+            column.pop_back();
+        }
+    }
+
+    fn pop_front(&mut self) {
+        self.time.pop_front();
+        for column in self.columns() {
+            column.pop_front();
+        }
+    }
+
+    /// In the order of the values of a point.
+    fn columns(&mut self) -> [&mut Column; COLUMNS] {
+        [
+            &mut self.processed,
+            &mut self.dead_letters,
+            &mut self.lag,
+            &mut self.commit_p50,
+            &mut self.commit_p99,
+            &mut self.emission_p99,
+            &mut self.transactions,
+            &mut self.aborted,
+            &mut self.rebalances,
+        ]
+    }
+}
+
+const COLUMNS: usize = 9;

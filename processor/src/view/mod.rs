@@ -1,0 +1,25 @@
+//! The live page: what a replica, or a whole pipeline, shows of itself to whoever looks.
+//!
+//! ```text
+//!  metrics, latencies, samples, the fold's summary ──> source ──> View, once a second ──> channel ──> page: /  view
+//!                                                                  │ merge (several       └─ history: view/history
+//!                                                                  │        replicas)                 view/events
+//! ```
+//!
+//! `types` is what is shown, as JSON. Everything is bounded: one view, an hour of history, so many readers.
+
+mod page;
+
+mod source;
+
+mod history;
+mod merge;
+mod types;
+
+pub use merge::merge;
+pub use page::{Page, Publisher, channel};
+pub use source::{Source, now_ms, until_next};
+pub use types::{
+    Alert, Audit, DeadLetter, Latency, LatencyOf, Partition, Pipeline, Rates, Replica, ReplicaState, Role, Sample,
+    Scope, Thread, Topics, Totals, VERSION, View, Window,
+};

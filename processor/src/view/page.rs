@@ -1,0 +1,164 @@
+//! The page and its data over HTTP, and the channel that feeds it.
+
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderName, StatusCode, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+    routing::get,
+};
+use futures::{Stream, StreamExt, stream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+
+use super::{history::History, types::View};
+
+/// The page: one file, in which a placeholder stands for the nonce of its scripts and styles.
+const HTML: &str = include_str!("../../page/index.html");
+
+/// What stands in the page for the nonce.
+const NONCE: &str = "{{nonce}}";
+
+/// How many may follow the events at once; one more is refused, and may ask for the view itself.
+const READERS: usize = 64;
+
+/// How soon a reader whose connection broke comes back.
+const RETRY: Duration = Duration::from_secs(1);
+
+/// How often a comment is sent while nothing is published.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// Answers depend on the moment, are what they say they are, and tell no other site where the reader came from.
+const HEADERS: [(HeaderName, &str); 3] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
+/// Makes a page, and what feeds it.
+#[must_use]
+pub fn channel() -> (Publisher, Page) {
+    let (latest, _) = watch::channel(None);
+    let history = Arc::default();
+    let page =
+        Page { latest: latest.subscribe(), history: Arc::clone(&history), readers: Arc::new(Semaphore::new(READERS)) };
+    (Publisher { latest, history }, page)
+}
+
+/// Feeds a page.
+#[derive(Debug)]
+pub struct Publisher {
+    latest: watch::Sender<Option<Arc<Shown>>>,
+    history: Arc<Mutex<History>>,
+}
+
+impl Publisher {
+    /// Shows a view from now on, and adds it to the history. To be called once a second.
+    pub fn publish(&self, view: View) {
+        self.history.lock().unwrap_or_else(PoisonError::into_inner).push(&view);
+        self.latest.send_replace(Some(Arc::new(Shown { view, json: OnceLock::new() })));
+    }
+}
+
+/// A view, and its JSON once somebody has asked for it.
+#[derive(Debug)]
+struct Shown {
+    view: View,
+    json: OnceLock<String>,
+}
+
+impl Shown {
+    fn json(&self) -> &str {
+        // Structs of numbers, texts and lists always serialize.
+        self.json.get_or_init(|| serde_json::to_string(&self.view).unwrap_or_default())
+    }
+}
+
+/// The page and its data. Clones show the same.
+#[derive(Clone, Debug)]
+pub struct Page {
+    latest: watch::Receiver<Option<Arc<Shown>>>,
+    history: Arc<Mutex<History>>,
+    readers: Arc<Semaphore>,
+}
+
+impl Page {
+    /// The page at `/`, and beside it `view`, `view/history` and `view/events`.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/", get(page))
+            .route("/view", get(view))
+            .route("/view/history", get(history))
+            .route("/view/events", get(events))
+            .with_state(self)
+    }
+
+    /// What was published last; none before that.
+    #[must_use]
+    pub fn view(&self) -> Option<View> {
+        self.latest.borrow().as_ref().map(|shown| shown.view.clone())
+    }
+}
+
+/// The page may load nothing but its own data, run no script but its own, and be shown in no other page.
+async fn page() -> impl IntoResponse {
+    let nonce = format!("{:032x}", rand::random::<u128>());
+    let policy = format!(
+        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; connect-src 'self'; \
+         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    );
+    let headers =
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()), (header::CONTENT_SECURITY_POLICY, policy)];
+    (HEADERS, headers, HTML.replace(NONCE, &nonce))
+}
+
+async fn view(State(page): State<Page>) -> Response {
+    let shown = page.latest.borrow().clone();
+    match shown {
+        Some(shown) => json(shown.json().to_owned()),
+        None => {
+            (StatusCode::SERVICE_UNAVAILABLE, HEADERS, "nothing is known yet: ask again in a second\n").into_response()
+        }
+    }
+}
+
+async fn history(State(page): State<Page>) -> Response {
+    let columns = page.history.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    json(serde_json::to_string(&columns).unwrap_or_default())
+}
+
+fn json(body: String) -> Response {
+    (HEADERS, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}
+
+/// The view at once, and again whenever it is published. Whoever reads too slowly misses views, not memory.
+async fn events(State(page): State<Page>) -> Response {
+    let Ok(permit) = Arc::clone(&page.readers).try_acquire_owned() else {
+        let body = format!("{READERS} readers follow already: close one, or ask for `view` instead\n");
+        return (StatusCode::SERVICE_UNAVAILABLE, HEADERS, body).into_response();
+    };
+    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
+    (HEADERS, Sse::new(follow(page.latest, permit)).keep_alive(keep_alive)).into_response()
+}
+
+/// Ends when nobody publishes any more.
+fn follow(
+    mut latest: watch::Receiver<Option<Arc<Shown>>>,
+    permit: OwnedSemaphorePermit,
+) -> impl Stream<Item = Result<Event, Infallible>> {
+    latest.mark_changed();
+    let events = stream::unfold((latest, permit), |(mut latest, permit)| async move {
+        latest.changed().await.ok()?;
+        let shown = latest.borrow_and_update().clone();
+        Some((shown, (latest, permit)))
+    });
+    events.filter_map(|shown| async move { Some(Ok(Event::default().event("view").retry(RETRY).data(shown?.json()))) })
+}

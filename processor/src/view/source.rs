@@ -1,0 +1,147 @@
+//! Where a replica's view comes from: looked at once a second, never on the path of an event.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
+
+use crds::{job::JobConfig, records::dead_letter::Reason};
+
+use super::{
+    page::Publisher,
+    types::{
+        DeadLetter, Latency, Partition, Pipeline, Rates, Replica, ReplicaState, Role, Scope, Thread, Topics, Totals,
+        VERSION, View,
+    },
+};
+use crate::{
+    metrics::{Metrics, ThreadStatus},
+    stop::Stop,
+};
+
+/// What a replica's view is made of.
+#[derive(Debug)]
+pub struct Source {
+    /// The job.
+    pub job: Arc<JobConfig>,
+    /// The replica's name.
+    pub replica: String,
+    /// How each thread is; those of stage 1 first.
+    pub statuses: Arc<Vec<ThreadStatus>>,
+    /// What they tell.
+    pub metrics: Arc<Metrics>,
+    /// Whether the replica stops.
+    pub stop: Stop,
+}
+
+impl Source {
+    /// Publishes a view each second, for ever.
+    pub async fn feed(self, publisher: Publisher) {
+        let started = Instant::now();
+        let mut before = (Totals::default(), started);
+        loop {
+            tokio::time::sleep(until_next(now_ms())).await;
+            let totals = self.metrics.totals();
+            let rates = rates(&before.0, &totals, before.1.elapsed());
+            before = (totals.clone(), Instant::now());
+            publisher.publish(self.view(totals, rates, started.elapsed()));
+        }
+    }
+
+    fn view(&self, totals: Totals, rates: Rates, uptime: Duration) -> View {
+        let partitions = self.partitions();
+        let topics = &self.job.topics;
+        View {
+            version: VERSION,
+            time: now_ms(),
+            scope: Scope::Replica,
+            pipeline: Pipeline::new(&self.job.pipeline, self.job.revision),
+            topics: Topics {
+                source: topics.source.clone(),
+                output: topics.output.clone(),
+                dead_letters: topics.dead_letters.clone(),
+                aggregates: topics.results.as_ref().map(|results| results.aggregates.clone()),
+            },
+            replicas: vec![self.replica(uptime)],
+            rates,
+            latency: Latency::default(),
+            lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
+            partitions,
+            frontier: None,
+            latest: None,
+            windows_open: 0,
+            windows_kept: 0,
+            windows: Vec::new(),
+            alerts: Vec::new(),
+            dead_letters: dead_letters(&totals),
+            totals,
+            audit: None,
+        }
+    }
+
+    fn replica(&self, uptime: Duration) -> Replica {
+        let not_ready = |status: &ThreadStatus| Some(format!("thread {} {}", status.name, status.not_ready()?));
+        let problems: Vec<String> = self.statuses.iter().filter_map(not_ready).collect();
+        let thread = |status: &ThreadStatus| Thread {
+            name: status.name.clone(),
+            partitions: status.partitions(),
+            not_ready: status.not_ready(),
+        };
+        Replica {
+            name: self.replica.clone(),
+            state: if self.stop.is_set() { ReplicaState::Stopping } else { ReplicaState::Running },
+            not_ready: (!problems.is_empty()).then(|| problems.join("; ")),
+            uptime_seconds: uptime.as_secs(),
+            role: self.job.topics.results.is_some().then_some(Role::Restoring),
+            threads: self.statuses.iter().take(self.job.threads).map(thread).collect(),
+            page: None,
+        }
+    }
+
+    fn partitions(&self) -> Vec<Partition> {
+        let own = |partition| Partition {
+            partition,
+            replica: Some(self.replica.clone()),
+            lag: self.metrics.lag(partition),
+            watermark: self.metrics.watermark(partition),
+            effective: None,
+            idle: false,
+        };
+        let mut partitions: Vec<Partition> = self.statuses.iter().flat_map(ThreadStatus::partitions).map(own).collect();
+        partitions.sort_unstable_by_key(|partition| partition.partition);
+        partitions
+    }
+}
+
+fn rates(before: &Totals, now: &Totals, elapsed: Duration) -> Rates {
+    let rate = |count: fn(&Totals) -> u64| {
+        let grown = count(now).saturating_sub(count(before)) as f64;
+        if elapsed.is_zero() { 0.0 } else { grown / elapsed.as_secs_f64() }
+    };
+    Rates {
+        processed: rate(|totals| totals.processed),
+        dead_letters: rate(|totals| totals.dead_letters.values().sum()),
+        transactions: rate(|totals| totals.transactions),
+        aborted: rate(|totals| totals.aborted),
+        rebalances: rate(|totals| totals.rebalances),
+    }
+}
+
+fn dead_letters(totals: &Totals) -> Vec<DeadLetter> {
+    let count = |reason| totals.dead_letters.get(&reason).copied().unwrap_or_default();
+    Reason::ALL.map(|reason| DeadLetter { reason, count: count(reason), sample: None }).into()
+}
+
+/// How long until the next view is due: in the middle of each second of the clock, so that every second has one.
+#[must_use]
+pub fn until_next(now_ms: i64) -> Duration {
+    let since = (now_ms - 500).rem_euclid(1000);
+    Duration::from_millis((1000 - since).unsigned_abs())
+}
+
+/// Unix milliseconds.
+#[must_use]
+pub fn now_ms() -> i64 {
+    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+}
