@@ -1,0 +1,169 @@
+// @ts-check
+// Words: how numbers, times and what happened are said. Pure functions of what they are given, in the reader's language of
+// numbers and time zone.
+
+const UNKNOWN = "–";
+const integers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
+const decimals = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
+const shorts = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
+const shares = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
+const minutes = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const instants = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const days = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+
+/** Whether it is a number at all: JSON has null where nothing is known. */
+const known = (value) => typeof value === "number" && Number.isFinite(value);
+const count = (value) => (known(value) ? integers.format(value) : UNKNOWN);
+const short = (value) => (known(value) ? shorts.format(value) : UNKNOWN);
+const share = (part, whole) => (known(part) && whole > 0 ? shares.format(part / whole) : UNKNOWN);
+
+/** A number a second: with a decimal only where it is small. */
+function rate(value) {
+  if (!known(value)) return UNKNOWN;
+  return value > 0 && value < 10 ? decimals.format(value) : integers.format(value);
+}
+
+/** A length of time, from seconds. */
+function took(seconds) {
+  if (!known(seconds)) return UNKNOWN;
+  if (seconds <= 0) return "0 s";
+  if (seconds < 0.001) return "< 1 ms";
+  if (seconds < 1) return `${seconds < 0.01 ? decimals.format(seconds * 1000) : integers.format(seconds * 1000)} ms`;
+  if (seconds < 10) return `${decimals.format(seconds)} s`;
+  const rounded = Math.round(seconds);
+  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
+  const first = units.findIndex(([, size]) => rounded >= Number(size));
+  return units
+    .slice(first, first + 2)
+    .map(([unit, size], i) => [Math.floor((i ? rounded % Number(units[first][1]) : rounded) / Number(size)), unit])
+    .filter(([n]) => n)
+    .map(([n, unit]) => `${n} ${unit}`)
+    .join(" ");
+}
+
+/** A time of day, from Unix seconds; with the day where that is not today's, with seconds unless it is a whole minute. */
+function clock(seconds) {
+  if (!known(seconds)) return UNKNOWN;
+  const date = new Date(seconds * 1000);
+  const time = (seconds % 60 === 0 ? minutes : instants).format(date);
+  return date.toDateString() === new Date().toDateString() ? time : `${days.format(date)}, ${time}`;
+}
+
+/** The same in UTC, for titles. */
+function utc(seconds) {
+  if (!known(seconds)) return "";
+  const date = new Date(seconds * 1000);
+  return Number.isNaN(date.getTime()) ? "" : `${date.toISOString().replace("T", " ").replace(/\.?0*Z$/, "")} UTC`;
+}
+
+/** The size of a window: 1m, 15m, 1h, all. */
+function sizeName(size) {
+  if (size === "all") return "All time";
+  const [, number, unit] = /^(\d+)([a-z]+)$/.exec(size) ?? [];
+  return number ? `${number} ${{ s: "s", m: "min", h: "h", d: "d" }[unit] ?? unit}` : size;
+}
+
+/** Sizes in ascending order, `all` last. */
+function sizeOrder(size) {
+  const [, number, unit] = /^(\d+)([a-z]+)$/.exec(size) ?? [];
+  return number ? Number(number) * ({ s: 1, m: 60, h: 3600, d: 86400 }[unit] ?? 1) : Infinity;
+}
+
+/** From when to when a window is. */
+const windowName = ({ start, end }) => (known(end) ? `${clock(start)} to ${clock(end)}` : "All time");
+
+/** What a value is called: the aggregation's own names begin with an underscore, and states have longer ones. */
+function valueName(dimension, value, states) {
+  if (value === "_missing") return "not given";
+  if (value === "_other") return "all others";
+  return (dimension === "locale" && states.get(value)) || value;
+}
+
+const DIMENSIONS = { device_type: "Device", locale: "State", app_version: "App version" };
+const dimensionName = (dimension) => DIMENSIONS[dimension] ?? dimension;
+
+/** What an alert says, as a sentence. */
+function alertSentence(alert, states) {
+  const who = alert.value === null ? "" : `${dimensionName(alert.dimension)} ${valueName(alert.dimension, alert.value, states)}: `;
+  const what = `${count(alert.count)} ${alert.count === 1 ? "login" : "logins"}`;
+  const size = sizeOrder(alert.window);
+  const when = Number.isFinite(size) ? `between ${clock(alert.start)} and ${clock(alert.start + size)}` : "since the beginning";
+  return `${who}${what} ${when}, ${alertBound(alert)}.`;
+}
+
+function alertBound({ above, count: n, deviation, mean }) {
+  if (known(above)) return above === 0 ? "where none should be" : `more than ${count(above)}`;
+  if (known(mean)) return `far ${n > mean ? "more" : "fewer"} than the usual ${count(mean)}${known(deviation) ? ` (beyond ${decimals.format(deviation)} standard deviations)` : ""}`;
+  return "unlike the windows before";
+}
+
+/** What a reason of dead letters means, and what to do about it. */
+const REASONS = {
+  malformed: ["It is not one whole JSON object: cut off, not UTF-8, a key twice, nested too deep, or empty.", "Look at the program that writes it. Replayed as it is, it would be a dead letter again."],
+  "missing-field": ["A field that every login must have is absent or null.", "Have the program send it, or take the field out of validation.required; then replay."],
+  "invalid-field": ["A field has the wrong type, is empty, is too long, or has control characters.", "Have the program that sends it mend it, or relax the rule if that is too strict; then replay."],
+  future: ["Its time is further ahead than the rules allow: a wrong clock, or milliseconds in place of seconds.", "Mend the clock or the unit. One that was only early can be replayed."],
+  "too-large": ["With what is added to it, it would not fit into the output topic.", "Raise max.message.bytes of the output topic, then replay."],
+};
+
+/**
+ * How the pipeline is, in a word for programs, two for people, and a sentence where somebody should look.
+ * `connection` is connecting, live or lost; `held` whether the reader paused the page.
+ */
+function healthOf(view, connection, held) {
+  if (connection === "lost") return { state: "lost", words: "Connection lost", banner: "The connection to the pipeline is lost. The numbers below are the last ones that came; the page tries again by itself.", level: "bad" };
+  if (!view) return { state: "connecting", words: "Connecting" };
+  const trouble = troubleOf(view.replicas);
+  if (held) return { ...trouble, state: "held", words: "Page paused" };
+  return trouble ?? { state: "live", words: "Live" };
+}
+
+function troubleOf(replicas) {
+  const all = replicas.length;
+  const running = replicas.filter(({ state }) => state === "running").length;
+  const sick = replicas.filter((replica) => replica.state !== "running" || notReady(replica));
+  if (all === 0) return { state: "stopped", words: "No replica", banner: "No replica of this pipeline is running.", level: "bad" };
+  if (sick.length === 0) return null;
+  const banner = sick.slice(0, 3).map(replicaTrouble).join(" ") + (sick.length > 3 ? ` And ${count(sick.length - 3)} more.` : "");
+  if (running === 0) {
+    const state = ["paused", "stopping"].find((name) => replicas.every((replica) => replica.state === name)) ?? "stopped";
+    return { state, words: { paused: "Paused", stopping: "Stopping", stopped: "Stopped" }[state], banner, level: "bad" };
+  }
+  return { state: "unready", words: `${count(all - sick.length)} of ${count(all)} ${all === 1 ? "replica" : "replicas"} ready`, banner, level: "warn" };
+}
+
+/** Why a replica is not ready: its own reason, else its threads'. */
+function notReady({ not_ready: own, threads }) {
+  if (own) return own;
+  const thread = threads.find((one) => one.not_ready);
+  return thread ? `${thread.name}: ${thread.not_ready}` : null;
+}
+
+function replicaTrouble(replica) {
+  const words = { paused: "is paused", stopping: "is stopping", gone: "is gone" }[replica.state];
+  return words ? `${replica.name} ${words}.` : `${replica.name} is not ready: ${notReady(replica)}.`;
+}
+
+/** What goes on, in one sentence. */
+function sentenceOf({ rates, totals, lag }) {
+  const dead = Object.values(totals.dead_letters).reduce((sum, n) => sum + n, 0);
+  const now = rates.processed + rates.dead_letters;
+  if (now === 0 && totals.processed + dead === 0) return "No login yet. The first ones will show here at once.";
+  const valid = now > 0 ? share(rates.processed, now) : share(totals.processed, totals.processed + dead);
+  return `${rate(now)} logins a second · ${valid} valid · ${known(lag) ? `${count(lag)} behind` : "how far behind is not known yet"}`;
+}
+
+/** Which of seven colours a count has, 0 for none: by its root, so that small states differ too. `most` is the last class's end. */
+const mapClass = (value, most) => (value > 0 ? Math.min(6, Math.max(1, Math.ceil(Math.sqrt(value / most) * 6))) : 0);
+
+/** The next of 1, 2, 3, 5 times a power of ten, at or above a number: ends of scales that seldom change. */
+function roundUp(value) {
+  const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
+  return ([1, 2, 3, 5, 10].find((step) => step * power >= value) ?? 10) * power;
+}
+
+/** Of the partitions that are read, the one whose watermark is last: it says up to where windows can close. */
+function lastPartition(partitions) {
+  const moving = partitions.filter(({ watermark, idle }) => known(watermark) && !idle);
+  return moving.reduce((last, one) => (last === null || one.watermark < last.watermark ? one : last), null);
+}
