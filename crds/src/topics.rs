@@ -54,6 +54,18 @@ impl PipelineId {
     pub fn state_topic(&self) -> String {
         format!("{self}.state")
     }
+
+    /// The topic of the ledger: which dead letters were replayed.
+    #[must_use]
+    pub fn replays_topic(&self) -> String {
+        format!("{self}.replays")
+    }
+
+    /// The transactional id, and `client.id`, of every run of `dead-letters replay`: a run fences the one before it.
+    #[must_use]
+    pub fn replay_transactional_id(&self) -> String {
+        format!("{self}.replay")
+    }
 }
 
 /// `<namespace>.<name>`, the prefix of groups and internal topics. Neither part contains a dot: a namespace is a DNS label,
@@ -83,11 +95,13 @@ pub enum Role {
     Alerts,
     /// Snapshots of the aggregation.
     State,
+    /// Which dead letters were replayed.
+    Replays,
 }
 
 impl Role {
     /// Every role, outputs before the source: the order in which topics are made and grown.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Output,
         Self::DeadLetters,
         Self::Deltas,
@@ -95,6 +109,7 @@ impl Role {
         Self::Insights,
         Self::Alerts,
         Self::State,
+        Self::Replays,
         Self::Source,
     ];
 
@@ -116,6 +131,7 @@ impl Role {
             Self::Insights => "insights",
             Self::Alerts => "alerts",
             Self::State => "state",
+            Self::Replays => "replays",
         }
     }
 }
@@ -204,6 +220,8 @@ pub fn topics(pipeline: &PipelineId, spec: &LoginPipelineSpec) -> Vec<Topic> {
                     ]);
                     (pipeline.state_topic(), 1, config)
                 }
+                // Each key is written once, and an entry must outlive its dead letter: nothing expires.
+                Role::Replays => (pipeline.replays_topic(), 1, compacted()),
             };
             Topic { role, name, partitions, config }
         })

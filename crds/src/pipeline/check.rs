@@ -82,7 +82,7 @@ fn check_topics(name: &str, spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bo
         factor.to_string(),
         "choose 1 to 32767, or leave it out for the brokers' own default",
     );
-    let internal = ["deltas", "state"].map(|topic| format!(".{name}.{topic}"));
+    let internal = ["deltas", "state", "replays"].map(|topic| format!(".{name}.{topic}"));
     let topics = [
         ("spec.source.topic", &spec.source.topic),
         ("spec.output.topic", &spec.output.topic),
@@ -102,7 +102,7 @@ fn check_topics(name: &str, spec: &LoginPipelineSpec, refuse: &mut impl FnMut(bo
             internal.iter().any(|end| topic.ends_with(end)),
             field,
             format!("{topic:?}"),
-            "choose another name: the pipeline's own topics of deltas and state end so",
+            "choose another name: the pipeline's own topics of deltas, state and replays end so",
         );
         let taken = topics[..index].iter().any(|(_, other)| *other == topic);
         refuse(

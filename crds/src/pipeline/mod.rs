@@ -157,10 +157,11 @@ fn different_topics_rule() -> String {
     format!("{topics}.all(topic, {topics}.exists_one(other, topic == other))")
 }
 
-const INTERNAL_TOPIC: &str = "no topic may end with the pipeline's name and .deltas or .state between dots, as its own topics do: choose another one";
+const INTERNAL_TOPIC: &str = "no topic may end with the pipeline's name and .deltas, .state or .replays between dots, as its own topics do: choose another one";
 
 /// Three topics at a time, for the API server bounds what a rule may cost.
 fn no_internal_topic_rule(fields: [&str; 3]) -> String {
-    let is_internal = ["deltas", "state"].map(|topic| format!("topic.endsWith('.' + self.metadata.name + '.{topic}')"));
+    let is_internal =
+        ["deltas", "state", "replays"].map(|topic| format!("topic.endsWith('.' + self.metadata.name + '.{topic}')"));
     format!("{}.all(topic, !({}))", topics_of("self.spec", fields), is_internal.join(" || "))
 }

@@ -6,6 +6,7 @@
 //! | deltas | keep everything until stage 2 trims it | counts are lost |
 //! | state | be compacted alone, and not too soon | a start finds no snapshot |
 //! | aggregates, insights, alerts | be compacted | the last revision of a result goes |
+//! | replays | be compacted alone | what was replayed is replayed again |
 //!
 //! The rest of what the pipeline sets where it makes a topic is tuning: others may choose otherwise in topics of theirs.
 
@@ -195,6 +196,8 @@ mod tests {
             check(role, &[("cleanup.policy", "compact")], "");
             check(role, &[("cleanup.policy", "delete, compact")], "");
         }
+        check(Role::Replays, &[("cleanup.policy", "compact")], "");
+        check(Role::Replays, &[("cleanup.policy", "compact,delete")], "cleanup.policy from compact,delete to compact");
         check(Role::State, &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "700000")], "");
         check(
             Role::State,

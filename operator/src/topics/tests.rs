@@ -63,7 +63,7 @@ fn place(role: Role) -> usize {
 fn sizes(spec: i32, there: [Option<i32>; 4]) -> [i32; 4] {
     let topics = wanted(&valid(spec), &all(there));
     let single: Vec<_> = topics.iter().filter(|topic| topic.role.is_single()).collect();
-    assert!(single.len() == 5 && single.iter().all(|topic| topic.partitions == single[0].partitions));
+    assert!(single.len() == 6 && single.iter().all(|topic| topic.partitions == single[0].partitions));
     [Role::Output, Role::DeadLetters, Role::Deltas, Role::Source].map(|role| topics[place(role)].partitions)
 }
 

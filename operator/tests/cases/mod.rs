@@ -148,6 +148,7 @@ fn own_topics() -> Vec<Case> {
         ("own-4", results("aggregates", "streams.own-4.deltas"), Some(own)),
         ("own-5", results("insights", "streams.own-5.state"), Some(own)),
         ("own-6", results("alerts", "streams.own-6.deltas.more"), None),
+        ("own-7", results("alerts", "streams.own-7.replays"), Some(own)),
     ]
 }
 

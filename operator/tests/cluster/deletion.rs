@@ -91,7 +91,8 @@ async fn topics_that_it_made_go_when_the_spec_says_so_and_the_source_by_its_own_
     assert!(world.deployments().get_opt("logins-processor").await.unwrap().is_none());
     pods.delete("logins-processor-1", &DeleteParams::default().grace_period(0)).await.unwrap();
     wait_gone(&world).await;
-    for gone in [&names.dead_letters, &names.deltas, &names.state, &names.aggregates, &names.insights, &names.alerts] {
+    let Names { dead_letters, deltas, state, replays, aggregates, insights, alerts, .. } = &names;
+    for gone in [dead_letters, deltas, state, replays, aggregates, insights, alerts] {
         assert!(!exists(kafka, gone), "{gone}");
     }
     assert!(exists(kafka, &names.source) && exists(kafka, &names.output));
@@ -144,7 +145,7 @@ async fn kafka_topics_of_the_pipeline_go_and_those_of_others_stay() {
         world.topics().list(&ListParams::default()).await.unwrap().iter().map(ResourceExt::name_any).collect();
     let source = format!("{}-logins-source", world.namespace);
     assert_eq!(left, [theirs, source]);
-    assert_eq!(Role::ALL.len(), 8);
+    assert_eq!(Role::ALL.len(), 9);
 }
 
 #[tokio::test(flavor = "multi_thread")]

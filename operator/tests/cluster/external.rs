@@ -6,7 +6,10 @@ use crds::{
     pipeline::ConditionStatus::{False, True, Unknown},
     topics::Role,
 };
-use kube::{ResourceExt, api::ListParams};
+use kube::{
+    ResourceExt,
+    api::{ListParams, Patch, PatchParams},
+};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
@@ -27,6 +30,7 @@ pub struct Names {
     pub dead_letters: String,
     pub deltas: String,
     pub state: String,
+    pub replays: String,
     pub aggregates: String,
     pub insights: String,
     pub alerts: String,
@@ -36,8 +40,9 @@ impl Names {
     pub fn new(world: &World) -> Self {
         let [source, output, dead_letters] = ["in", "out", "dead"].map(unique);
         let [aggregates, insights, alerts] = ["aggregates", "insights", "alerts"].map(unique);
-        let [deltas, state] = ["deltas", "state"].map(|topic| format!("{}.logins.{topic}", world.namespace));
-        Self { source, output, dead_letters, deltas, state, aggregates, insights, alerts }
+        let [deltas, state, replays] =
+            ["deltas", "state", "replays"].map(|topic| format!("{}.logins.{topic}", world.namespace));
+        Self { source, output, dead_letters, deltas, state, replays, aggregates, insights, alerts }
     }
 
     pub fn manifest(&self, name: &str, servers: &str, partitions: i32) -> String {
@@ -84,7 +89,8 @@ async fn a_manifest_becomes_topics_and_a_pipeline_and_both_grow() {
     for topic in [&names.source, &names.output, &names.dead_letters] {
         assert_eq!(cluster.partitions(topic).unwrap(), Some(3), "{topic}");
     }
-    for topic in [&names.deltas, &names.aggregates, &names.insights, &names.alerts, &names.state] {
+    let compacted = [&names.aggregates, &names.insights, &names.alerts, &names.state, &names.replays];
+    for topic in compacted.into_iter().chain([&names.deltas]) {
         assert_eq!(cluster.partitions(topic).unwrap(), Some(1), "{topic}");
     }
     assert_eq!(config(cluster, &names.source, "message.timestamp.type").await.as_deref(), Some("LogAppendTime"));
@@ -92,7 +98,7 @@ async fn a_manifest_becomes_topics_and_a_pipeline_and_both_grow() {
     assert_eq!(config(cluster, &names.output, "max.message.bytes").await.as_deref(), Some("1114124"));
     assert_eq!(config(cluster, &names.deltas, "retention.ms").await.as_deref(), Some("-1"));
     assert_eq!(config(cluster, &names.deltas, "cleanup.policy").await.as_deref(), Some("delete"));
-    for topic in [&names.aggregates, &names.insights, &names.alerts, &names.state] {
+    for topic in compacted {
         assert_eq!(config(cluster, topic, "cleanup.policy").await.as_deref(), Some("compact"), "{topic}");
     }
     let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
@@ -107,6 +113,40 @@ async fn a_manifest_becomes_topics_and_a_pipeline_and_both_grow() {
     }
     world.wait_ready("logins").await;
     assert_eq!(world.config("logins").await.revision, world.first_revision("logins").await);
+}
+
+/// A pipeline that an operator of an earlier release made has no ledger of replays.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_a_new_release_needs_is_made_and_no_pod_restarts() {
+    let (world, cluster) = (World::new().await, shared().await);
+    let operator = Operator::start(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    let names = Names::new(&world);
+    world.apply(&names.manifest("logins", cluster.bootstrap(), 2)).unwrap();
+    world.wait_ready("logins").await;
+    operator.quiet().await;
+    drop(operator);
+    let mut topics = world.pipelines().get("logins").await.unwrap().status.unwrap().topics;
+    topics.retain(|topic| topic.role != Role::Replays);
+    let earlier = Patch::Merge(json!({"status": {"topics": topics}}));
+    world.pipelines().patch_status("logins", &PatchParams::default(), &earlier).await.unwrap();
+    cluster.delete_topic(&names.replays).unwrap();
+    let gone = || async { cluster.partitions(&names.replays).unwrap().is_none().then_some(()) };
+    wait_for_async("the end of the ledger", BOUND, gone).await;
+    let generation = async || world.deployments().get("logins-processor").await.unwrap().metadata.generation;
+    let (before, config) = (generation().await, world.config("logins").await);
+
+    let operator = Operator::start(&world).await;
+    let made = || async { (cluster.partitions(&names.replays).unwrap() == Some(1)).then_some(()) };
+    wait_for_async("the ledger", BOUND, made).await;
+    let listed = || async {
+        let status = world.pipelines().get("logins").await.ok()?.status?;
+        status.topics.iter().any(|topic| topic.role == Role::Replays && topic.created).then_some(())
+    };
+    wait_for_async("the ledger in the status", BOUND, listed).await;
+    world.wait_ready("logins").await;
+    operator.quiet().await;
+    assert_eq!((generation().await, world.config("logins").await), (before, config));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -114,7 +114,7 @@ async fn an_operator_that_is_killed_after_any_of_its_writes_is_finished_by_the_n
         }
         writes += AT_ONCE;
     }
-    // Eight topics, once made and three grown; the rest of the objects; a new config; what is reported.
+    // Nine topics, once made and three grown; the rest of the objects; a new config; what is reported.
     assert!(writes > 16, "{writes}");
 }
 

@@ -18,7 +18,7 @@ use testkit::{kafka, unique, wait_for_async};
 
 use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World, running, started};
 
-const OUTPUTS: [&str; 7] = ["output", "dead-letters", "deltas", "aggregates", "insights", "alerts", "state"];
+const OUTPUTS: [&str; 8] = ["output", "dead-letters", "deltas", "aggregates", "insights", "alerts", "state", "replays"];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_manifest_becomes_a_pipeline_that_is_ready_when_all_of_it_is() {
@@ -270,7 +270,7 @@ async fn topics_of_others_are_used_and_never_taken() {
     }
     let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
     let created: Vec<_> = status.topics.iter().filter(|topic| topic.created).map(|topic| topic.role).collect();
-    assert_eq!(created, Role::ALL[..7]);
+    assert_eq!(created, Role::ALL[..8]);
     let theirs = world.topics().get("theirs").await.unwrap();
     assert!(theirs.owner_references().is_empty() && theirs.spec.partitions == Some(16));
     assert!(theirs.managed_fields().iter().all(|entry| entry.manager.as_deref() != Some("login-pipeline-operator")));
