@@ -1,4 +1,4 @@
-//! The last hour, a point each second.
+//! The last hour, a point each second. Pure.
 
 use std::collections::VecDeque;
 

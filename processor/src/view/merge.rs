@@ -1,4 +1,4 @@
-//! One view of several replicas of a pipeline.
+//! One view of several replicas of a pipeline. Pure.
 
 use std::collections::BTreeMap;
 

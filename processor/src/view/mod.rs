@@ -13,6 +13,7 @@ mod page;
 mod source;
 
 mod history;
+pub mod mask;
 mod merge;
 mod types;
 
