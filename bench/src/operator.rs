@@ -194,7 +194,7 @@ impl Operator {
             let log = operator.process.log();
             let line = log.lines().find(|line| line.contains("\"message\":\"started\"")).unwrap_or("{}");
             let line: Value = serde_json::from_str(line)?;
-            operator.address = line["fields"]["listen"].as_str().unwrap_or_default().to_owned();
+            operator.address = line["listen"].as_str().unwrap_or_default().to_owned();
         }
         Ok(operator)
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::security::{Mechanism, SECRETS_FOLDER, Sasl, Security, Tls, password};
 use crate::{
+    manifest::{Document, documents},
     pipeline::{Aggregation, Alert, Duration, LoginPipelineSpec, StartFrom, Validation},
     topics::PipelineId,
 };
@@ -102,6 +103,12 @@ pub struct Rules {
 /// Why a text is not a job config that this release can run.
 #[derive(Debug, thiserror::Error)]
 pub enum JobError {
+    /// The manifest from which the operator makes one.
+    #[error(
+        "is the manifest of a LoginPipeline, not a job config: the operator makes one of it, which stands at job.json in the \
+         ConfigMap of the pipeline's pods; `processor local` names the file of its own"
+    )]
+    Manifest,
     /// Not JSON of the expected shape.
     #[error("not a job config: {0}")]
     Shape(#[from] serde_json::Error),
@@ -168,7 +175,8 @@ impl JobConfig {
             version: u32,
         }
         // The version first: a later format may have another shape.
-        let Versioned { version: found } = serde_json::from_str(text)?;
+        let Versioned { version: found } = serde_json::from_str(text)
+            .map_err(|error| if is_manifest(text) { JobError::Manifest } else { error.into() })?;
         if !(OLDEST_VERSION..=VERSION).contains(&found) {
             return Err(JobError::Version { found });
         }
@@ -205,6 +213,10 @@ impl JobConfig {
         }
         Ok(job)
     }
+}
+
+fn is_manifest(text: &str) -> bool {
+    documents(text).iter().any(|(_, document)| matches!(document, Document::Pipeline(_)))
 }
 
 #[cfg(test)]

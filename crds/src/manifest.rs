@@ -27,9 +27,18 @@ pub enum Document {
         /// What it says of its `kind`.
         kind: String,
     },
+    /// A job config, which the operator makes from a pipeline.
+    JobConfig,
     /// Not YAML, for this reason. What follows cannot be told from it.
     Unreadable(String),
 }
+
+/// What to say to whoever gives a job config where a manifest is expected.
+pub const JOB_CONFIG: &str = "is a job config, which the operator makes from a LoginPipeline: give the manifest of that, such as examples/pipeline.yaml";
+
+/// What to say to whoever gives something else.
+const NO_PIPELINE: &str =
+    "holds no LoginPipeline: a document with apiVersion: loginpipeline.dev/v1alpha1 and kind: LoginPipeline is wanted";
 
 /// The documents of a text, each with its number from 1; empty ones are left out.
 #[must_use]
@@ -59,11 +68,13 @@ pub fn the_one(text: &str) -> Result<Manifest, Vec<String>> {
         match document {
             Document::Pipeline(pipeline) => pipelines.push(pipeline),
             Document::Other { .. } => {}
+            Document::JobConfig => return Err(vec![JOB_CONFIG.to_owned()]),
             Document::Unreadable(error) => return Err(vec![format!("is not YAML: {error}")]),
         }
     }
     match <[_; 1]>::try_from(pipelines) {
         Ok([pipeline]) => Ok(*pipeline?),
+        Err(others) if others.is_empty() => Err(vec![NO_PIPELINE.to_owned()]),
         Err(others) => Err(vec![format!("holds {} LoginPipelines: leave one in the file", others.len())]),
     }
 }
@@ -74,6 +85,8 @@ impl Document {
         let (api_version, kind) = (text("apiVersion"), text("kind"));
         if api_version == LoginPipeline::api_version(&()) && kind == LoginPipeline::kind(&()) {
             Self::Pipeline(read(value).map(Box::new))
+        } else if value.get("pipeline").is_some() && value.get("rules").is_some() && value.get("kind").is_none() {
+            Self::JobConfig
         } else {
             Self::Other { api_version, kind }
         }
@@ -236,7 +249,7 @@ mod tests {
         let pipeline = format!("{HEAD}{SPEC}");
         assert_eq!(the_one(&format!("{OTHER}---\n{pipeline}---\n{OTHER}")).unwrap().name, "logins");
         let problems = |text: &str| the_one(text).unwrap_err().join("; ");
-        assert!(problems(OTHER).starts_with("holds 0 LoginPipelines"));
+        assert!(problems(OTHER).starts_with("holds no LoginPipeline"));
         assert!(problems(&format!("{pipeline}---\n{pipeline}")).starts_with("holds 2 LoginPipelines"));
         assert!(problems(&format!("{pipeline}---\na: [")).starts_with("is not YAML"));
         assert!(problems(&pipeline.replace("cluster", "clutser")).starts_with("spec.kafka.strimzi is"));

@@ -1,14 +1,43 @@
 //! The command line.
 
-use std::{net::SocketAddr, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::LazyLock, time::Duration};
 
-use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args as ClapArgs, Parser, Subcommand};
+use cli::{
+    Exit, Format, REVISION,
+    exit::table,
+    logging::LogArgs,
+    pages::{CompletionsArgs, ManArgs},
+};
 use crds::pipeline::DurationError;
+
+/// The version of the Kubernetes API whose types the operator has; `operator check` tells which clusters will do.
+const KUBERNETES: &str = "1.33";
+
+/// What `--version` says behind the name.
+pub static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+    let version = env!("CARGO_PKG_VERSION");
+    format!("{version} (revision {REVISION}, Kubernetes API {KUBERNETES}, librdkafka {librdkafka})")
+});
 
 /// Runs login-event pipelines on Kafka, from `LoginPipeline` resources.
 #[derive(Parser, Debug)]
-#[command(name = "operator", version)]
+#[command(
+    name = "operator",
+    version = VERSION.as_str(),
+    after_help = format!("\
+Examples:
+  operator check
+  operator validate examples/pipeline.yaml
+  operator crd | kubectl apply --server-side -f -
+
+{}", table(&Exit::ALL))
+)]
 pub struct Args {
+    /// What to log.
+    #[command(flatten)]
+    pub logs: LogArgs,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -17,21 +46,63 @@ pub struct Args {
 /// What to do.
 #[derive(Subcommand, Debug)]
 pub enum Command {
-    /// Watch LoginPipelines and reconcile them until SIGTERM.
+    /// Watch LoginPipelines and reconcile them until SIGTERM
+    #[command(after_help = "\
+It runs in the cluster, where the chart installs it; outside it uses the kubeconfig's current context.
+
+Examples:
+  operator run --leader-election=false --listen 127.0.0.1:8080
+  operator run --watch-namespaces logins,staging --log-level debug")]
     Run(Run),
-    /// Print the CustomResourceDefinition as YAML.
+    /// Print the CustomResourceDefinition as YAML
+    #[command(after_help = "\
+Examples:
+  operator crd | kubectl apply --server-side -f -")]
     Crd,
-    /// Check manifests without a cluster: one line for each problem.
+    /// Check manifests without a cluster: one line for each problem
+    #[command(after_help = "\
+Nothing is printed where nothing is wrong. Documents of other kinds are skipped, and named.
+
+Examples:
+  operator validate examples/pipeline.yaml
+  operator validate --output json pipelines/logins.yaml pipelines/staging.yaml")]
     Validate(Validate),
-    /// Look whether the cluster has what the operator and its pipelines need. Exit status: 0 nothing failed, 1 something
-    /// did, 2 the check could not be made.
+    /// Look whether the cluster has what the operator and its pipelines need
+    #[command(after_help = "\
+It reads, and changes nothing. What fails will not work; a warning need not be a fault. Each has a hint that says what to do.
+
+Examples:
+  operator check
+  operator check --namespace logins --pipeline my-logins
+  operator check --pipeline examples/pipeline.yaml --output json")]
     Check(Check),
-    /// Print a script that completes commands in a shell.
-    Completions {
-        /// Which shell.
-        #[arg(value_enum)]
-        shell: Shell,
-    },
+    /// Print a script that completes commands in a shell
+    #[command(after_help = "\
+Examples:
+  operator completions bash > /etc/bash_completion.d/operator
+  operator completions fish > ~/.config/fish/completions/operator.fish")]
+    Completions(CompletionsArgs),
+    /// Write man pages
+    #[command(after_help = "\
+Examples:
+  operator man ~/.local/share/man/man1
+  operator man | man -l -")]
+    Man(ManArgs),
+}
+
+/// The client logs each failed request without its cause; whoever asked logs it with all of them.
+const RUN_LOGS: &str = "info,kube_client::client::builder=off";
+
+/// What people watch says by itself how it goes.
+const OTHER_LOGS: &str = "warn,kube_client::client::builder=off";
+
+impl Args {
+    /// What to log where nothing is chosen. `RUST_LOG` is another name for the choice.
+    #[must_use]
+    pub fn log_filter(&self) -> String {
+        let default = if matches!(self.command, Command::Run(_)) { RUN_LOGS } else { OTHER_LOGS };
+        std::env::var("RUST_LOG").ok().filter(|filter| !filter.is_empty()).unwrap_or_else(|| default.to_owned())
+    }
 }
 
 /// Options of `run`.
@@ -56,9 +127,6 @@ pub struct Run {
     /// Where /healthz, /readyz and /metrics are served.
     #[arg(long, env = "LOGIN_PIPELINE_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// How logs are written. RUST_LOG chooses what is logged; `info` when it is not set.
-    #[arg(long, env = "LOGIN_PIPELINE_LOG_FORMAT", value_enum, default_value_t)]
-    pub log_format: LogFormat,
 }
 
 /// Options by which one of several operators is chosen.
@@ -93,22 +161,15 @@ fn at_least_a_second(text: &str) -> Result<Duration, String> {
     Ok(interval)
 }
 
-/// How logs are written.
-#[derive(ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum LogFormat {
-    /// Lines for people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
-}
-
 /// Options of `validate`.
 #[derive(ClapArgs, Debug, Clone)]
 pub struct Validate {
     /// YAML files of one document or several.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// How to report
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: Format,
 }
 
 /// Options of `check`.
@@ -129,28 +190,7 @@ pub struct Check {
     /// Namespace of the Lease, as for `run`.
     #[arg(long, env = "LOGIN_PIPELINE_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
-    /// How the result is written.
-    #[arg(short, long, value_enum, default_value_t)]
-    pub output: Output,
-}
-
-/// How a result is written.
-#[derive(ValueEnum, Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Output {
-    /// For people.
-    #[default]
-    Text,
-    /// For programs.
-    Json,
-}
-
-/// Shells that can be completed.
-#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Shell {
-    /// bash
-    Bash,
-    /// zsh
-    Zsh,
-    /// fish
-    Fish,
+    /// How to report
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: Format,
 }

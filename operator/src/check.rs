@@ -12,6 +12,7 @@ mod kafka;
 
 use std::fmt::{self, Write};
 
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
 pub use self::gather::{CheckError, gather};
@@ -86,6 +87,12 @@ impl Report {
     }
 }
 
+impl Serialize for Report {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.json().serialize(serializer)
+    }
+}
+
 /// For people.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -100,7 +107,7 @@ impl fmt::Display for Report {
             }
             f.write_char('\n')?;
         }
-        writeln!(f, "Status check results are {}", if self.is_success() { '√' } else { '×' })
+        write!(f, "Status check results are {}", if self.is_success() { '√' } else { '×' })
     }
 }
 

@@ -11,6 +11,7 @@ use axum::{
     body::{Body as Answer, Bytes, HttpBody},
     http::{Method, Request, Response},
 };
+use cli::exit::with_causes;
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream};
 use kube::{
     Client, Config,
@@ -19,7 +20,7 @@ use kube::{
 use tokio::time::timeout;
 use tower::{Layer, Service};
 
-use crate::{causes::with_causes, metrics::Metrics};
+use crate::metrics::Metrics;
 
 /// No client can be made.
 #[derive(Debug, thiserror::Error)]

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cli::exit::with_causes;
 use crds::pipeline::LoginPipeline;
 use futures::{Stream, StreamExt, channel::mpsc};
 use k8s_openapi::api::{
@@ -30,7 +31,6 @@ use kube::{
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::{
-    causes::with_causes,
     measure,
     metrics::Metrics,
     pods::Measurements,

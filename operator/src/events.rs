@@ -1,13 +1,11 @@
 //! Kubernetes Events: one for each transition, never for a state that stays. What to say is pure; publishing is not.
 
+use cli::exit::with_causes;
 use crds::pipeline::{ConditionStatus, LoginPipelineStatus};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::{
-    causes::with_causes,
-    status::{READY, condition},
-};
+use crate::status::{READY, condition};
 
 /// What happened between two statuses of a pipeline: readiness or its reason changed, or a new config came into use.
 #[must_use]

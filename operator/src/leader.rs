@@ -31,6 +31,7 @@ mod election;
 
 use std::time::{Duration, Instant};
 
+use cli::exit::with_causes;
 use k8s_openapi::{api::coordination::v1::Lease, jiff::Timestamp};
 use kube::{Api, Client, ResourceExt, api::PostParams};
 use rand::Rng;
@@ -38,7 +39,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 pub use self::election::Lost;
 use self::election::{Election, RENEW_INTERVAL, RETRY_INTERVAL, Turn};
-use crate::{causes::with_causes, reconcile::jitter};
+use crate::reconcile::jitter;
 
 /// How long releasing may take: a Lease that is not released is taken a little later.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);

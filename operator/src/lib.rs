@@ -52,7 +52,6 @@ pub mod security;
 pub mod topics;
 pub mod trouble;
 
-pub mod causes;
 pub mod check;
 pub mod client;
 pub mod events;

@@ -1,28 +1,83 @@
 //! `operator validate`: manifests checked without a cluster.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fmt,
+    io::{self, stdout},
+    path::{Path, PathBuf},
+};
 
-use crds::manifest::{Document, documents};
+use cli::{Exit, file};
+use crds::manifest::{Document, JOB_CONFIG, documents};
+use serde::Serialize;
+
+use crate::args::Validate;
 
 /// What was found in some files.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// One line for each problem, and for each document that was skipped.
-    pub lines: Vec<String>,
-    problems: usize,
-    unreadable: usize,
+    /// Each problem, and each document that was skipped.
+    pub lines: Vec<Line>,
+}
+
+/// Something that was found.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// In which file.
+    pub file: PathBuf,
+    /// In which of its documents, from 1; none where it is the file itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document: Option<usize>,
+    /// How bad it is.
+    pub result: Finding,
+    /// What was found.
+    pub message: String,
+}
+
+/// How bad it is.
+#[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[serde(rename_all = "lowercase")]
+pub enum Finding {
+    /// A document of another kind.
+    Skipped,
+    /// A pipeline that cannot run.
+    Problem,
+    /// A file that cannot be read, or is not YAML.
+    Unreadable,
+}
+
+impl fmt::Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: ", self.file.display())?;
+        self.document.map_or(Ok(()), |number| write!(f, "document {number}: "))?;
+        f.write_str(&self.message)
+    }
 }
 
 impl Report {
-    /// 0: nothing is wrong; 1: a document has problems; 2: a file cannot be read, or is not YAML.
+    fn push(&mut self, file: &Path, document: Option<usize>, result: Finding, message: String) {
+        self.lines.push(Line { file: file.to_owned(), document, result, message });
+    }
+
+    /// What came of it.
     #[must_use]
-    pub const fn exit_code(&self) -> u8 {
-        match (self.unreadable, self.problems) {
-            (0, 0) => 0,
-            (0, _) => 1,
-            _ => 2,
+    pub fn exit(&self) -> Exit {
+        match self.lines.iter().map(|line| line.result).max() {
+            None | Some(Finding::Skipped) => Exit::Clean,
+            Some(Finding::Problem) => Exit::Found,
+            Some(Finding::Unreadable) => Exit::Failed,
         }
     }
+}
+
+/// Checks files, and prints what was found.
+///
+/// # Errors
+/// When it cannot be printed.
+pub fn run(options: &Validate) -> io::Result<Exit> {
+    let report = validate_files(&options.files);
+    let mut out = stdout().lock();
+    report.lines.iter().try_for_each(|line| options.output.write(&mut out, line))?;
+    Ok(report.exit())
 }
 
 /// Checks every document of some files.
@@ -30,12 +85,9 @@ impl Report {
 pub fn validate_files(files: &[PathBuf]) -> Report {
     let mut report = Report::default();
     for file in files {
-        match std::fs::read_to_string(file) {
+        match file::read(file) {
             Ok(text) => validate_text(file, &text, &mut report),
-            Err(error) => {
-                report.unreadable += 1;
-                report.lines.push(format!("{}: cannot be read: {error}", file.display()));
-            }
+            Err(error) => report.push(file, None, Finding::Unreadable, error.to_string()),
         }
     }
     report
@@ -44,20 +96,17 @@ pub fn validate_files(files: &[PathBuf]) -> Report {
 /// Checks every document of a file's text.
 pub fn validate_text(file: &Path, text: &str, report: &mut Report) {
     for (number, document) in documents(text) {
-        let place = format!("{}: document {number}", file.display());
+        let mut push = |result, message| report.push(file, Some(number), result, message);
         match document {
             Document::Pipeline(Ok(_)) => {}
             Document::Pipeline(Err(problems)) => {
-                report.problems += problems.len();
-                report.lines.extend(problems.into_iter().map(|problem| format!("{place}: {problem}")));
+                problems.into_iter().for_each(|problem| push(Finding::Problem, problem));
             }
             Document::Other { api_version, kind } => {
-                report.lines.push(format!("{place}: skipped: apiVersion is {api_version}, kind is {kind}"));
+                push(Finding::Skipped, format!("skipped: apiVersion is {api_version}, kind is {kind}"));
             }
-            Document::Unreadable(error) => {
-                report.unreadable += 1;
-                report.lines.push(format!("{place}: is not YAML: {error}"));
-            }
+            Document::JobConfig => push(Finding::Problem, JOB_CONFIG.to_owned()),
+            Document::Unreadable(error) => push(Finding::Unreadable, format!("is not YAML: {error}")),
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cli::exit::with_causes;
 use crds::{pipeline::LoginPipelineStatus, topics::Role};
 use futures::{SinkExt, StreamExt, channel::mpsc, stream};
 use k8s_openapi::api::core::v1::Pod;
@@ -22,7 +23,6 @@ use kube::{
 
 use crate::{
     build::PIPELINE_LABEL,
-    causes::with_causes,
     controller::Guarded,
     pods::{
         Key, Measurements, address,

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cli::exit::with_causes;
 use crds::{
     pipeline::{ConditionStatus, LoginPipelineStatus, TopicStatus},
     topics::Role,
@@ -20,7 +21,6 @@ use serde_json::json;
 use crate::{
     apply,
     build::Revision,
-    causes::with_causes,
     controller::Guarded,
     desired::desired,
     drain::{self, Drain},

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use cli::exit::with_causes;
 use crds::{
     strimzi::{CLUSTER_LABEL, GROUP, VERSIONS, api_resource},
     topics::{PipelineId, topics},
@@ -29,7 +30,6 @@ use tokio::sync::watch;
 
 use crate::{
     build::kafka_topic_name,
-    causes::with_causes,
     controller::{Guarded, backoff},
     topics::{
         catalog::{Catalog, described_topic},

@@ -8,6 +8,7 @@ use std::{
     sync::Arc,
 };
 
+use cli::exit::with_causes;
 use futures::{
     Stream, StreamExt,
     stream::{self, BoxStream},
@@ -23,7 +24,7 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{build::PIPELINE_LABEL, causes::with_causes, controller::Guarded};
+use crate::{build::PIPELINE_LABEL, controller::Guarded};
 
 /// The namespaces that are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -72,7 +72,7 @@ fn every_problem_is_named_with_field_value_and_remedy() {
 fn what_cannot_be_read_is_another_exit_code() {
     let output = operator(&["validate", "examples/pipeline.yaml", "nowhere.yaml"]);
     assert_eq!(output.status.code(), Some(2));
-    assert!(lines(&output)[0].starts_with("nowhere.yaml: cannot be read"), "{:?}", lines(&output));
+    assert!(lines(&output)[0].starts_with("nowhere.yaml: there is no such file"), "{:?}", lines(&output));
     let output = operator(&["validate", "operator/tests/fixtures/broken.yaml"]);
     assert_eq!(output.status.code(), Some(2));
     assert!(lines(&output)[0].contains("document 1: is not YAML"), "{:?}", lines(&output));

@@ -1,19 +1,40 @@
 //! The command line.
 
-use clap::{Parser, Subcommand, ValueEnum};
+use std::sync::LazyLock;
+
+use clap::{Parser, Subcommand};
+use cli::{
+    Exit, REVISION,
+    exit::table,
+    logging::LogArgs,
+    pages::{CompletionsArgs, ManArgs},
+};
 
 use crate::{audit::AuditArgs, generate::GenerateArgs, inspect::InspectArgs, local::LocalArgs, run::RunArgs};
 
+/// What `--version` says behind the name.
+pub static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
+    format!("{} (revision {REVISION}, librdkafka {librdkafka})", env!("CARGO_PKG_VERSION"))
+});
+
 /// Validates, enriches, dead-letters and counts login events on Kafka, exactly once.
 #[derive(Parser, Debug)]
-#[command(name = "processor", version)]
+#[command(
+    name = "processor",
+    version = VERSION.as_str(),
+    after_help = format!("\
+Examples:
+  processor local examples/pipeline.yaml
+  processor generate --bootstrap localhost:9092 --events 1000
+  processor audit --config job.json
+
+{}", table(&[Exit::Clean, Exit::Found, Exit::Failed]))
+)]
 pub struct Args {
-    /// What to log, as tracing's filter: error, warn, info, debug, or by module [default: info for run, else warn]
-    #[arg(long, global = true, value_name = "FILTER", env = "LOGIN_PIPELINE_LOG")]
-    pub log_level: Option<String>,
-    /// How to log
-    #[arg(long, global = true, value_enum, default_value_t, env = "LOGIN_PIPELINE_LOG_FORMAT")]
-    pub log_format: LogFormat,
+    /// What to log.
+    #[command(flatten)]
+    pub logs: LogArgs,
     /// What to do
     #[command(subcommand)]
     pub command: Command,
@@ -32,23 +53,24 @@ pub enum Command {
     Audit(AuditArgs),
     /// Show what a pipeline has written for itself: deltas, state, committed offsets
     Inspect(InspectArgs),
+    /// Print a script that completes commands in a shell
+    #[command(after_help = "\
+Examples:
+  processor completions bash > /etc/bash_completion.d/processor
+  processor completions fish > ~/.config/fish/completions/processor.fish")]
+    Completions(CompletionsArgs),
+    /// Write man pages
+    #[command(after_help = "\
+Examples:
+  processor man ~/.local/share/man/man1
+  processor man | man -l -")]
+    Man(ManArgs),
 }
 
 impl Args {
-    /// What to log: what people watch says by itself how it goes.
+    /// What to log where nothing is chosen: what people watch says by itself how it goes.
     #[must_use]
-    pub fn log_filter(&self) -> &str {
-        let default = if matches!(self.command, Command::Run(_)) { "info" } else { "warn" };
-        self.log_level.as_deref().unwrap_or(default)
+    pub const fn log_filter(&self) -> &'static str {
+        if matches!(self.command, Command::Run(_)) { "info" } else { "warn" }
     }
-}
-
-/// How to log.
-#[derive(ValueEnum, Clone, Copy, Debug, Default)]
-pub enum LogFormat {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON object a line.
-    Json,
 }

@@ -18,7 +18,6 @@ pub mod ingest;
 pub mod config;
 pub mod kafka;
 pub mod metrics;
-pub mod output;
 pub mod stop;
 pub mod view;
 

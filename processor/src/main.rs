@@ -1,46 +1,31 @@
 //! The `processor` command.
 
-use std::{
-    error::Error,
-    io::{IsTerminal, stderr},
-    process::ExitCode,
-};
+use std::{error::Error, process::ExitCode};
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
+use cli::{Exit, exit, pages};
 use processor::{
-    args::{Args, Command, LogFormat},
+    args::{Args, Command},
     audit, generate, inspect, local, run,
 };
-use tracing_subscriber::EnvFilter;
 
 /// librdkafka allocates each message on one thread and frees it on another, in both directions; its calls come here too.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
-    let done = start_logging(&args).and_then(|()| match &args.command {
-        Command::Run(args) => Ok(run::run(args)?),
-        Command::Local(args) => Ok(local::run(args)?),
-        Command::Generate(args) => Ok(generate::run(args)?),
-        Command::Audit(args) => Ok(audit::run(args)?),
-        Command::Inspect(args) => Ok(inspect::run(args)?),
-    });
-    done.unwrap_or_else(|error| {
-        eprintln!("processor: {error}");
-        ExitCode::from(2)
-    })
+    exit::finish("processor", perform(&Args::parse()))
 }
 
-/// Logs go to stderr: stdout is for results.
-fn start_logging(args: &Args) -> Result<(), Box<dyn Error>> {
-    let filter = args.log_filter();
-    let filter = EnvFilter::try_new(filter)
-        .map_err(|error| format!("--log-level {filter:?}: {error}; write info, or processor=debug"))?;
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(stderr().is_terminal()).with_writer(stderr);
-    match args.log_format {
-        LogFormat::Text => logs.with_target(false).init(),
-        LogFormat::Json => logs.json().flatten_event(true).init(),
-    }
-    Ok(())
+fn perform(args: &Args) -> Result<Exit, Box<dyn Error>> {
+    args.logs.start(args.log_filter())?;
+    Ok(match &args.command {
+        Command::Run(args) => run::run(args)?,
+        Command::Local(args) => local::run(args)?,
+        Command::Generate(args) => generate::run(args)?,
+        Command::Audit(args) => audit::run(args)?,
+        Command::Inspect(args) => inspect::run(args)?,
+        Command::Completions(args) => pages::completions(args, Args::command())?,
+        Command::Man(args) => pages::man(args, Args::command())?,
+    })
 }

@@ -3,13 +3,13 @@
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    process::ExitCode,
     sync::Arc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use cli::Exit;
 use crds::job::{JobConfig, JobError, ResultTopics};
 use tokio::{
     net::TcpListener,
@@ -267,7 +267,7 @@ fn await_answer<T>(ask: impl Fn() -> Result<T, ClusterError>, status: &ThreadSta
 ///
 /// # Errors
 /// When it cannot start, or a thread ends by itself.
-pub fn run(args: &RunArgs) -> Result<ExitCode, RunError> {
+pub fn run(args: &RunArgs) -> Result<Exit, RunError> {
     let path = || args.config.clone();
     let text = std::fs::read_to_string(&args.config).map_err(|source| RunError::Read { path: path(), source })?;
     let job = Arc::new(JobConfig::parse(&text).map_err(|source| RunError::Job { path: path(), source })?);
@@ -297,10 +297,10 @@ pub fn run(args: &RunArgs) -> Result<ExitCode, RunError> {
         Ok::<_, RunError>(replica)
     })?;
     if replica.join()? {
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Exit::Clean);
     }
     tracing::warn!("not drained within {STOP_BOUND:?}: ending; the next owner takes up from what is committed");
-    Ok(ExitCode::FAILURE)
+    Ok(Exit::Found)
 }
 
 #[derive(Clone)]

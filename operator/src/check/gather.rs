@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, fs, path::Path};
 
+use cli::exit::with_causes;
 use crds::{
     manifest::{Manifest, the_one},
     pipeline::{Kafka, LoginPipeline},
@@ -28,7 +29,6 @@ use super::{
 };
 use crate::{
     args,
-    causes::with_causes,
     rights::{Place, RIGHTS, RIGHTS_ABROAD, Right},
     security::{self, Credentials},
     strimzi_watch::discover,

@@ -7,6 +7,7 @@
 
 mod decide;
 
+use cli::exit::with_causes;
 use crds::pipeline::TopicStatus;
 use k8s_openapi::api::{apps::v1::Deployment, core::v1::Namespace};
 use kube::{
@@ -18,7 +19,6 @@ use serde_json::{Value, json};
 pub use decide::{End, FINALIZER, FORCE_DELETE, Release, end, is_held, is_needed, left};
 
 use crate::{
-    causes::with_causes,
     observe::{self, ObserveError, Observed},
     owned::{self, ApplyError},
     pods,

@@ -1,18 +1,18 @@
 //! The command: reads the options, shares the partitions among threads, shows progress, prints the report.
 
 use std::{
-    io::{self, IsTerminal, stderr, stdout},
+    io,
     path::PathBuf,
-    process::ExitCode,
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicI32, AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicI32, Ordering::Relaxed},
     },
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use clap::Args;
+use cli::{Exit, Format, progress::Count};
 use crds::pipeline;
 
 use super::{
@@ -24,10 +24,7 @@ use super::{
     report::{Aggregates, Report, conclude},
     topic::{TopicError, TopicReader},
 };
-use crate::{
-    config::{self, ConfigError},
-    output::Format,
-};
+use crate::config::{self, ConfigError};
 
 /// Which pipeline to audit.
 #[derive(Args, Clone, Debug)]
@@ -85,10 +82,10 @@ pub enum AuditError {
 ///
 /// # Errors
 /// When the pipeline could not be audited.
-pub fn run(args: &AuditArgs) -> Result<ExitCode, AuditError> {
+pub fn run(args: &AuditArgs) -> Result<Exit, AuditError> {
     let report = audit(args)?;
-    args.output.write(&mut stdout().lock(), &report)?;
-    Ok(ExitCode::from(u8::from(!report.is_clean())))
+    args.output.print(&report)?;
+    Ok(Exit::found(!report.is_clean()))
 }
 
 /// Audits the pipeline.
@@ -105,13 +102,13 @@ pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
         aggregation.await_coverage(&plan, deadline)?;
         aggregation.coverage().map_or(Ok(()), |coverage| plan.follow(coverage))?;
     }
-    let progress = Progress::new(plan.offsets(), "events audited");
+    let progress = Count::start("auditing", "events", Some(plan.offsets()));
     let reports = in_parallel(
         plan.partitions(),
         || Reader::new(&plan, deadline),
-        |reader, partition| reader.audit(partition, || progress.step()),
+        |reader, partition| reader.audit(partition, || progress.add(1)),
     );
-    progress.clear();
+    drop(progress);
     let mut report = conclude(reports?);
     report.aggregates = match &mut aggregation {
         Some(aggregation) => aggregates(aggregation, &mut plan, deadline)?,
@@ -131,12 +128,12 @@ fn aggregates(aggregation: &mut Aggregation, plan: &mut Plan, deadline: Instant)
     plan.follow(coverage)?;
     let plan = &*plan;
     let batch = Mutex::new(Batch::new(coverage.meta(), coverage.is_current())?);
-    let progress = Progress::new(plan.offsets(), "events counted");
+    let progress = Count::start("counting anew", "events", Some(plan.offsets()));
     let source = || TopicReader::new(&plan.job, &plan.job.topics.source);
     let counted = in_parallel(plan.source_partitions(), source, |source, partition| {
-        count(plan, source, partition, &batch, || progress.step())
+        count(plan, source, partition, &batch, || progress.add(1))
     });
-    progress.clear();
+    drop(progress);
     counted?;
     Ok(batch.into_inner().unwrap_or_else(PoisonError::into_inner).compare(&found).into())
 }
@@ -171,34 +168,4 @@ fn in_parallel<Reader, T: Send, E: Send>(
         let results: Vec<Vec<T>> = results.collect::<Result<_, _>>()?;
         Ok(results.into_iter().flatten().collect())
     })
-}
-
-/// A line on the terminal, where there is one.
-struct Progress {
-    total: u64,
-    what: &'static str,
-    done: AtomicU64,
-    shown: Option<Mutex<Instant>>,
-}
-
-impl Progress {
-    fn new(total: u64, what: &'static str) -> Self {
-        Self { total, what, done: AtomicU64::new(0), shown: stderr().is_terminal().then(|| Mutex::new(Instant::now())) }
-    }
-
-    fn step(&self) {
-        let done = self.done.fetch_add(1, Relaxed);
-        let Some(shown) = self.shown.as_ref().filter(|_| done.is_multiple_of(1024)) else { return };
-        let mut shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
-        if shown.elapsed() > Duration::from_millis(500) {
-            *shown = Instant::now();
-            eprint!("\r{done} of {} {}\x1b[K", self.total, self.what);
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown.is_some() {
-            eprint!("\r\x1b[K");
-        }
-    }
 }

@@ -2,9 +2,7 @@
 
 use std::{
     fmt,
-    io::{IsTerminal, stderr, stdout},
     path::PathBuf,
-    process::ExitCode,
     sync::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
@@ -13,6 +11,7 @@ use std::{
 };
 
 use clap::Args;
+use cli::{Exit, Format, progress::Count};
 use crds::job::KafkaConfig;
 use rdkafka::{
     ClientContext,
@@ -31,7 +30,6 @@ use crate::{
         settings::{self, Settings},
         trouble::{Told, Trouble},
     },
-    output::Format,
 };
 
 /// What to send, and where to.
@@ -191,10 +189,10 @@ impl fmt::Display for Report {
 ///
 /// # Errors
 /// When options make no sense, or Kafka does not take everything.
-pub fn run(args: &GenerateArgs) -> Result<ExitCode, GenerateError> {
+pub fn run(args: &GenerateArgs) -> Result<Exit, GenerateError> {
     let report = send(args)?;
-    args.output.write(&mut stdout().lock(), &report)?;
-    Ok(ExitCode::SUCCESS)
+    args.output.print(&report)?;
+    Ok(Exit::Clean)
 }
 
 /// Sends the events.
@@ -218,7 +216,7 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let options = Options { seed: args.seed, users: args.users, shares, start: now(), per_second: 0 };
     let started = Instant::now();
     let mut pace = Pace { started, rate: args.rate };
-    let mut progress = Progress::new(args.events);
+    let progress = Count::start("sending", "events", Some(args.events));
     let mut events = Events::new(options);
     let mut event = Event::default();
     let deliveries = producer.context();
@@ -227,7 +225,7 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
         if number % 256 == 1 || args.rate > 0 {
             events.set_time(now());
             producer.poll(Duration::ZERO);
-            progress.show(deliveries);
+            progress.set(deliveries.sent());
         }
         events.next_into(&mut event);
         send_one(&producer, &args.topic, &event).map_err(|source| GenerateError::Send { number, source })?;
@@ -237,9 +235,9 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     }
     while producer.in_flight_count() > 0 {
         producer.poll(Duration::from_millis(100));
-        progress.show(deliveries);
+        progress.set(deliveries.sent());
     }
-    progress.clear();
+    drop(progress);
     deliveries.report(args.events, started.elapsed())
 }
 
@@ -378,30 +376,5 @@ impl Deliveries {
             seconds,
             events_per_second: sent as f64 / seconds.max(f64::EPSILON),
         })
-    }
-}
-
-/// A line on the terminal, where there is one.
-struct Progress {
-    total: u64,
-    shown: Option<Instant>,
-}
-
-impl Progress {
-    fn new(total: u64) -> Self {
-        Self { total, shown: stderr().is_terminal().then(Instant::now) }
-    }
-
-    fn show(&mut self, deliveries: &Deliveries) {
-        if let Some(shown) = self.shown.as_mut().filter(|shown| shown.elapsed() > Duration::from_millis(500)) {
-            *shown = Instant::now();
-            eprint!("\r{} of {} events sent\x1b[K", deliveries.sent(), self.total);
-        }
-    }
-
-    fn clear(&self) {
-        if self.shown.is_some() {
-            eprint!("\r\x1b[K");
-        }
     }
 }

@@ -6,10 +6,10 @@ use std::{
     fmt::Display,
     io::{self, Write, stdout},
     path::PathBuf,
-    process::ExitCode,
 };
 
 use clap::{Args, Subcommand};
+use cli::{Exit, Format};
 use crds::job::JobConfig;
 use rdkafka::{Message, message::BorrowedMessage};
 use serde::Serialize;
@@ -23,7 +23,6 @@ use crate::{
     audit::{PATIENCE, Polled, Record, TopicError, TopicReader},
     config::{self, ConfigError},
     kafka::cluster::{Cluster, ClusterError},
-    output::Format,
 };
 
 /// The name under which the broker knows this command.
@@ -106,23 +105,18 @@ pub enum InspectError {
 ///
 /// # Errors
 /// When Kafka could not be read, or there is nothing to show.
-pub fn run(args: &InspectArgs) -> Result<ExitCode, InspectError> {
+pub fn run(args: &InspectArgs) -> Result<Exit, InspectError> {
     let config = args.config.as_deref().ok_or(InspectError::NoConfig)?;
     let job = config::read(config, args.bootstrap.as_deref(), args.security.as_deref())?;
     let mut printer = Printer { format: args.output, out: stdout().lock(), unreadable: 0 };
-    let shown = match &args.subject {
+    match &args.subject {
         Subject::Deltas { last, from: None, to: None } => last_deltas(&job, *last, &mut printer),
         Subject::Deltas { from, to, .. } => deltas(&job, from.unwrap_or(0), to.unwrap_or(i64::MAX), &mut printer),
         Subject::State { key: None } => state(&job, &mut printer),
         Subject::State { key: Some(key) } => one_of_state(&job, key, &mut printer),
         Subject::Offsets => offsets(&job, &mut printer),
-    };
-    match shown {
-        // Who reads it, such as `head`, has seen enough.
-        Err(InspectError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => {}
-        shown => shown?,
-    }
-    Ok(ExitCode::from(u8::from(printer.unreadable > 0)))
+    }?;
+    Ok(Exit::found(printer.unreadable > 0))
 }
 
 /// Prints, and counts what could not be read.
@@ -172,7 +166,7 @@ fn state(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), Inspe
     })?;
     match printer.format {
         Format::Json => state.entries().try_for_each(|entry| printer.show(entry, entry.is_readable()))?,
-        Format::Table => {
+        Format::Text => {
             printer.unreadable = state.entries().filter(|entry| !entry.is_readable()).count();
             write!(printer.out, "{state}")?;
         }
@@ -237,7 +231,7 @@ fn offsets(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), Ins
             Format::Json => offsets.views().try_for_each(|view| {
                 writeln!(printer.out, "{}", serde_json::to_string(&view).map_err(io::Error::from)?)
             })?,
-            Format::Table => writeln!(printer.out, "{offsets}")?,
+            Format::Text => writeln!(printer.out, "{offsets}")?,
         }
     }
     Ok(())

@@ -3,13 +3,13 @@
 use std::{
     io::{self, Write, stdout},
     path::PathBuf,
-    process::ExitCode,
     sync::Arc,
     thread,
     time::{Duration, Instant},
 };
 
 use clap::Args;
+use cli::Exit;
 use crds::{
     job::{JobConfig, KafkaConfig},
     manifest::Manifest,
@@ -140,11 +140,11 @@ pub enum LocalError {
 ///
 /// # Errors
 /// When it could not run.
-pub fn run(args: &LocalArgs) -> Result<ExitCode, LocalError> {
+pub fn run(args: &LocalArgs) -> Result<Exit, LocalError> {
     let summary = local(args)?;
     let mut out = stdout().lock();
     writeln!(out, "{summary}\n{}", serde_json::to_string(&summary).map_err(io::Error::from)?)?;
-    Ok(ExitCode::from(u8::from(!summary.is_clean())))
+    Ok(Exit::found(!summary.is_clean()))
 }
 
 /// A pipeline that is set up: its job, its topics and how many partitions each has.

@@ -60,7 +60,7 @@ impl Operator {
             let log = operator.process.log();
             let started = log.lines().find(|line| line.contains("\"message\":\"started\""))?;
             let line: Value = serde_json::from_str(started).ok()?;
-            Some(line["fields"]["listen"].as_str()?.to_owned())
+            Some(line["listen"].as_str()?.to_owned())
         });
         operator
     }

@@ -1,0 +1,35 @@
+//! Tells the crate of which revision it is built.
+
+mod revision;
+
+use std::{env, path::Path, process::Command};
+
+/// The variable by which whoever builds without a repository, such as a Dockerfile, says the revision.
+const GIVEN: &str = "LOGIN_PIPELINE_REVISION";
+
+fn main() {
+    println!("cargo::rerun-if-changed=build");
+    let is_release = env::var("PROFILE").is_ok_and(|profile| profile == "release");
+    if is_release {
+        println!("cargo::rerun-if-env-changed={GIVEN}");
+        watch_commits();
+    }
+    let revision = revision::revision(is_release, env::var(GIVEN).ok(), || git(&["rev-parse", "HEAD"]));
+    println!("cargo::rustc-env=BUILD_REVISION={revision}");
+}
+
+/// Builds anew after each commit: the branch's file changes, or HEAD, where another branch is checked out.
+fn watch_commits() {
+    let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
+    for name in ["HEAD"].into_iter().chain(branch.as_deref()) {
+        if let Some(file) = git(&["rev-parse", "--git-path", name]).filter(|file| Path::new(file).exists()) {
+            println!("cargo::rerun-if-changed={file}");
+        }
+    }
+}
+
+/// What git says, if there is a git, and a repository.
+fn git(arguments: &[&str]) -> Option<String> {
+    let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
+}
