@@ -1,5 +1,6 @@
 // Writes states.svg, the map of the page: the 50 states of the USA and the District of Columbia in Albers' projection, as
-// us-atlas (ISC) has them from the public Cartographic Boundary Files of the US Census Bureau, with fewer points.
+// us-atlas (ISC) has them from the public Cartographic Boundary Files of the US Census Bureau, with fewer points. Standard output
+// gets one <path> a state, in units of half a pixel of a map that is 975 wide.
 import { readFileSync } from "node:fs";
 import { feature } from "topojson-client";
 import { presimplify, simplify } from "topojson-simplify";
@@ -23,7 +24,7 @@ const simple = simplify(presimplify(topology), DETAIL);
 const area = (ring) =>
   Math.abs(ring.reduce((sum, [x, y], i) => sum + x * ring[(i + 1) % ring.length][1] - ring[(i + 1) % ring.length][0] * y, 0)) / 2;
 
-/** A ring in relative steps of a tenth of a pixel, which the drawing scales back. */
+/** A ring in relative steps, as short as SVG allows. */
 function path(ring) {
   const points = ring.slice(0, -1).map(([x, y]) => [Math.round(x * 2), Math.round(y * 2)]);
   let [x, y] = points[0];
@@ -37,7 +38,7 @@ function path(ring) {
   return `${d}${steps.join(" ").replaceAll(/[ ,]-/g, "-")}z`;
 }
 
-/** The middle of the largest ring's bounding box: near enough for a label. */
+/** The centroid of a ring, for the letters. */
 function middle(ring) {
   let [cx, cy, a] = [0, 0, 0];
   ring.slice(0, -1).forEach(([x, y], i) => {
@@ -62,7 +63,8 @@ const states = feature(simple, simple.objects.states)
   .sort((a, b) => (a.letters < b.letters ? -1 : 1));
 if (states.length !== 51) throw new Error(`${states.length} states, expected 51`);
 
+const licence = readFileSync(new URL("node_modules/us-atlas/LICENSE", import.meta.url), "utf8").trim();
 const lines = states.map(
   ({ letters, name, x, y, d }) => `<path id="state-${letters}" data-name="${name}" data-x="${x}" data-y="${y}" d="${d}"/>`,
 );
-console.log(lines.join("\n"));
+console.log(`<!-- From us-atlas, of the US Census Bureau's Cartographic Boundary Files.\n${licence}\n-->\n${lines.join("\n")}`);

@@ -77,17 +77,20 @@ function list(parent, items, key, create, update) {
   listed.set(parent, elements);
 }
 
+/** All elements that a selector names. */
+const all = (selector) => /** @type {HTMLElement[]} */ ([...document.querySelectorAll(selector)]);
+
 /** Says what is missing, or shows the section instead. */
 function emptyState(name, words) {
   const note = document.querySelector(`[data-empty="${name}"]`);
   text(note, words ?? "");
   hide(note, !words);
-  for (const section of document.querySelectorAll(`[data-section="${name}"]`)) hide(section, Boolean(words));
+  for (const section of all(`[data-section="${name}"]`)) hide(section, Boolean(words));
 }
 
 /** Explanations: as titles for the pointer, as text for screen readers, and for everybody when they ask for it. */
 function explainAll() {
-  for (const element of document.querySelectorAll("[data-explain]")) {
+  for (const element of all("[data-explain]")) {
     element.title = element.dataset.explain;
     (element.querySelector("dt") ?? element).append(make("span", { class: "explanation" }, ` ${element.dataset.explain}`));
   }

@@ -125,7 +125,7 @@ function listenToButtons() {
     text(at("hold"), held ? "Go on" : "Pause");
     render();
   });
-  for (const button of document.querySelectorAll("[data-more]")) {
+  for (const button of all("[data-more]")) {
     button.addEventListener("click", () => {
       const name = button.dataset.more;
       if (!longer.delete(name)) longer.add(name);

@@ -18,17 +18,24 @@ function svg(tag, attributes, ...children) {
   return element;
 }
 
+/** The borders of the chosen state and of the one under the pointer: above all states, so that no neighbour covers them. */
+const outlines = { chosen: svg("path", { class: "outline" }), pointed: svg("path", { class: "outline pointed" }) };
+
+function outline(which, letters) {
+  attribute(outlines[which], "d", stateGroups.get(letters)?.group.firstElementChild.getAttribute("d") ?? "");
+}
+
 /** Makes a group of each outline, with its letters, that can be pointed at, focused and chosen. */
 function makeMap() {
   const map = at("map");
-  for (const outline of [...map.querySelectorAll("path")]) {
-    const letters = outline.id.slice("state-".length);
-    const { name = letters, x, y } = outline.dataset;
+  for (const shape of [...map.querySelectorAll("path")]) {
+    const letters = shape.id.slice("state-".length);
+    const { name = letters, x, y } = shape.dataset;
     stateNames.set(letters, name);
     const group = svg("g", { "data-testid": `state-${letters}`, "data-state": letters, role: "button", tabindex: -1, "aria-pressed": false });
-    outline.replaceWith(group);
-    outline.removeAttribute("id");
-    group.append(outline);
+    shape.replaceWith(group);
+    shape.removeAttribute("id");
+    group.append(shape);
     const small = SMALL.indexOf(letters);
     const [dx, dy] = MOVED[letters] ?? [0, 0];
     if (small < 0) group.append(svg("text", { x: Number(x) + dx, y: Number(y) + dy }, letters));
@@ -39,6 +46,7 @@ function makeMap() {
     }
     stateGroups.set(letters, { group, place: [Number(x), Number(y)] });
   }
+  map.append(outlines.chosen, outlines.pointed);
   stateGroups.get("CA")?.group.setAttribute("tabindex", "0");
   listenToMap(map);
 }
@@ -48,8 +56,9 @@ const stateOf = (target) => target.closest?.("[data-state]")?.dataset.state ?? n
 function listenToMap(map) {
   map.addEventListener("pointermove", (event) => point(stateOf(event.target), event));
   map.addEventListener("pointerleave", () => point(null));
-  map.addEventListener("focusin", ({ target }) => point(stateOf(target)));
-  map.addEventListener("focusout", () => point(null));
+  // On the drawing itself they would make it a stop of the Tab key.
+  map.parentElement.addEventListener("focusin", ({ target }) => point(stateOf(target)));
+  map.parentElement.addEventListener("focusout", () => point(null));
   map.addEventListener("click", ({ target }) => pick(stateOf(target)));
   map.addEventListener("keydown", (event) => {
     const from = stateOf(event.target);
@@ -88,11 +97,12 @@ function focusState(to, from) {
 
 let mapCounts = new Map();
 let mapTotal = 0;
-const stateSentence = (letters) => `${stateNames.get(letters) ?? letters}: ${count(mapCounts.get(letters) ?? 0)} logins, ${share(mapCounts.get(letters) ?? 0, mapTotal)}`;
+const stateSentence = (letters) => `${stateNames.get(letters) ?? letters}: ${logins(mapCounts.get(letters) ?? 0)}, ${share(mapCounts.get(letters) ?? 0, mapTotal)}`;
 
 /** Shows the tip at the pointer, or over a focused state. */
 function point(letters, event) {
   pointedState = letters;
+  outline("pointed", letters);
   const tip = at("map").parentElement.querySelector(".tip");
   hide(tip, letters === null);
   if (letters === null) return;
@@ -118,8 +128,9 @@ function drawMap(counted) {
     const square = group.querySelector("rect");
     if (square) attribute(square, "class", `c${level}`);
     attribute(group, "aria-pressed", letters === choices.state);
-    attribute(group, "aria-label", stateSentence(letters));
+    attribute(group, "aria-label", `${letters}, ${stateSentence(letters)}`);
   }
+  outline("chosen", choices.state);
   drawScale(top);
   const ranked = [...mapCounts].filter(([letters]) => stateNames.has(letters)).sort((a, b) => b[1] - a[1]);
   text(at("state-detail"), stateNames.has(choices.state) ? `${stateSentence(choices.state)}.` : mapSummary(ranked));
@@ -132,7 +143,7 @@ function mapSummary(ranked) {
 }
 
 function drawScale(top) {
-  const ends = [0, 1, 2, 3, 4, 5, 6].map((level) => Math.floor(top * (level / 6) ** 2));
-  const steps = ends.map((end, level) => ({ level, words: level === 0 ? "0" : `≤ ${short(end)}`, empty: level > 0 && end <= ends[level - 1] })).filter(({ empty }) => !empty);
-  list(document.querySelector(".scale"), steps, ({ level }) => level, ({ level }) => make("li", {}, make("i", { class: `s${level}` }), make("span")), (item, { words }) => text(item.lastElementChild, words));
+  const ends = [0, ...MAP_ENDS.map((end) => Math.floor(top * end))];
+  const steps = ends.map((end, level) => ({ level, words: level === 0 ? "0" : `to ${short(end)}`, empty: level > 0 && end <= ends[level - 1] }));
+  list(document.querySelector(".scale"), steps.filter(({ empty }) => !empty), ({ level }) => level, ({ level }) => make("li", {}, make("i", { class: `s${level}` }), make("span")), (item, { words }) => text(item.lastElementChild, words));
 }

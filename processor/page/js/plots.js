@@ -5,9 +5,12 @@ const KEPT = 3600;
 const COLUMNS = ["time", "processed", "dead_letters", "lag", "commit_p50", "commit_p99", "emission_p99", "rebalances"];
 /** A gap longer than this, in milliseconds, is drawn as one. */
 const GAP = 5000;
+/** About as many different points as a plot can show. */
+const PIXELS = 300;
 
 let past = emptyPast();
 let plots = [];
+let drawn = { span: "", to: 0 };
 
 const PLOTS = [
   {
@@ -42,6 +45,7 @@ function emptyPast() {
 /** Takes the history of the server in place of what was collected here. */
 function setPast(columns) {
   past = emptyPast();
+  drawn = { span: "", to: 0 };
   const times = Array.isArray(columns?.time) ? columns.time : [];
   for (const name of COLUMNS) past[name] = times.map((_, i) => columns[name]?.[i] ?? null).slice(-KEPT);
 }
@@ -91,14 +95,19 @@ function forgetColours() {
   plots = [];
 }
 
+/** Draws the plots once there is something to see of it: a point is a second, but a pixel of an hour is many. */
 function drawPlots() {
+  const last = (past.time.at(-1) ?? 0) / 1000;
+  const step = past.time.length < SPANS[choices.span] ? 1 : SPANS[choices.span] / PIXELS;
+  if (plots.length && drawn.span === choices.span && last >= drawn.to && last - drawn.to < step) return plots.forEach(writeLegend);
+  drawn = { span: choices.span, to: last };
   const { columns, from, to } = chosenPast();
   if (plots.length === 0) plots = PLOTS.map(makePlot);
   for (const plot of plots) {
-    plot.range = [from, to];
     const { definition, chart, figure } = plot;
-    chart.setData([columns.time.map((time) => time / 1000), ...definition.lines.map(([column]) => columns[column])]);
+    plot.range = [from, to];
     plot.rebalances = columns.time.filter((_, i) => columns.rebalances[i] > 0).map((time) => time / 1000);
+    chart.setData([columns.time.map((time) => time / 1000), ...definition.lines.map(([column]) => columns[column])]);
     attribute(figure, "data-value", columns.time.length);
     text(figure.querySelector("figcaption"), columns.time.length > 1 ? definition.caption(columns) : "The first seconds are still to come.");
     writeLegend(plot);
@@ -165,9 +174,11 @@ function writeLegend({ chart, definition, values, when }) {
   if (!chart) return;
   const [times, ...lines] = chart.data;
   const pointed = chart.cursor.idx;
-  const index = pointed ?? times.length - 1;
-  lines.forEach((line, i) => text(values[i], `${definition.words(line[index])}${definition.unit && known(line[index]) ? ` ${definition.unit}` : ""}`));
-  text(when, known(pointed) && known(times[index]) ? `at ${instants.format(times[index] * 1000)}` : "");
+  lines.forEach((line, i) => {
+    const value = known(pointed) ? line[pointed] : past[definition.lines[i][0]].at(-1);
+    text(values[i], `${definition.words(value)}${definition.unit && known(value) ? ` ${definition.unit}` : ""}`);
+  });
+  text(when, known(pointed) && known(times[pointed]) ? `at ${instants.format(times[pointed] * 1000)}` : "");
 }
 
 function fitPlots() {

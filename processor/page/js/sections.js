@@ -32,11 +32,11 @@ function showFlow(view) {
   const { rates, totals, topics, lag } = view;
   const dead = sum(Object.values(totals.dead_letters));
   const now = rates.processed + rates.dead_letters;
-  const all = totals.processed + dead;
+  const checked = totals.processed + dead;
   number(at("rate-source"), now, rate(now));
   number(at("rate-processed"), rates.processed, rate(rates.processed));
   number(at("rate-dead-letters"), rates.dead_letters, rate(rates.dead_letters));
-  const valid = now > 0 ? rates.processed / now : all > 0 ? totals.processed / all : null;
+  const valid = now > 0 ? rates.processed / now : checked > 0 ? totals.processed / checked : null;
   number(at("valid"), valid, share(valid, 1));
   number(at("lag"), lag, count(lag));
   number(at("total-processed"), totals.processed, count(totals.processed));
@@ -71,6 +71,8 @@ function showAudit({ audit }) {
     const faulty = !["sent", "audited"].includes(name);
     attribute(item, "class", faulty && known(value) ? (value > 0 ? "bad" : "good") : null);
   });
+  const faults = items.some(([name, value]) => !["sent", "audited"].includes(name) && value > 0);
+  text(at("audit-sentence"), faults ? "Something is wrong: what the pipeline wrote is not what was sent." : "While the pipeline runs, each login that was sent is looked up in what it wrote. Nothing is wrong so far.");
 }
 
 /** The window that the reader chose, else the newest of the chosen size; null where there is none. */
@@ -159,9 +161,9 @@ function showDeadLetters(view) {
   const counts = view.totals.dead_letters;
   const samples = new Map(view.dead_letters.map((one) => [one.reason, one.sample]));
   const reasons = Object.keys(counts);
-  const all = sum(Object.values(counts));
+  const dead = sum(Object.values(counts));
   const highest = Math.max(1, ...Object.values(counts));
-  emptyState("dead", all > 0 ? null : "None: every login so far was valid. One that is not would be here, with what is wrong with it.");
+  emptyState("dead", dead > 0 ? null : "None: every login so far was valid. One that is not would be here, with what is wrong with it.");
   const chosen = reasons.includes(choices.reason) ? choices.reason : reasons.reduce((top, reason) => (counts[reason] > counts[top] ? reason : top), reasons[0]);
   list(at("reasons"), reasons, (reason) => reason, (reason) => {
     const button = make("button", { type: "button", "data-testid": `choose-reason-${reason}`, title: REASONS[reason]?.[0] ?? "" }, make("span", {}, reason.replaceAll("-", " ")), meter(), make("span", { class: "n", "data-testid": `total-dead-letters-${reason}` }));
@@ -172,7 +174,7 @@ function showDeadLetters(view) {
     property(button.children[1].firstElementChild, "--share", counts[reason] / highest);
     number(button.lastElementChild, counts[reason], count(counts[reason]));
   });
-  hide(document.querySelector('[data-section="letter"]'), all === 0 && !choices.reason);
+  hide(document.querySelector('[data-section="letter"]'), dead === 0 && !choices.reason);
   showLetter(chosen, samples.get(chosen) ?? null);
 }
 
@@ -276,7 +278,7 @@ function showCells(partitions, latest) {
 }
 
 function showTrack(partitions, { latest, frontier }, last) {
-  const marks = partitions.map(({ watermark }) => watermark).filter(known);
+  const marks = partitions.filter(({ idle }) => !idle).map(({ watermark }) => watermark).filter(known);
   const to = Math.max(latest ?? -Infinity, ...marks);
   const from = Math.min(...marks, frontier ?? Infinity, to - 10);
   const place = (time) => (known(time) && to > from ? Math.min(1, Math.max(0, (time - from) / (to - from))) : 0);

@@ -14,6 +14,7 @@ const days = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric"
 /** Whether it is a number at all: JSON has null where nothing is known. */
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 const count = (value) => (known(value) ? integers.format(value) : UNKNOWN);
+const logins = (value) => `${count(value)} ${value === 1 ? "login" : "logins"}`;
 const short = (value) => (known(value) ? shorts.format(value) : UNKNOWN);
 const share = (part, whole) => (known(part) && whole > 0 ? shares.format(part / whole) : UNKNOWN);
 
@@ -85,10 +86,9 @@ const dimensionName = (dimension) => DIMENSIONS[dimension] ?? dimension;
 /** What an alert says, as a sentence. */
 function alertSentence(alert, states) {
   const who = alert.value === null ? "" : `${dimensionName(alert.dimension)} ${valueName(alert.dimension, alert.value, states)}: `;
-  const what = `${count(alert.count)} ${alert.count === 1 ? "login" : "logins"}`;
   const size = sizeOrder(alert.window);
   const when = Number.isFinite(size) ? `between ${clock(alert.start)} and ${clock(alert.start + size)}` : "since the beginning";
-  return `${who}${what} ${when}, ${alertBound(alert)}.`;
+  return `${who}${logins(alert.count)} ${when}, ${alertBound(alert)}.`;
 }
 
 function alertBound({ above, count: n, deviation, mean }) {
@@ -119,17 +119,17 @@ function healthOf(view, connection, held) {
 }
 
 function troubleOf(replicas) {
-  const all = replicas.length;
+  const total = replicas.length;
   const running = replicas.filter(({ state }) => state === "running").length;
   const sick = replicas.filter((replica) => replica.state !== "running" || notReady(replica));
-  if (all === 0) return { state: "stopped", words: "No replica", banner: "No replica of this pipeline is running.", level: "bad" };
+  if (total === 0) return { state: "stopped", words: "No replica", banner: "No replica of this pipeline is running.", level: "bad" };
   if (sick.length === 0) return null;
   const banner = sick.slice(0, 3).map(replicaTrouble).join(" ") + (sick.length > 3 ? ` And ${count(sick.length - 3)} more.` : "");
   if (running === 0) {
     const state = ["paused", "stopping"].find((name) => replicas.every((replica) => replica.state === name)) ?? "stopped";
     return { state, words: { paused: "Paused", stopping: "Stopping", stopped: "Stopped" }[state], banner, level: "bad" };
   }
-  return { state: "unready", words: `${count(all - sick.length)} of ${count(all)} ${all === 1 ? "replica" : "replicas"} ready`, banner, level: "warn" };
+  return { state: "unready", words: `${count(total - sick.length)} of ${count(total)} ${total === 1 ? "replica" : "replicas"} ready`, banner, level: "warn" };
 }
 
 /** Why a replica is not ready: its own reason, else its threads'. */
@@ -153,13 +153,16 @@ function sentenceOf({ rates, totals, lag }) {
   return `${rate(now)} logins a second · ${valid} valid · ${known(lag) ? `${count(lag)} behind` : "how far behind is not known yet"}`;
 }
 
-/** Which of seven colours a count has, 0 for none: by its root, so that small states differ too. `most` is the last class's end. */
-const mapClass = (value, most) => (value > 0 ? Math.min(6, Math.max(1, Math.ceil(Math.sqrt(value / most) * 6))) : 0);
+/** Where the six colours of the map end, as shares of the highest: steps that differ for small states too. */
+const MAP_ENDS = [0.02, 0.05, 0.1, 0.25, 0.5, 1];
 
-/** The next of 1, 2, 3, 5 times a power of ten, at or above a number: ends of scales that seldom change. */
+/** Which of seven colours a count has, 0 for none. `top` is where the last one ends. */
+const mapClass = (value, top) => (value > 0 ? MAP_ENDS.findIndex((end) => value <= end * top) + 1 || MAP_ENDS.length : 0);
+
+/** The next of 1, 2 and 5 times a power of ten, at or above a number: ends of scales that seldom change. */
 function roundUp(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
-  return ([1, 2, 3, 5, 10].find((step) => step * power >= value) ?? 10) * power;
+  return ([1, 2, 5, 10].find((step) => step * power >= value) ?? 10) * power;
 }
 
 /** Of the partitions that are read, the one whose watermark is last: it says up to where windows can close. */
