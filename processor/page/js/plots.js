@@ -5,6 +5,8 @@ const KEPT = 3600;
 const COLUMNS = ["time", "processed", "dead_letters", "lag", "commit_p50", "commit_p99", "emission_p99", "rebalances"];
 /** A gap longer than this, in milliseconds, is drawn as one. */
 const GAP = 5000;
+/** The least that a plot spans, in milliseconds, where the past is shorter still. */
+const NARROWEST = 30000;
 /** About as many different points as a plot can show. */
 const PIXELS = 300;
 
@@ -14,17 +16,17 @@ let drawn = { span: "", to: 0 };
 
 const PLOTS = [
   {
-    name: "plot-throughput", words: rate, axis: short, unit: "a second",
+    name: "plot-throughput", words: rate, axis: short, unit: "a second", least: 10,
     lines: [["processed", "processed", "--processed", true], ["dead_letters", "dead letters", "--dead", false]],
     caption: ({ processed }) => `On average ${rate(mean(processed))} processed a second, at most ${rate(most(processed))}.`,
   },
   {
-    name: "plot-latency", words: took, axis: took, unit: "",
+    name: "plot-latency", words: took, axis: took, unit: "", least: 0.01,
     lines: [["commit_p50", "half of commits", "--half", false], ["commit_p99", "99 % of commits", "--most", false], ["emission_p99", "99 % of emissions", "--counted", false]],
-    caption: ({ commit_p50: half, commit_p99: nearly }) => `Half of the commits within ${took(mean(half))} on average, 99 % within ${took(most(nearly))} in the worst second.`,
+    caption: ({ commit_p50: half, commit_p99: nearly }) => most(nearly) === null ? "Nothing was committed in this time." : `Half of the commits within ${took(mean(half))} on average, 99 % within ${took(most(nearly))} in the worst second.`,
   },
   {
-    name: "plot-lag", words: count, axis: short, unit: "",
+    name: "plot-lag", words: count, axis: short, unit: "", least: 10,
     lines: [["lag", "behind", "--processed", true]],
     caption: ({ lag, rebalances }) => `At most ${count(most(lag))} behind. ${rebalanceWords(sum(rebalances))}`,
   },
@@ -75,7 +77,7 @@ function chosenPast() {
   const from = to - SPANS[choices.span] * 1000;
   const first = past.time.findIndex((time) => time >= from);
   const columns = Object.fromEntries(COLUMNS.map((name) => [name, past[name].slice(Math.max(first, 0))]));
-  const start = Math.max(from, Math.min(columns.time[0] ?? from, to - 60000));
+  const start = Math.max(from, Math.min(columns.time[0] ?? from, to - NARROWEST));
   return { columns, from: start / 1000, to: to / 1000 };
 }
 
@@ -138,9 +140,9 @@ function plotOptions(plot, box) {
   const grid = { stroke: colour("--grid"), width: 1 };
   const axis = { stroke: soft, grid, ticks: { show: false }, font: "11px Inter, system-ui, sans-serif" };
   return {
-    width: Math.max(box.clientWidth, 100), height: 170, padding: [10, 10, 0, 0], legend: { show: false },
+    width: Math.max(box.clientWidth, 100), height: 170, padding: [10, 26, 0, 0], legend: { show: false },
     cursor: { y: false, drag: { x: false, y: false, setScale: false }, sync: { key: "past" }, points: { size: 7 } },
-    scales: { x: { range: () => plot.range }, y: { range: (_, __, top) => [0, top > 0 ? top * 1.08 : 1] } },
+    scales: { x: { range: () => plot.range }, y: { range: (_, __, top) => [0, Math.max((top ?? 0) * 1.08, definition.least)] } },
     axes: [
       { ...axis, grid: { show: false }, size: 24, space: 74, values: (_, splits) => splits.map((time) => (time % 60 === 0 ? minutes : instants).format(time * 1000)) },
       { ...axis, size: 58, space: 34, values: (_, splits) => splits.map((value) => definition.axis(value)) },
