@@ -17,7 +17,11 @@ use prometheus_client::{
 };
 use serde::Deserialize;
 
-use crate::{aggregate::metrics::AggregateMetrics, ingest::machine::Tally, view::Totals};
+use crate::{
+    aggregate::metrics::AggregateMetrics,
+    ingest::machine::Tally,
+    view::{Latencies, Samples, Totals},
+};
 
 /// How long a loop may not turn before it counts as dead: longer than every wait in it.
 const TURN_BOUND: Duration = Duration::from_secs(60);
@@ -52,6 +56,10 @@ pub struct Metrics {
     brokers_up: Gauge,
     /// Those of stage 2.
     pub aggregate: AggregateMetrics,
+    /// How long commits took, for the page.
+    pub latencies: Latencies,
+    /// Dead letters, masked, for the page.
+    pub samples: Samples,
 }
 
 impl Metrics {
@@ -77,6 +85,8 @@ impl Metrics {
             watermark: Family::default(),
             brokers_up: Gauge::default(),
             aggregate: AggregateMetrics::new(&mut registry),
+            latencies: Latencies::default(),
+            samples: Samples::default(),
             registry,
         };
         metrics.registered()
@@ -135,6 +145,7 @@ impl Metrics {
     pub fn committed(&self, took: Duration, watermarks: impl Iterator<Item = (i32, i64)>) {
         self.commits.observe(took.as_secs_f64());
         self.committed.fetch_add(1, Ordering::Relaxed);
+        self.latencies.note(took);
         for (partition, watermark) in watermarks {
             self.watermark.get_or_create(&PartitionLabel { partition }).set(watermark);
         }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -14,10 +14,10 @@ use prometheus_client::{
 };
 
 use super::{
-    fold::{Record, Stats},
+    fold::{Record, Stats, Summary},
     machine::Role,
 };
-use crate::view::Totals;
+use crate::view::{self, Latencies, Totals};
 
 type Seconds = Gauge<f64, AtomicU64>;
 
@@ -47,6 +47,9 @@ pub struct AggregateMetrics {
     takeover: Seconds,
     /// What was counted last of the fold.
     counted: Mutex<Stats>,
+    /// How long emissions took, for the page.
+    pub latencies: Latencies,
+    summary: Mutex<Arc<Summary>>,
 }
 
 impl AggregateMetrics {
@@ -75,6 +78,8 @@ impl AggregateMetrics {
             restore: Seconds::default(),
             takeover: Seconds::default(),
             counted: Mutex::default(),
+            latencies: Latencies::default(),
+            summary: Mutex::default(),
         };
         metrics.register(registry.sub_registry_with_prefix("aggregate"));
         metrics
@@ -143,6 +148,30 @@ impl AggregateMetrics {
         *counted = stats;
     }
 
+    /// What the page shows of the fold from now on.
+    pub fn shows(&self, summary: Summary) {
+        *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(summary);
+    }
+
+    /// What the page shows of the fold.
+    #[must_use]
+    pub fn summary(&self) -> Arc<Summary> {
+        Arc::clone(&self.summary.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the replica is.
+    #[must_use]
+    pub fn role(&self) -> view::Role {
+        let is = |role: Role| self.role.get() == role as i64;
+        if is(Role::Emitter) {
+            view::Role::Emitter
+        } else if is(Role::Standby) {
+            view::Role::Standby
+        } else {
+            view::Role::Restoring
+        }
+    }
+
     /// These counts beside those of stage 1.
     #[must_use]
     pub fn totals(&self, ingest: Totals) -> Totals {
@@ -165,6 +194,7 @@ impl AggregateMetrics {
     pub fn emitted(&self, took: Duration, snapshot: Option<&[Record]>) {
         self.emissions.observe(took.as_secs_f64());
         self.emitted.fetch_add(1, Ordering::Relaxed);
+        self.latencies.note(took);
         let Some(records) = snapshot else { return };
         let bytes = |record: &Record| record.key.len() + record.value.as_ref().map_or(0, Vec::len);
         self.snapshots.inc();

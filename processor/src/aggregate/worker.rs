@@ -28,6 +28,7 @@ use crate::{
     },
     metrics::{Metrics, ThreadStatus, brokers_up},
     stop::{DRAIN_BOUND, Stop},
+    view::now_ms,
 };
 
 /// How long the loop waits when nothing happens. Also how soon it notices a rebalance, and that it is to stop.
@@ -316,6 +317,9 @@ impl Worker<'_> {
         self.next_show = Instant::now() + SHOW;
         metrics.aggregate.is(role, self.machine.failure().is_some());
         metrics.aggregate.fold_is(self.machine.fold().map(super::fold::Fold::stats));
+        let before = metrics.aggregate.summary();
+        let summary = self.machine.fold().map(|fold| fold.summary(&before, now_ms()));
+        metrics.aggregate.shows(summary.unwrap_or_else(|| before.without_fold()));
         match self.machine.failure() {
             Some(failure) => {
                 let failure = format!("has stopped: {failure}");

@@ -10,16 +10,22 @@ use super::{
     machine::{Fate, Ingest, Offset, Record},
     outbox::Outbox,
 };
-use crate::kafka::{
-    cluster::Limits,
-    error::{Class, KafkaError},
-    native::{
-        consumer::{GroupMetadata, Message, MessageKind},
-        producer::{OffsetToCommit, Outgoing},
+use crate::{
+    kafka::{
+        cluster::Limits,
+        error::{Class, KafkaError},
+        native::{
+            consumer::{GroupMetadata, Message, MessageKind},
+            producer::{OffsetToCommit, Outgoing},
+        },
+        settings,
+        transaction::{TransactionError, Transactions, Writer},
     },
-    settings,
-    transaction::{TransactionError, Transactions, Writer},
+    view::{Sample, Samples, mask::mask, now_ms},
 };
+
+/// How many characters of a dead letter's value the page shows.
+const SAMPLE: usize = 512;
 
 /// Why a transaction did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -74,17 +80,24 @@ pub struct Stage<'a> {
     /// Output, dead letters and deltas.
     transactions: Transactions<3>,
     outbox: Outbox,
+    samples: &'a Samples,
 }
 
 impl<'a> Stage<'a> {
-    /// A stage without a producer yet.
+    /// A stage without a producer yet. It offers its dead letters as samples.
     #[must_use]
-    pub fn new(job: &'a JobConfig, transactional_id: &'a str, limits: Limits, first_sequence: u64) -> Self {
+    pub fn new(
+        job: &'a JobConfig,
+        transactional_id: &'a str,
+        limits: Limits,
+        first_sequence: u64,
+        samples: &'a Samples,
+    ) -> Self {
         let machine = Ingest::new(job, transactional_id.to_owned(), first_sequence, limits.output);
         let topics = [&job.topics.output, &job.topics.dead_letters, &job.topics.deltas].map(String::as_str);
         let settings = settings::producer(job, transactional_id, limits.smallest);
         let transactions = Transactions::new(settings, topics);
-        Self { job, limits, machine, transactions, outbox: Outbox::default() }
+        Self { job, limits, machine, transactions, outbox: Outbox::default(), samples }
     }
 
     /// Makes the producer, or goes on initializing it: [`Transactions::prepare`].
@@ -173,6 +186,13 @@ impl<'a> Stage<'a> {
             offset: record.offset,
             timestamp_ms: record.timestamp_ms,
         };
+        self.samples.offer(rejection.reason, || Sample {
+            partition: record.partition,
+            offset: record.offset,
+            seen: now_ms(),
+            detail: rejection.detail.clone(),
+            value: record.value.map(|value| mask(value, SAMPLE)),
+        });
         let value = record.value.unwrap_or_default();
         let fit = fit(self.limits.dead_letters, record.fixed_bytes, value.len());
         let added = headers(&origin, rejection, fit);

@@ -6,7 +6,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use crds::job::JobConfig;
@@ -29,6 +29,7 @@ use crate::{
     },
     metrics::{Metrics, ThreadStatus},
     stop::{DRAIN_BOUND, Stop},
+    view::now_ms,
 };
 
 /// Messages that are taken at once: enough to amortize the calls, few enough that their output stays in the cache.
@@ -64,7 +65,8 @@ pub struct Context<'a> {
 pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
     let settings = settings::consumer(context.job, &context.job.pipeline.ingest_group(), context.transactional_id);
     let consumer = Consumer::subscribe(&settings, &context.job.topics.source, BATCH)?;
-    let stage = Stage::new(context.job, context.transactional_id, context.limits, first_sequence());
+    let Context { job, transactional_id, limits, metrics, .. } = *context;
+    let stage = Stage::new(job, transactional_id, limits, first_sequence(), &metrics.samples);
     let mut worker = Worker {
         context,
         consumer,
@@ -395,10 +397,4 @@ impl Worker<'_> {
             problem.clone_into(&mut self.reported);
         }
     }
-}
-
-fn now_ms() -> i64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX))
 }

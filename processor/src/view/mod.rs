@@ -12,13 +12,21 @@ mod page;
 
 mod source;
 
+mod latency;
+mod samples;
+
 mod history;
 pub mod mask;
 mod merge;
 mod types;
 
+#[cfg(test)]
+mod tests;
+
+pub use latency::Latencies;
 pub use merge::merge;
 pub use page::{Page, Publisher, channel};
+pub use samples::Samples;
 pub use source::{Source, now_ms, until_next};
 pub use types::{
     Alert, Audit, DeadLetter, Latency, LatencyOf, Partition, Pipeline, Rates, Replica, ReplicaState, Role, Sample,

@@ -1,6 +1,7 @@
 //! Where a replica's view comes from: looked at once a second, never on the path of an event.
 
 use std::{
+    collections::BTreeMap,
     sync::Arc,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -10,11 +11,12 @@ use crds::{job::JobConfig, records::dead_letter::Reason};
 use super::{
     page::Publisher,
     types::{
-        DeadLetter, Latency, Partition, Pipeline, Rates, Replica, ReplicaState, Role, Scope, Thread, Topics, Totals,
-        VERSION, View,
+        DeadLetter, Latency, Partition, Pipeline, Rates, Replica, ReplicaState, Scope, Thread, Topics, Totals, VERSION,
+        View,
     },
 };
 use crate::{
+    aggregate::fold::Summary,
     metrics::{Metrics, ThreadStatus},
     stop::Stop,
 };
@@ -49,7 +51,8 @@ impl Source {
     }
 
     fn view(&self, totals: Totals, rates: Rates, uptime: Duration) -> View {
-        let partitions = self.partitions();
+        let fold = self.metrics.aggregate.summary();
+        let partitions = self.partitions(&fold);
         let topics = &self.job.topics;
         View {
             version: VERSION,
@@ -64,16 +67,19 @@ impl Source {
             },
             replicas: vec![self.replica(uptime)],
             rates,
-            latency: Latency::default(),
+            latency: Latency {
+                commit: self.metrics.latencies.take(),
+                emission: self.metrics.aggregate.latencies.take(),
+            },
             lag: partitions.iter().filter_map(|partition| partition.lag).sum(),
             partitions,
-            frontier: None,
-            latest: None,
-            windows_open: 0,
-            windows_kept: 0,
-            windows: Vec::new(),
-            alerts: Vec::new(),
-            dead_letters: dead_letters(&totals),
+            frontier: fold.frontier,
+            latest: fold.latest,
+            windows_open: fold.windows_open,
+            windows_kept: fold.windows_kept,
+            windows: fold.windows(),
+            alerts: fold.alerts.iter().cloned().collect(),
+            dead_letters: self.dead_letters(&totals),
             totals,
             audit: None,
         }
@@ -92,24 +98,30 @@ impl Source {
             state: if self.stop.is_set() { ReplicaState::Stopping } else { ReplicaState::Running },
             not_ready: (!problems.is_empty()).then(|| problems.join("; ")),
             uptime_seconds: uptime.as_secs(),
-            role: self.job.topics.results.is_some().then_some(Role::Restoring),
+            role: self.job.topics.results.is_some().then(|| self.metrics.aggregate.role()),
             threads: self.statuses.iter().take(self.job.threads).map(thread).collect(),
             page: None,
         }
     }
 
-    fn partitions(&self) -> Vec<Partition> {
-        let own = |partition| Partition {
-            partition,
-            replica: Some(self.replica.clone()),
-            lag: self.metrics.lag(partition),
-            watermark: self.metrics.watermark(partition),
-            effective: None,
-            idle: false,
-        };
-        let mut partitions: Vec<Partition> = self.statuses.iter().flat_map(ThreadStatus::partitions).map(own).collect();
-        partitions.sort_unstable_by_key(|partition| partition.partition);
-        partitions
+    /// Those that the fold knows, and the replica's own, of which it knows more.
+    fn partitions(&self, fold: &Summary) -> Vec<Partition> {
+        let known = fold.partitions.iter().map(|known| (known.partition, known.clone()));
+        let mut partitions: BTreeMap<i32, Partition> = known.collect();
+        for own in self.statuses.iter().flat_map(ThreadStatus::partitions) {
+            let partition = partitions.entry(own).or_default();
+            partition.partition = own;
+            partition.replica = Some(self.replica.clone());
+            partition.lag = self.metrics.lag(own);
+            partition.watermark = partition.watermark.max(self.metrics.watermark(own));
+        }
+        partitions.into_values().collect()
+    }
+
+    fn dead_letters(&self, totals: &Totals) -> Vec<DeadLetter> {
+        let count = |reason| totals.dead_letters.get(&reason).copied().unwrap_or_default();
+        let letters = Reason::ALL.into_iter().zip(self.metrics.samples.take());
+        letters.map(|(reason, sample)| DeadLetter { reason, count: count(reason), sample }).collect()
     }
 }
 
@@ -125,11 +137,6 @@ fn rates(before: &Totals, now: &Totals, elapsed: Duration) -> Rates {
         aborted: rate(|totals| totals.aborted),
         rebalances: rate(|totals| totals.rebalances),
     }
-}
-
-fn dead_letters(totals: &Totals) -> Vec<DeadLetter> {
-    let count = |reason| totals.dead_letters.get(&reason).copied().unwrap_or_default();
-    Reason::ALL.map(|reason| DeadLetter { reason, count: count(reason), sample: None }).into()
 }
 
 /// How long until the next view is due: in the middle of each second of the clock, so that every second has one.

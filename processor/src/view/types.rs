@@ -220,7 +220,7 @@ pub struct LatencyOf {
 }
 
 /// A partition of the source.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partition {
     /// Which.
     pub partition: i32,

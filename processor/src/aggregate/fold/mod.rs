@@ -22,6 +22,7 @@ mod window;
 mod alerts;
 mod results;
 mod snapshot;
+mod summary;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque, btree_map::Entry};
 
@@ -29,7 +30,7 @@ use crds::{
     job::Rules,
     pipeline::{Dimension, Window as Size},
     records::{
-        aggregate::Span,
+        aggregate::{Alert, Span},
         delta::{Delta, Pane},
         state::{Key, Meta, Pending},
     },
@@ -39,6 +40,7 @@ use datasketches::hll::HllSketch;
 pub use halt::Halt;
 pub use results::{Record, Results};
 pub use snapshot::{Restore, RestoreError, Restored};
+pub use summary::Summary;
 pub use values::hash;
 
 use book::Book;
@@ -76,6 +78,8 @@ pub struct Fold {
     /// Keys of evicted windows in the state topic, with the delta that evicted them.
     evicted: VecDeque<(i64, Key)>,
     stats: Stats,
+    /// The last alerts that fired, oldest first.
+    fired: VecDeque<Alert>,
 }
 
 /// What the metrics show of a fold.
@@ -274,11 +278,10 @@ impl Fold {
         window
             .merge(&mut self.pool, pane, &merge, |of, old, new| alerts::above(alerts, span, of, (old, new), &mut fired))
             .map_err(|error| Halt::Sketch { delta, problem: error.to_string() })?;
-        self.stats.alerts += fired.len() as u64;
-        fired.iter().for_each(|alert| self.ready.alert(alert));
-        self.stats.revisions += window.revision - old.1;
         let grew = window.count != old.0;
+        self.stats.revisions += window.revision - old.1;
         self.dirty.insert(span);
+        self.fire(fired);
         // The insight of the window behind tells how it changed against this one.
         if grew
             && let Some(next) = span.next()
@@ -325,9 +328,7 @@ impl Fold {
     }
 
     fn close(&mut self, span: Span, delta: i64) {
-        let alerts = self.deviations(span);
-        self.stats.alerts += alerts.len() as u64;
-        alerts.iter().for_each(|alert| self.ready.alert(alert));
+        self.fire(self.deviations(span));
         if let Some(window) = self.windows.get_mut(&span) {
             window.is_final = true;
             window.modified = delta;
@@ -335,6 +336,14 @@ impl Fold {
             self.stats.closed += 1;
             self.dirty.insert(span);
         }
+    }
+
+    fn fire(&mut self, alerts: Vec<Alert>) {
+        self.stats.alerts += alerts.len() as u64;
+        alerts.iter().for_each(|alert| self.ready.alert(alert));
+        self.fired.extend(alerts);
+        let forgotten = self.fired.len().saturating_sub(summary::ALERTS);
+        self.fired.drain(..forgotten);
     }
 
     fn evict(&mut self, frontier: i64, delta: i64) {

@@ -4,7 +4,7 @@
 //! those with the smallest fixed hash. A value among the smallest of all was among the smallest of every part, so that it
 //! was kept from its first event on, and its count is exact.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
 use crds::records::aggregate::OTHER;
 use foldhash::fast::FixedState;
@@ -199,6 +199,18 @@ impl Values {
         values
     }
 
+    /// The most frequent values, the most frequent first; of equals the first by value.
+    #[must_use]
+    pub fn most<'p>(&self, pool: &'p Pool, number: usize) -> Vec<(&'p str, u64)> {
+        let mut values: Vec<_> = self.counts.iter().map(|(id, count)| (Reverse(*count), pool.text(*id))).collect();
+        if number < values.len() {
+            values.select_nth_unstable(number);
+            values.truncate(number);
+        }
+        values.sort_unstable();
+        values.into_iter().map(|(Reverse(count), value)| (value, count)).collect()
+    }
+
     /// The count of a value; 0 where it is not kept.
     #[must_use]
     pub fn count(&self, pool: &Pool, value: &str) -> u64 {
@@ -370,6 +382,17 @@ mod tests {
             prop_assert_eq!(kept(&pool, &whole), kept(&pool, &restored));
             prop_assert_eq!(whole.other(), restored.other());
         }
+    }
+
+    #[test]
+    fn the_most_frequent_come_first() {
+        let mut pool = Pool::default();
+        let limit = Limit { max: 9, named: &[] };
+        let counts = [("d", 1), ("b", 2), ("c", 2), ("a", 9)].map(|(value, count)| (value.to_owned(), count));
+        let values = counted(&mut pool, &counts, &limit);
+        assert_eq!(values.most(&pool, 3), [("a", 9), ("b", 2), ("c", 2)]);
+        assert_eq!(values.most(&pool, 4).len(), 4);
+        assert_eq!(values.most(&pool, 5).len(), 4);
     }
 
     #[test]
