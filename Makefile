@@ -22,8 +22,11 @@ e2e: ## The product on a real node of this machine, which takes Linux and root
 mutants: ## Plant bugs in a copy of the sources: each must turn a test red
 	@scripts/mutants
 
-demo: ## A pipeline on this machine, with no service: a million events through examples/pipeline.yaml
-	@cargo run --release -p processor -- local examples/pipeline.yaml --events 1000000 --exit
+# Ten minutes of events are there at once; without a terminal it ends by itself, after two minutes more.
+demo: ## A pipeline on this machine, with no service, and its live page; q or Ctrl-C ends it
+	@cargo build --release -p processor
+	@if [ -t 0 ] && [ -t 2 ]; then ends=--open; else ends="--events 360000 --exit"; fi; \
+	  cargo run --quiet --release -p processor -- local examples/demo.yaml --since 10m --rate 500 $$ends
 
 crd: ## Write crds/login-pipeline.yaml and the chart's copy of it anew, from the Rust types
 	@cargo run --quiet -p operator -- crd > crds/login-pipeline.yaml.new

@@ -53,6 +53,9 @@ pub struct KafkaConfig {
     /// What else that takes; none for a Kafka without TLS and authentication.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security: Option<Security>,
+    /// What its topics take, in bytes of one record, where it cannot be asked: only the broker that `processor local` embeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_message_bytes: Option<usize>,
 }
 
 /// Topic names.
@@ -152,7 +155,7 @@ impl JobConfig {
             version: VERSION,
             pipeline,
             revision,
-            kafka: KafkaConfig { bootstrap_servers, security: None },
+            kafka: KafkaConfig { bootstrap_servers, security: None, max_message_bytes: None },
             topics,
             threads: usize::try_from(spec.processor.threads).unwrap_or(1),
             commit_interval: spec.processor.commit_interval,

@@ -51,6 +51,7 @@ impl Facts {
             kafka: KafkaConfig {
                 bootstrap_servers: listener.bootstrap_servers.clone(),
                 security: credentials.job(&listener.certificates),
+                max_message_bytes: None,
             },
             shape: Shape {
                 default_image: default_image.to_owned(),

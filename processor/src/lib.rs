@@ -19,6 +19,7 @@ pub mod config;
 pub mod kafka;
 pub mod metrics;
 pub mod stop;
+pub mod supervised;
 pub mod view;
 
 pub mod audit;

@@ -19,11 +19,12 @@ use tokio::{
 use crate::{
     aggregate, ingest,
     kafka::{
-        cluster::{Cluster, ClusterError, Limits},
+        cluster::{Cluster, ClusterError},
         error::KafkaError,
     },
     metrics::{Metrics, ThreadStatus},
     stop::{DRAIN_BOUND, Stop},
+    supervised::{self, Told},
     view::{self, Page, Source},
 };
 
@@ -45,6 +46,9 @@ pub struct RunArgs {
     /// Where /healthz, /readyz, /metrics and the live page at / are served; port 0 takes a free one and logs it
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:8080", env = "LOGIN_PIPELINE_LISTEN")]
     pub listen: SocketAddr,
+    /// Serve the process that started this one: tell on stdout how it is, and stop when stdin ends
+    #[arg(long, hide = true)]
+    pub supervised: bool,
 }
 
 /// Why a replica cannot run.
@@ -91,39 +95,40 @@ pub enum RunError {
 /// Threads of a replica, from start to stop.
 #[derive(Debug)]
 pub struct Replica {
-    threads: Vec<JoinHandle<Result<(), RunError>>>,
+    ingest: Vec<JoinHandle<Result<(), RunError>>>,
+    aggregate: Vec<JoinHandle<Result<(), RunError>>>,
     /// How each thread is.
     pub statuses: Arc<Vec<ThreadStatus>>,
     /// What they tell.
     pub metrics: Arc<Metrics>,
     job: Arc<JobConfig>,
     name: String,
+    /// Stops stage 1.
+    pub drain: Stop,
     stop: Stop,
 }
 
 impl Replica {
-    /// Starts the threads of a replica. Limits that are known save the question to Kafka, which an embedded broker does not
-    /// answer.
+    /// Starts the threads of a replica.
     ///
     /// # Errors
     /// When librdkafka refuses a setting, or the system a thread.
-    pub fn start(job: &Arc<JobConfig>, name: &str, limits: Option<Limits>) -> Result<Self, RunError> {
+    pub fn start(job: &Arc<JobConfig>, name: &str) -> Result<Self, RunError> {
         let names = (0..job.threads).map(|index| format!("ingest-{index}"));
         let names = names.chain(job.topics.results.iter().map(|_| "aggregate".to_owned()));
         let starting = Starting {
             job: Arc::clone(job),
             replica: name.to_owned(),
-            limits,
             statuses: Arc::new(names.map(ThreadStatus::new).collect()),
             metrics: Arc::new(Metrics::new(job.revision)),
+            drain: Stop::default(),
             stop: Stop::default(),
         };
-        let mut threads = starting.ingest()?;
-        if let Some(topics) = &job.topics.results {
-            threads.push(starting.aggregate(topics.clone())?);
-        }
-        let Starting { job, replica: name, statuses, metrics, stop, .. } = starting;
-        Ok(Self { threads, statuses, metrics, job, name, stop })
+        let ingest = starting.ingest()?;
+        let aggregate = job.topics.results.iter().map(|topics| starting.aggregate(topics.clone()));
+        let aggregate = aggregate.collect::<Result<_, _>>()?;
+        let Starting { job, replica: name, statuses, metrics, drain, stop } = starting;
+        Ok(Self { ingest, aggregate, statuses, metrics, job, name, drain, stop })
     }
 
     /// What the live page shows of it.
@@ -138,15 +143,31 @@ impl Replica {
         }
     }
 
-    /// Tells the threads to drain.
+    /// Tells all threads to drain.
     pub fn stop(&self) {
+        self.drain.set();
         self.stop.set();
     }
 
-    /// Whether any thread has ended.
+    /// Whether any thread has ended by itself.
     #[must_use]
     pub fn any_ended(&self) -> bool {
-        self.threads.iter().any(JoinHandle::is_finished)
+        let ended =
+            |threads: &[JoinHandle<_>], stop: &Stop| !stop.is_set() && threads.iter().any(JoinHandle::is_finished);
+        ended(&self.ingest, &self.drain) || ended(&self.aggregate, &self.stop)
+    }
+
+    /// How it is, in a word.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        if self.drain.is_set() && self.ingest.iter().all(JoinHandle::is_finished) {
+            return Told::Drained;
+        }
+        let problem = |status: &ThreadStatus| Some(format!("thread {} {}", status.name, status.not_ready()?));
+        match self.statuses.iter().find_map(problem) {
+            Some(problem) => Told::NotReady(problem),
+            None => Told::Ready(self.statuses.iter().map(|status| status.partitions().len() as u64).sum()),
+        }
     }
 
     /// Waits for the threads to end, within the bound that is stated for a stop. Returns whether all did.
@@ -156,7 +177,7 @@ impl Replica {
     pub fn join(self) -> Result<bool, RunError> {
         let deadline = Instant::now() + STOP_BOUND;
         let mut all = true;
-        for thread in self.threads {
+        for thread in self.ingest.into_iter().chain(self.aggregate) {
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(10));
             }
@@ -175,9 +196,9 @@ impl Replica {
 struct Starting {
     job: Arc<JobConfig>,
     replica: String,
-    limits: Option<Limits>,
     statuses: Arc<Vec<ThreadStatus>>,
     metrics: Arc<Metrics>,
+    drain: Stop,
     stop: Stop,
 }
 
@@ -190,14 +211,12 @@ impl Starting {
             let (shared, cluster) = (self.clone(), Arc::clone(&cluster));
             self.spawn(index, move |status| {
                 let ask = || cluster.limits(ASK);
-                let Some(limits) = shared.limits.or_else(|| await_answer(ask, status, &shared.stop)) else {
-                    return Ok(());
-                };
-                let Starting { job, metrics, stop, .. } = &shared;
+                let Some(limits) = await_answer(ask, status, &shared.drain) else { return Ok(()) };
+                let Starting { job, metrics, drain, .. } = &shared;
                 let transactional_id = &transactional_id;
                 let context =
                     ingest::worker::Context { job, transactional_id, cluster: &cluster, limits, metrics, status };
-                Ok(ingest::worker::run(&context, stop)?)
+                Ok(ingest::worker::run(&context, drain)?)
             })
         };
         (0..self.job.threads).map(start).collect()
@@ -210,12 +229,9 @@ impl Starting {
         let cluster = Cluster::of_group(&self.job, group, &self.observer("aggregate"))?;
         let shared = self.clone();
         self.spawn(self.job.threads, move |status| {
-            let known = shared.limits.map(|limits| limits.smallest);
             let names = [&topics.aggregates, &topics.insights, &topics.alerts, &topics.state].map(String::as_str);
             let ask = || cluster.limits_of(names, ASK).map(|limits| limits.into_iter().min().unwrap_or_default());
-            let Some(max_bytes) = known.or_else(|| await_answer(ask, status, &shared.stop)) else {
-                return Ok(());
-            };
+            let Some(max_bytes) = await_answer(ask, status, &shared.stop) else { return Ok(()) };
             let Starting { job, metrics, stop, .. } = &shared;
             let (topics, transactional_id, cluster) = (&topics, &*transactional_id, &cluster);
             let context =
@@ -277,8 +293,9 @@ pub fn run(args: &RunArgs) -> Result<Exit, RunError> {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let listener =
             TcpListener::bind(args.listen).await.map_err(|source| RunError::Listen { address: args.listen, source })?;
-        let replica = Replica::start(&job, &args.replica, None)?;
-        tracing::info!(pipeline = %job.pipeline, revision = job.revision, address = %listener.local_addr()?, "running");
+        let replica = Replica::start(&job, &args.replica)?;
+        let address = listener.local_addr()?;
+        tracing::info!(pipeline = %job.pipeline, revision = job.revision, %address, "running");
         let (publisher, page) = view::channel();
         tokio::spawn(replica.source().feed(publisher));
         let server = axum::serve(listener, router(&replica, page)).into_future();
@@ -290,6 +307,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, RunError> {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
             _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+            () = supervised::serve(args.supervised, address, &replica) => tracing::info!("told to end: draining"),
             () = ended => {}
             result = server => result?,
         }

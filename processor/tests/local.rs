@@ -1,11 +1,14 @@
-//! `processor local`: a whole pipeline in one process, on the embedded broker and on a real Kafka.
+//! `processor local`: a whole pipeline on this machine, on the embedded broker and on a real Kafka.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use std::{
     fs,
-    path::PathBuf,
-    process::{Command, Output},
+    io::{Read, Write},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
     time::Duration,
 };
 
@@ -138,7 +141,7 @@ fn a_record_that_somebody_doubles_is_found_while_it_runs() {
     let sent = "1000 of 1000 events sent, 1000 audited";
     wait_for("all events to be audited", BOUND, || process.log().contains(sent).then_some(()));
     let log = process.log();
-    let address = log.split("broker at ").nth(1).unwrap().split(';').next().unwrap();
+    let address = log.split("broker at ").nth(1).unwrap().split(',').next().unwrap();
     double_first(address, "processed-user-login");
     process.signal("INT");
     assert_eq!(process.wait(BOUND).unwrap(), 1, "{}", process.log());
@@ -153,7 +156,7 @@ fn an_aggregate_that_somebody_invents_is_found() {
     let sent = "1000 of 1000 events sent, 1000 audited";
     wait_for("all events to be audited", BOUND, || process.log().contains(sent).then_some(()));
     let log = process.log();
-    let address = log.split("broker at ").nth(1).unwrap().split(';').next().unwrap();
+    let address = log.split("broker at ").nth(1).unwrap().split(',').next().unwrap();
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", address).create().unwrap();
     let key = "1m/2001-09-09T01:46:00Z/_all";
     let value = r#"{"v":1,"window":"1m","start":"2001-09-09T01:46:00Z","end":"2001-09-09T01:47:00Z","dimension":"_all","count":7,"late":0,"unmerged":0,"final":true,"revision":0}"#;
@@ -183,10 +186,8 @@ fn double_first(servers: &str, topic: &str) {
     producer.flush(BOUND).unwrap();
 }
 
-#[test]
-fn a_real_kafka_ends_clean_and_again_on_fresh_topics() {
-    let kafka = testkit::kafka::shared();
-    let name = testkit::unique("local");
+/// A manifest whose topics nobody else uses.
+fn on_topics_of_its_own(name: &str) -> Manifest {
     let topics = format!("source: {{topic: {name}-in, partitions: 4}}, output: {{topic: {name}-out}}");
     let results =
         ["aggregates", "insights", "alerts"].map(|role| format!("{role}: {{topic: {name}-{role}}}")).join(", ");
@@ -195,6 +196,14 @@ fn a_real_kafka_ends_clean_and_again_on_fresh_topics() {
     // The name of the pipeline stands in the topic of the deltas.
     let text_of = fs::read_to_string(&manifest.file).unwrap().replace("name: logins", &format!("name: {name}"));
     fs::write(&manifest.file, text_of).unwrap();
+    manifest
+}
+
+#[test]
+fn a_real_kafka_ends_clean_and_again_on_fresh_topics() {
+    let kafka = testkit::kafka::shared();
+    let name = testkit::unique("local");
+    let manifest = on_topics_of_its_own(&name);
     let options = ["--bootstrap", kafka.bootstrap(), "--events", "20000", "--exit"];
 
     let summary = manifest.run_clean(&options);
@@ -234,4 +243,223 @@ fn a_kafka_that_is_not_there_is_named() {
     assert_eq!(output.status.code(), Some(2));
     let problem = text(&output.stderr);
     assert!(problem.contains(&format!("--bootstrap {servers}")), "{problem}");
+}
+
+/// `processor local` on a terminal of its own, which `script` makes. It ends when the test does: the terminal hangs up.
+struct Terminal {
+    script: Child,
+    log: PathBuf,
+    _manifest: Manifest,
+}
+
+impl Terminal {
+    fn start(manifest: Manifest, options: &str) -> Self {
+        let log = manifest.folder.path().join("terminal.log");
+        let program = env!("CARGO_BIN_EXE_processor");
+        let command = format!("{program} local {} {options}; echo status $?; stty -a", manifest.file.display());
+        let script = Command::new("script")
+            .args(["--quiet", "--flush", "--command", &command])
+            .arg("/dev/null")
+            .stdin(Stdio::piped())
+            .stdout(fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        Self { script, log, _manifest: manifest }
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn shown(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    fn sees(&self, text: &str) {
+        let bound = BOUND;
+        let mut waited = Duration::ZERO;
+        while !self.shown().contains(text) {
+            assert!(waited < bound, "{text:?} is not shown:\n{}", self.shown());
+            thread::sleep(Duration::from_millis(50));
+            waited += Duration::from_millis(50);
+        }
+    }
+
+    /// Waits for the end, and returns the summary and how the terminal is then.
+    fn end(&mut self) -> (Value, String) {
+        self.sees("icanon");
+        self.script.wait().unwrap();
+        let shown = self.shown();
+        let (run, terminal) = shown.split_once("status ").unwrap();
+        (summary(run.trim_end().as_bytes()), terminal.to_owned())
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        let _ = self.script.kill();
+        let _ = self.script.wait();
+        if thread::panicking() {
+            eprintln!("{}", self.shown());
+        }
+    }
+}
+
+/// What the page of a run shows, once it is as wanted.
+fn page(log: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+    let address = log.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
+    let last = std::cell::RefCell::new(Value::Null);
+    let ask = || {
+        let mut stream = TcpStream::connect(&address).ok()?;
+        write!(stream, "GET /view HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).ok()?;
+        let view: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+        let is_there = wanted(&view);
+        last.replace(view.clone());
+        is_there.then_some(view)
+    };
+    for _ in 0..900 {
+        if let Some(view) = ask() {
+            return view;
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    panic!("the page does not show what is wanted: {:#}", last.borrow());
+}
+
+fn states(view: &Value) -> Vec<(&str, &str)> {
+    let replicas = view["replicas"].as_array().unwrap().iter();
+    replicas.map(|it| (it["name"].as_str().unwrap(), it["state"].as_str().unwrap())).collect()
+}
+
+#[test]
+fn keys_scale_kill_and_pause_replicas_and_nothing_is_lost() {
+    let kafka = testkit::kafka::shared();
+    let manifest = on_topics_of_its_own(&testkit::unique("keys"));
+    let options = format!("--bootstrap {} --rate 1000 --since 30s --listen 127.0.0.1:0", kafka.bootstrap());
+    let mut terminal = Terminal::start(manifest, &options);
+    terminal.sees("events sent");
+    let two = [("local-0", "running"), ("local-1", "running")];
+    let before = page(&terminal.shown(), |view| states(view) == two && view["totals"]["processed"] != 0);
+
+    terminal.press("+");
+    terminal.sees("local-2 starts: replicas are 3 now");
+    let three = [two[0], two[1], ("local-2", "running")];
+    page(&terminal.shown(), |view| states(view) == three);
+
+    terminal.press("k");
+    terminal.sees("local-0 is killed (SIGKILL)");
+    terminal.sees("local-0 is gone; it is started again in 3 s");
+    page(&terminal.shown(), |view| states(view)[0] == ("local-0", "gone"));
+    terminal.sees("local-0 is started again");
+    page(&terminal.shown(), |view| states(view) == three);
+
+    terminal.press("p");
+    terminal.sees("local-1 is paused (SIGSTOP)");
+    page(&terminal.shown(), |view| states(view)[1] == ("local-1", "paused"));
+    // Until the others have its partitions.
+    thread::sleep(Duration::from_secs(8));
+    terminal.press("p");
+    terminal.sees("local-1 goes on (SIGCONT)");
+    page(&terminal.shown(), |view| states(view) == three);
+
+    terminal.press("-");
+    terminal.sees("local-2 has ended");
+    terminal.press("bbbb?xyz");
+    terminal.sees("sent an event from tomorrow");
+    terminal.sees("q  end, with the summary");
+    let after = page(&terminal.shown(), |view| states(view) == two && view["lag"] == 0);
+    let processed = |view: &Value| view["totals"]["processed"].as_u64().unwrap();
+    assert!(processed(&after) > processed(&before), "of those that are gone too");
+
+    // One more is paused: the end lets it go on.
+    terminal.press("p");
+    terminal.sees("local-0 is paused");
+    terminal.press("q");
+    let (summary, shown) = terminal.end();
+    assert!(shown.starts_with('0'), "{shown}");
+    assert!(shown.contains(" icanon") && shown.contains(" echo "), "the terminal is as before: {shown}");
+    assert_eq!((summary["lost"].as_u64(), summary["replicas"].as_u64()), (Some(0), Some(2)), "{summary:#}");
+    assert!(summary["produced"].as_u64().unwrap() > 30_000, "{summary:#}");
+}
+
+#[test]
+fn the_embedded_broker_refuses_faults_but_scales() {
+    let mut terminal = Terminal::start(Manifest::new(KAFKA), "--rate 500 --listen 127.0.0.1:0");
+    terminal.sees("events sent");
+    terminal.press("kp+");
+    terminal.sees("no real transactions");
+    terminal.sees("local-2 starts");
+    page(&terminal.shown(), |view| states(view).len() == 3);
+    // Ctrl-C, which the terminal makes a signal of, for this process alone.
+    terminal.press("\x03");
+    terminal.sees("icanon");
+    let shown = terminal.shown();
+    assert!(shown.contains(r#""lost":0"#) && shown.contains("clean: "), "{shown}");
+}
+
+/// The process ids of replicas whose job config is in a folder.
+fn replicas_of(folder: &Path) -> Vec<u32> {
+    let job = folder.join("job.json");
+    let processes = fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
+    let is_one = |id: &u32| {
+        let command = fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+        command.split(|byte| *byte == 0).any(|argument| argument == job.as_os_str().as_encoded_bytes())
+    };
+    processes.filter(is_one).collect()
+}
+
+/// The folder of a run.
+fn folder_of(log: &str) -> PathBuf {
+    let job = log.split("--config ").nth(1).unwrap().split_whitespace().next().unwrap();
+    Path::new(job).parent().unwrap().to_owned()
+}
+
+#[test]
+fn no_replica_outlives_a_run_that_is_killed_not_even_one_that_stands_still() {
+    let mut process = Manifest::new(KAFKA).start(&["--rate", "500", "--listen", "127.0.0.1:0"]);
+    wait_for("some events", BOUND, || process.log().contains("events sent").then_some(()));
+    let folder = folder_of(&process.log());
+    let replicas = replicas_of(&folder);
+    assert_eq!(replicas.len(), 2);
+    let stopped = Command::new("kill").args(["-STOP", &replicas[0].to_string()]).status().unwrap();
+    assert!(stopped.success());
+    process.kill();
+    wait_for("the replicas to end", BOUND, || replicas_of(&folder).is_empty().then_some(()));
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_replica_that_somebody_kills_ends_a_run_on_the_embedded_broker() {
+    let mut process = Manifest::new(KAFKA).start(&["--rate", "500", "--listen", "127.0.0.1:0"]);
+    wait_for("some events", BOUND, || process.log().contains("events sent").then_some(()));
+    let folder = folder_of(&process.log());
+    let replicas = replicas_of(&folder);
+    assert!(Command::new("kill").args(["-KILL", &replicas[0].to_string()]).status().unwrap().success());
+    assert_eq!(process.wait(BOUND).unwrap(), 2, "{}", process.log());
+    assert!(process.log().contains("ended by itself, signal: 9 (SIGKILL)"), "{}", process.log());
+    assert_eq!((replicas_of(&folder), folder.exists()), (vec![], false));
+}
+
+#[test]
+fn what_others_send_is_audited_but_not_waited_for() {
+    let kafka = testkit::kafka::shared();
+    let name = testkit::unique("others");
+    let manifest = on_topics_of_its_own(&name);
+    let options = ["--bootstrap", kafka.bootstrap(), "--events", "6000", "--rate", "1000", "--exit"];
+    let mut process = manifest.start(&[&options[..], &["--listen", "127.0.0.1:0"]].concat());
+    wait_for("some events", BOUND, || process.log().contains("events sent").then_some(()));
+    let others = ["generate", "--events", "1000000", "--rate", "3000", "--seed", "7", "--topic"];
+    let mut others = Program::new("others", env!("CARGO_BIN_EXE_processor"))
+        .args(others)
+        .args([&format!("{name}-in"), "--bootstrap", kafka.bootstrap()])
+        .spawn(&manifest.folder)
+        .unwrap();
+    assert_eq!(process.wait(BOUND).unwrap(), 0, "{}", process.log());
+    others.check_running().unwrap();
+    let summary = summary(process.log().as_bytes());
+    let count = |field: &str| summary[field].as_u64().unwrap();
+    assert_eq!((count("produced"), count("lost"), count("aggregate_mismatches")), (6000, 0, 0), "{summary:#}");
+    assert!(count("processed") + count("dead_letters") > 8000, "{summary:#}");
 }

@@ -19,7 +19,7 @@ fn late(seconds: u8) -> Valid {
 
 fn facts(image: &str) -> Facts {
     Facts {
-        kafka: KafkaConfig { bootstrap_servers: "kafka:9092".to_owned(), security: None },
+        kafka: KafkaConfig { bootstrap_servers: "kafka:9092".to_owned(), security: None, max_message_bytes: None },
         shape: Shape { default_image: image.to_owned(), ..Shape::default() },
         secrets: Value::Null,
     }

@@ -41,7 +41,7 @@ fn fine() -> Pass {
     let spec: LoginPipelineSpec = serde_json::from_value(spec).unwrap();
     let valid = check_pipeline(&LoginPipeline::new("logins", spec)).unwrap();
     let facts = Facts {
-        kafka: KafkaConfig { bootstrap_servers: "kafka:9092".to_owned(), security: None },
+        kafka: KafkaConfig { bootstrap_servers: "kafka:9092".to_owned(), security: None, max_message_bytes: None },
         shape: Shape::default(),
         secrets: Value::Null,
     };

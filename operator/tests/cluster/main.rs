@@ -27,7 +27,6 @@ mod faults;
 mod generated;
 mod leader;
 mod measuring;
-mod page;
 mod rollout;
 mod secrets;
 mod stored;

@@ -15,7 +15,6 @@ use std::{
 };
 
 use super::{
-    batch::Event,
     expected::{Expected, Source},
     ranges::Offsets,
     record::{Header, Origin, Record, Stream},
@@ -185,11 +184,36 @@ impl PartitionAudit {
         self.counts.input
     }
 
-    /// The source record that was taken last, as the batch counts it; none where it is no valid event.
+    /// Takes what the source record that was read last counts, with its offset; none where it is no valid event.
+    pub fn take_login(&mut self) -> Option<(i64, Login, Late)> {
+        let ((login, late), offset) = self.login.take().zip(self.last)?;
+        Some((offset, login, late))
+    }
+
+    /// The highest source offset of a record that is in its place.
     #[must_use]
-    pub fn event(&self) -> Option<Event<'_>> {
-        let ((login, late), offset) = self.login.as_ref().zip(self.last)?;
-        Some(login.event(self.source.partition, offset, *late))
+    pub fn seen(&self) -> Option<i64> {
+        self.output.highest.max(self.dead_letters.highest)
+    }
+
+    /// The source offset before which every record that was read has found its outcome.
+    #[must_use]
+    pub fn settled(&self) -> i64 {
+        let next = self.last.map_or(self.bounds.start, |last| last.saturating_add(1));
+        let awaited = [&self.output, &self.dead_letters].map(|outcome| outcome.awaited.front());
+        let awaited = awaited.into_iter().flatten().chain(self.passed.values().next());
+        awaited.map(|awaited| awaited.expected.offset).min().unwrap_or(next)
+    }
+
+    /// Leaves out the source records from an offset on that have no outcome: nobody was to process them.
+    pub fn cut(&mut self, end: i64) {
+        let mut left_out: Vec<Awaited> = self.passed.split_off(&end).into_values().collect();
+        for outcome in [&mut self.output, &mut self.dead_letters] {
+            let kept = outcome.awaited.partition_point(|awaited| awaited.expected.offset < end);
+            left_out.extend(outcome.awaited.drain(kept..));
+        }
+        self.counts.input -= left_out.len() as u64;
+        self.held -= left_out.iter().map(Awaited::bytes).sum::<usize>();
     }
 
     /// How many source records wait for their outcome.
@@ -218,7 +242,7 @@ impl PartitionAudit {
             start: self.bounds.start,
             end: self.bounds.end,
             last: self.last,
-            seen: self.output.highest.max(self.dead_letters.highest),
+            seen: self.seen(),
             gaps: self.gaps,
             lost: self.lost,
             counts: self.counts,

@@ -141,6 +141,12 @@ pub struct Event {
 }
 
 impl Event {
+    /// An event that was made elsewhere.
+    #[must_use]
+    pub fn new(kind: Kind, key: &str, payload: &str) -> Self {
+        Self { kind, key: key.into(), payload: payload.into(), tombstone: false }
+    }
+
     /// The record's value; none for a tombstone.
     #[must_use]
     pub fn payload(&self) -> Option<&[u8]> {

@@ -1,6 +1,7 @@
 //! Sends generated events to Kafka: an idempotent producer, at a rate, every delivery counted. The only clock is here.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::PathBuf,
     sync::{
@@ -14,7 +15,7 @@ use clap::Args;
 use cli::{Exit, Format, progress::Count};
 use crds::job::KafkaConfig;
 use rdkafka::{
-    ClientContext,
+    ClientContext, Message,
     client::Client,
     config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
@@ -202,7 +203,7 @@ pub fn run(args: &GenerateArgs) -> Result<Exit, GenerateError> {
 pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let shares = args.shares.shares()?;
     let security = args.security.as_deref().map(config::read_security).transpose()?;
-    let kafka = KafkaConfig { bootstrap_servers: args.bootstrap.clone(), security };
+    let kafka = KafkaConfig { bootstrap_servers: args.bootstrap.clone(), security, max_message_bytes: None };
     let producer: BaseProducer<Deliveries> = client_with(&producer_settings(&kafka), Deliveries::default())?;
     let unreachable = |source| {
         // What the client has to say waits for this, in a queue.
@@ -314,6 +315,8 @@ impl Pace {
 pub struct Deliveries {
     kinds: [AtomicU64; Kind::ALL.len()],
     bytes: AtomicU64,
+    /// The offset of the last event, by partition.
+    last: Mutex<BTreeMap<i32, i64>>,
     failed: AtomicU64,
     first: Mutex<Option<KafkaError>>,
     trouble: Trouble,
@@ -339,6 +342,7 @@ impl ProducerContext for Deliveries {
                     count.fetch_add(1, Relaxed);
                 }
                 self.bytes.fetch_add(message.payload_len() as u64, Relaxed);
+                self.last.lock().unwrap_or_else(PoisonError::into_inner).insert(message.partition(), message.offset());
             }
             Err((error, _)) => {
                 self.failed.fetch_add(1, Relaxed);
@@ -352,6 +356,11 @@ impl Deliveries {
     /// How many events were acknowledged.
     pub fn sent(&self) -> u64 {
         self.kinds.iter().map(|count| count.load(Relaxed)).sum()
+    }
+
+    /// The offset of the last event that was acknowledged, by partition.
+    pub fn last(&self) -> BTreeMap<i32, i64> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Whether any was not delivered.

@@ -262,7 +262,7 @@ mod tests {
     use super::*;
 
     fn kafka(security: Option<Security>) -> KafkaConfig {
-        KafkaConfig { bootstrap_servers: "kafka:9093".to_owned(), security }
+        KafkaConfig { bootstrap_servers: "kafka:9093".to_owned(), security, max_message_bytes: None }
     }
 
     fn sasl(password_file: &str) -> Sasl {

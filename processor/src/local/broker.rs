@@ -21,7 +21,7 @@ use rdkafka::{
 
 use super::summary::BrokerKind;
 use crate::kafka::{
-    cluster::{ClusterError, Limits, client, client_with, told},
+    cluster::{ClusterError, client, client_with, told},
     settings::{self, Settings},
     trouble::Trouble,
 };
@@ -106,7 +106,13 @@ impl Broker {
             return Ok(Self { kafka, embedded: None });
         }
         let cluster = MockCluster::new(1).map_err(BrokerError::Embedded)?;
-        let kafka = KafkaConfig { bootstrap_servers: cluster.bootstrap_servers(), security: None };
+        // It has no topic configs, and obeys none.
+        let bytes = (SOURCE_MAX_MESSAGE_BYTES + MAX_GROWTH_BYTES).unsigned_abs() as usize;
+        let kafka = KafkaConfig {
+            bootstrap_servers: cluster.bootstrap_servers(),
+            security: None,
+            max_message_bytes: Some(bytes),
+        };
         Ok(Self { kafka, embedded: Some(cluster) })
     }
 
@@ -126,16 +132,6 @@ impl Broker {
     #[must_use]
     pub const fn window(&self) -> usize {
         if self.embedded.is_some() { EMBEDDED_WINDOW } else { KAFKA_WINDOW }
-    }
-
-    /// What the topics take, where the broker cannot be asked: the embedded one has no configs, and obeys none.
-    #[must_use]
-    pub const fn known_limits(&self) -> Option<Limits> {
-        let bytes = (SOURCE_MAX_MESSAGE_BYTES + MAX_GROWTH_BYTES).unsigned_abs() as usize;
-        match self.embedded {
-            Some(_) => Some(Limits { output: bytes, dead_letters: bytes, smallest: bytes }),
-            None => None,
-        }
     }
 
     /// Makes the topics that are missing, and returns how many partitions each has.

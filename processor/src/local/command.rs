@@ -1,11 +1,12 @@
 //! The command: sets the pipeline up, lets it run, and reports.
 
 use std::{
-    io::{self, Write, stdout},
+    io::{self, IsTerminal, Write, stderr, stdout},
+    net::SocketAddr,
     path::PathBuf,
-    sync::Arc,
+    sync::{Arc, OnceLock},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use clap::Args;
@@ -13,7 +14,7 @@ use cli::Exit;
 use crds::{
     job::{JobConfig, KafkaConfig},
     manifest::Manifest,
-    pipeline::Results,
+    pipeline::{self, Results},
     topics::{PipelineId, Role, Topic, topics},
 };
 use tokio::signal::unix::{SignalKind, signal};
@@ -21,34 +22,42 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{
     broker::{Broker, BrokerError},
     feed::{Feed, FeedOptions},
+    folder::RunFolder,
     follow::{FollowError, Follower},
+    keys::{self, Keys},
     manifest::{self, ManifestError},
+    pace::{Pace, SPAN},
+    page::{ListenError, Site},
     progress::Progress,
-    summary::Summary,
+    replicas::{ReplicaEnded, Replicas},
+    session::{ASSIGNMENT, STALL, Session, program},
+    summary::{BrokerKind, Summary},
 };
 use crate::{
     config::{self, ConfigError},
     generate::{GenerateError, Options, ShareArgs, SharesError, now},
     kafka::cluster::{Cluster, ClusterError},
-    metrics::ThreadStatus,
-    run::{Replica, RunError},
     stop::Stop,
 };
 
 /// How many events a run that ends by itself sends.
 const EVENTS: u64 = 1_000_000;
 
-/// How long replicas may take until every partition is taken up.
-const ASSIGNMENT: Duration = Duration::from_secs(60);
-
-/// How long nothing may come while outcomes are awaited; longer than Kafka keeps a transaction whose owner is gone.
-const STALL: Duration = Duration::from_secs(30);
-
-/// How long nothing may come while the aggregation is awaited: it writes several times a second.
-const QUIET: Duration = Duration::from_secs(10);
-
 /// Which pipeline to run here, and on what.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+Events are generated, replicas process them as child processes of this one, and each outcome and each count is audited. A page
+shows it live. On a terminal keys change the number of replicas, kill and pause them (on a real Kafka), and send broken events.
+
+Examples:
+  processor local examples/pipeline.yaml --since 10m --rate 500 --open
+                            watch it in a browser: ten minutes of events at once, then 500 a second
+  processor local examples/pipeline.yaml --exit
+                            audit a million events as fast as they are processed; exit status 1 when a fault is found
+  processor local examples/pipeline.yaml --bootstrap localhost:9092 --fresh-topics --rate 500
+                            the same on a real Kafka: press k and p to see what a crash does
+
+The last line on stdout is the summary as JSON.")]
 pub struct LocalArgs {
     /// The manifest of a LoginPipeline. Its spec.kafka plays no part: see --bootstrap
     #[arg(value_name = "FILE")]
@@ -68,11 +77,14 @@ pub struct LocalArgs {
     /// How many events to send [default: 1000000 with --exit, else without end]
     #[arg(long, value_name = "N")]
     pub events: Option<u64>,
-    /// Events per second; 0 is as fast as they are processed and audited, with the times of the last ten minutes if their
-    /// number is limited
+    /// Events per second; 0 is as fast as they are processed and audited
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub rate: u64,
-    /// How many replicas run, each on threads of this process [default: spec.processor.replicas]
+    /// How long before the start the first event happened: what is overdue by --rate is sent at once [default: 10m for a limited
+    /// number of events without --rate, which are spread over that time, else 0s]
+    #[arg(long, value_name = "DURATION")]
+    pub since: Option<pipeline::Duration>,
+    /// How many replicas run, each a process [default: spec.processor.replicas]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub replicas: Option<u16>,
     /// The same seed gives the same events, but for their time
@@ -84,6 +96,12 @@ pub struct LocalArgs {
     /// How many of the events are out of the ordinary
     #[command(flatten)]
     pub shares: ShareArgs,
+    /// Where the page of the pipeline is served [default: 127.0.0.1:8080, or the next port that is free]
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<SocketAddr>,
+    /// Open the page in a browser
+    #[arg(long)]
+    pub open: bool,
 }
 
 /// Why a pipeline could not run here.
@@ -95,9 +113,15 @@ pub enum LocalError {
     /// No replica would run.
     #[error("spec.processor.replicas is 0, so that nothing would be processed: add --replicas 1")]
     NoReplicas,
+    /// Nothing says when the next events happen.
+    #[error("--since {0} needs to know how many events happened since: add --rate N, or --events N")]
+    Since(pipeline::Duration),
     /// Shares that make no sense.
     #[error(transparent)]
     Shares(#[from] SharesError),
+    /// The page cannot be served.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
     /// The file of --security does not say how to reach a Kafka.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -107,16 +131,13 @@ pub enum LocalError {
     /// Kafka did not answer a question.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// A replica failed.
-    #[error(transparent)]
-    Replica(#[from] RunError),
     /// A replica ended by itself.
-    #[error("a replica ended by itself; --log-level info may tell why")]
-    ReplicaEnded,
+    #[error(transparent)]
+    ReplicaEnded(#[from] ReplicaEnded),
     /// Replicas did not begin.
     #[error("not every partition was taken up within {} s:{}", ASSIGNMENT.as_secs(), problems.concat())]
     NotAssigned {
-        /// What each thread lacks.
+        /// What each replica lacks.
         problems: Vec<String>,
     },
     /// Stopped before anything was sent.
@@ -149,10 +170,11 @@ pub fn run(args: &LocalArgs) -> Result<Exit, LocalError> {
 
 /// A pipeline that is set up: its job, its topics and how many partitions each has.
 struct Setup {
-    job: Arc<JobConfig>,
+    job: JobConfig,
     topics: Vec<Topic>,
     partitions: Vec<usize>,
     replicas: usize,
+    folder: RunFolder,
 }
 
 impl Setup {
@@ -163,15 +185,12 @@ impl Setup {
 }
 
 fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
-    let shares = args.shares.shares()?;
     let Manifest { mut name, mut spec } = manifest::read(&args.file)?;
     let replicas = args.replicas.map_or(usize::try_from(spec.processor.replicas).unwrap_or_default(), usize::from);
     if replicas == 0 {
         return Err(LocalError::NoReplicas);
     }
-    let events = Options { seed: args.seed, users: args.users, shares, start: now(), per_second: 0 };
-    let total = args.events.or(args.exit.then_some(EVENTS));
-    let feed = FeedOptions { events, total, rate: args.rate };
+    let feed = args.feed()?;
     if args.fresh_topics {
         let suffix = format!("-{:08x}", rand::random::<u32>());
         let Results { aggregates, insights, alerts } = &mut spec.results;
@@ -181,19 +200,23 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
             name.push_str(&suffix);
         }
     }
-    let stop = stop_on_signals()?;
+    let left: Arc<OnceLock<PathBuf>> = Arc::default();
+    let stop = stop_on_signals(Arc::clone(&left))?;
     let security = args.security.as_deref().map(config::read_security).transpose()?;
-    let kafka = |servers: &String| KafkaConfig { bootstrap_servers: servers.clone(), security };
+    let kafka =
+        |servers: &String| KafkaConfig { bootstrap_servers: servers.clone(), security, max_message_bytes: None };
     let broker = Broker::start(args.bootstrap.as_ref().map(kafka))?;
     // A namespace of its own: these replicas must never join the group of a pipeline that runs in Kubernetes.
     let id = PipelineId { namespace: "local".to_owned(), name };
     let topics = topics(&id, &spec);
-    let mut job = JobConfig::new(id, &spec, 1, broker.kafka().bootstrap_servers.clone());
-    job.kafka.security.clone_from(&broker.kafka().security);
-    let job = Arc::new(job);
+    let mut job = JobConfig::new(id, &spec, 1, String::new());
+    job.kafka.clone_from(broker.kafka());
     let summary = broker.provide(&topics).map_err(LocalError::from).and_then(|partitions| {
-        let setup = Setup { job, topics: topics.clone(), partitions, replicas };
-        perform(&setup, &broker, &feed, args.exit, &stop)
+        let folder = RunFolder::new(&job)?;
+        // Nobody else sets it.
+        let _ = left.set(folder.path().to_owned());
+        let setup = Setup { job, topics: topics.clone(), partitions, replicas, folder };
+        perform(&setup, &broker, feed, args, &stop)
     });
     if args.fresh_topics {
         if summary.as_ref().is_ok_and(|summary| !summary.is_clean()) {
@@ -206,130 +229,96 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
     summary
 }
 
+impl LocalArgs {
+    /// What is sent, and at what pace.
+    fn feed(&self) -> Result<FeedOptions, LocalError> {
+        let shares = self.shares.shares()?;
+        let events = Options { seed: self.seed, users: self.users, shares, start: now(), per_second: 0 };
+        let (rate, total) = (self.rate, self.events.or(self.exit.then_some(EVENTS)));
+        let has_pace = rate > 0 || total.is_some();
+        let since = match &self.since {
+            Some(since) if !has_pace => return Err(LocalError::Since(*since)),
+            Some(since) => since.get(),
+            None if rate == 0 && total.is_some() => SPAN,
+            None => Duration::ZERO,
+        };
+        Ok(FeedOptions { events, pace: Pace { rate, since, total } })
+    }
+}
+
 /// Starts everything, lets it run to its end, and sums up.
 fn perform(
     setup: &Setup,
     broker: &Broker,
-    options: &FeedOptions,
-    exit: bool,
+    options: FeedOptions,
+    args: &LocalArgs,
     stop: &Stop,
 ) -> Result<Summary, LocalError> {
-    let Setup { job, replicas, .. } = setup;
+    let Setup { job, folder, .. } = setup;
     let source_partitions = setup.partitions(Role::Source);
-    let limits = match broker.known_limits() {
-        Some(limits) => limits,
-        None => Cluster::new(job, "processor-local")?.limits(Duration::from_secs(10))?,
-    };
-    eprintln!("starting replicas: {replicas}, on {broker}; Ctrl-C ends");
-    let running = (0..*replicas)
-        .map(|index| Replica::start(job, &format!("local-{index}"), Some(limits)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let outcome = await_assigned(&running, source_partitions, stop).and_then(|()| {
-        let partitions = [Role::Source, Role::Output, Role::DeadLetters].map(|role| setup.partitions(role));
-        let follower = Follower::start(job, limits, partitions)?;
-        let mut feed =
-            Feed::new(broker.kafka(), &job.topics.source, source_partitions, broker.window(), options.clone())?;
-        let driven = drive(&mut feed, &follower, &running, &Ending { total: options.total, exit, stop })?;
-        Ok((follower, feed.acknowledged(), driven))
-    });
-    running.iter().for_each(Replica::stop);
-    for replica in running {
-        if !replica.join()? {
-            eprintln!("a replica did not drain in time");
-        }
-    }
-    let (follower, produced, Driven { elapsed, stalled }) = outcome?;
-    let summary = Summary::new(follower.finish()?, produced, elapsed, broker.kind(), *replicas);
-    // Where nothing is wrong with what is there, the broker did not take the rest.
-    if stalled && summary.is_clean() { Err(LocalError::Stalled) } else { Ok(summary) }
-}
-
-/// Waits until every partition is taken up.
-fn await_assigned(replicas: &[Replica], partitions: usize, stop: &Stop) -> Result<(), LocalError> {
-    let deadline = Instant::now() + ASSIGNMENT;
-    loop {
-        let threads = || replicas.iter().flat_map(|replica| replica.statuses.iter());
-        let problems: Vec<String> = threads().filter_map(ThreadStatus::not_ready).collect();
-        let active: usize = threads().map(|status| status.partitions().len()).sum();
-        if problems.is_empty() && active == partitions {
-            return Ok(());
-        }
-        if stop.is_set() {
-            return Err(LocalError::Stopped);
-        }
-        if replicas.iter().any(Replica::any_ended) {
-            return Err(LocalError::ReplicaEnded);
-        }
-        if Instant::now() >= deadline {
-            let problems = problems.into_iter().map(|problem| format!("\na thread {problem}")).collect();
-            return Err(LocalError::NotAssigned { problems });
-        }
-        thread::sleep(Duration::from_millis(20));
-    }
-}
-
-/// When a run ends.
-struct Ending<'a> {
-    total: Option<u64>,
-    exit: bool,
-    stop: &'a Stop,
-}
-
-/// What came of sending events.
-struct Driven {
-    /// From the first that was sent to the last that was audited.
-    elapsed: Duration,
-    /// Whether it ended because nothing came any more.
-    stalled: bool,
-}
-
-/// Sends events and waits for the audit of them.
-fn drive(
-    feed: &mut Feed,
-    follower: &Follower,
-    replicas: &[Replica],
-    ending: &Ending<'_>,
-) -> Result<Driven, LocalError> {
+    let limits = Cluster::new(job, "processor-local")?.limits(Duration::from_secs(10))?;
+    let site = Site::start(args.listen)?;
+    let mut replicas = Replicas::start(folder.path(), setup.replicas, broker.kind() == BrokerKind::Kafka)?;
+    let keys = Keys::take()?;
     let mut progress = Progress::new();
-    let started = Instant::now();
-    let (mut taken, mut taken_at, mut waiting_since) = (0, started, started);
-    let (mut audited, mut audited_at) = (0, started);
-    let mut stalled = false;
-    while !stalled && !follower.has_ended() {
-        if ending.stop.is_set() {
-            feed.end();
-        }
-        feed.turn(follower.audited())?;
-        if taken != follower.taken() {
-            (taken, taken_at) = (follower.taken(), Instant::now());
-        }
-        waiting_since = if audited >= feed.sent() { Instant::now() } else { waiting_since.max(taken_at) };
-        let now_audited = follower.audited().sum();
-        if audited != now_audited {
-            (audited, audited_at) = (now_audited, Instant::now());
-        }
-        progress.show(feed.acknowledged(), audited, ending.total);
-        let is_last = ending.exit || ending.stop.is_set();
-        if feed.is_done() && is_last && audited >= feed.sent() {
-            // Where the counts are wrong, the report says in what.
-            if follower.is_counted() || taken_at.elapsed() > QUIET {
-                break;
-            }
-        }
-        stalled = waiting_since.elapsed() > STALL;
-        if replicas.iter().any(Replica::any_ended) {
-            return Err(LocalError::ReplicaEnded);
-        }
+    progress.say(&introduction(setup, broker, &site, keys.is_some()));
+    if args.open
+        && let Some(told) = site.open()
+    {
+        progress.say(&told);
     }
-    progress.clear();
-    if stalled {
-        eprintln!("nothing came for {} s: ending with what is there", STALL.as_secs());
+    let mut session = Session {
+        job,
+        job_file: &folder.job(),
+        partitions: source_partitions,
+        replicas: &mut replicas,
+        site: &site,
+        keys: keys.as_ref(),
+        stop,
+        progress,
+        total: options.pace.total,
+        exit: args.exit,
+        broken: 0,
+        shown: None,
+    };
+    session.await_assigned()?;
+    let partitions = [Role::Source, Role::Output, Role::DeadLetters].map(|role| setup.partitions(role));
+    let follower = Follower::start(job, limits, partitions)?;
+    let mut feed = Feed::new(broker.kafka(), &job.topics.source, source_partitions, broker.window(), options)?;
+    let driven = session.drive(&mut feed, &follower)?;
+    drop(keys);
+    let count = replicas.count();
+    for name in replicas.stop() {
+        eprintln!("{name} did not end in time");
     }
-    Ok(Driven { elapsed: audited_at.duration_since(started), stalled })
+    let conclusion = follower.finish(driven.ends)?;
+    let summary = Summary::new(conclusion, feed.acknowledged(), driven.elapsed, broker.kind(), count);
+    // Where nothing is wrong with what is there, the broker did not take the rest.
+    if driven.stalled && summary.is_clean() { Err(LocalError::Stalled) } else { Ok(summary) }
 }
 
-/// Is set by SIGINT or SIGTERM; a second one ends the process at once.
-fn stop_on_signals() -> io::Result<Stop> {
+/// What runs, where it is shown, and what can be done.
+fn introduction(setup: &Setup, broker: &Broker, site: &Site, has_keys: bool) -> String {
+    let job = setup.folder.job();
+    let ends = if has_keys {
+        "+ - replicas, k kill one, p pause one, b broken event, o open page, q end, ? help"
+    } else {
+        "Ctrl-C ends"
+    };
+    let lines = [
+        ("pipeline", format!("{}, on {broker}, replicas: {}", setup.job.pipeline, setup.replicas)),
+        ("page", site.url()),
+        ("try", format!("{} inspect offsets --config {}", program(), job.display())),
+        ("", "audit, dead-letters and inspect take this --config while it runs".to_owned()),
+        ("keys", ends.to_owned()),
+    ];
+    let shown: Vec<String> = lines.iter().map(|(name, text)| format!("{name:<10}{text}")).collect();
+    let shown = shown.join("\n");
+    if stderr().is_terminal() { format!("\n{shown}\n") } else { shown }
+}
+
+/// Is set by SIGINT or SIGTERM; a second one ends the process at once, without what is `left` of it.
+fn stop_on_signals(left: Arc<OnceLock<PathBuf>>) -> io::Result<Stop> {
     let stop = Stop::default();
     let set = stop.clone();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -343,6 +332,8 @@ fn stop_on_signals() -> io::Result<Stop> {
                     _ = terminate.recv() => {}
                 }
                 if signals > 1 {
+                    keys::restore();
+                    left.get().into_iter().for_each(|folder| RunFolder::remove(folder));
                     std::process::exit(2);
                 }
                 set.set();

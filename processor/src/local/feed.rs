@@ -2,6 +2,7 @@
 
 use std::{
     hash::BuildHasher,
+    mem,
     time::{Duration, Instant},
 };
 
@@ -12,7 +13,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-use super::window::Window;
+use super::{pace::Pace, window::Window};
 use crate::{
     generate::{Deliveries, Event, Events, GenerateError, Options, now, producer_settings},
     kafka::cluster::client_with,
@@ -20,10 +21,6 @@ use crate::{
 
 /// Events that are sent before the producer is served and others have their turn.
 const TURN: u64 = 256;
-
-/// Event time over which a limited number of events is spread that are sent as fast as possible, in seconds: so that windows
-/// close meanwhile.
-const SPAN: u64 = 600;
 
 /// How long a turn waits where nothing can be sent.
 const IDLE: Duration = Duration::from_millis(2);
@@ -33,10 +30,8 @@ const IDLE: Duration = Duration::from_millis(2);
 pub struct FeedOptions {
     /// Which events.
     pub events: Options,
-    /// How many; none without end.
-    pub total: Option<u64>,
-    /// Events per second; 0 is as fast as the audit goes.
-    pub rate: u64,
+    /// At what pace, but never faster than the audit goes.
+    pub pace: Pace,
 }
 
 /// Sends events.
@@ -50,6 +45,8 @@ pub struct Feed {
     next: (Event, usize),
     window: Window,
     started: Instant,
+    /// Events of the model, and all that were sent.
+    made: u64,
     sent: u64,
     ended: bool,
 }
@@ -76,10 +73,10 @@ impl Feed {
             next: (Event::default(), 0),
             window: Window::new(partitions, window_bytes),
             started: Instant::now(),
+            made: 0,
             sent: 0,
             ended: false,
         };
-        feed.set_time();
         feed.make_next();
         Ok(feed)
     }
@@ -107,6 +104,24 @@ impl Feed {
         self.producer.context().sent()
     }
 
+    /// The source offset behind the last event that the broker has acknowledged, by partition; none where there is none.
+    #[must_use]
+    pub fn ends(&self) -> Vec<Option<i64>> {
+        let last = self.producer.context().last();
+        (0..).zip(0..self.partitions).map(|(partition, _)| last.get(&partition).map(|last| last + 1)).collect()
+    }
+
+    /// Sends an event beside those that are due.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn send_extra(&mut self, event: &Event) -> Result<(), GenerateError> {
+        let partition = self.partition_of(event);
+        // It is small, and hardly ever sent: the window has room enough.
+        self.window.force(partition, bytes(event));
+        self.send(event, partition)
+    }
+
     /// Sends some events, as many as it is time for and the window has room for. `audited` are those that have found their
     /// outcome, by partition.
     ///
@@ -116,48 +131,34 @@ impl Feed {
         for (partition, audited) in audited.enumerate() {
             self.window.audited(partition, audited);
         }
-        self.set_time();
-        let before = self.sent;
-        let due = self.due().min(before + TURN);
-        while !self.is_at_end() && self.sent < due && self.send_next()? {}
-        self.producer.poll(if self.sent == before { IDLE } else { Duration::ZERO });
+        let before = self.made;
+        let due = self.options.pace.due(self.started.elapsed()).min(before + TURN);
+        while !self.is_at_end() && self.made < due && self.send_next()? {}
+        self.producer.poll(if self.made == before { IDLE } else { Duration::ZERO });
         let deliveries = self.producer.context();
         if deliveries.failed() { deliveries.report(self.sent, self.started.elapsed()).map(drop) } else { Ok(()) }
     }
 
     fn is_at_end(&self) -> bool {
-        self.ended || self.options.total.is_some_and(|total| self.sent >= total)
-    }
-
-    /// How many events should have been sent by now.
-    fn due(&self) -> u64 {
-        match self.options.rate {
-            0 => u64::MAX,
-            rate => (self.started.elapsed().as_secs_f64() * rate as f64) as u64 + 1,
-        }
-    }
-
-    /// Says when the next events happen.
-    fn set_time(&mut self) {
-        let behind = match self.options.total {
-            Some(total) if self.options.rate == 0 => {
-                let left = u128::from(total.saturating_sub(self.sent)) * u128::from(SPAN) / u128::from(total.max(1));
-                u64::try_from(left).unwrap_or(SPAN)
-            }
-            _ => 0,
-        };
-        self.model.set_time(now().saturating_sub_unsigned(behind));
+        self.ended || self.options.pace.total.is_some_and(|total| self.made >= total)
     }
 
     /// Sends the next event. False when it has to wait.
     fn send_next(&mut self) -> Result<bool, GenerateError> {
-        let (event, partition) = &self.next;
-        let bytes = event.key.len() + event.payload().map_or(0, <[u8]>::len);
-        if !self.window.admit(*partition, bytes) {
+        if !self.window.admit(self.next.1, bytes(&self.next.0)) {
             return Ok(false);
         }
+        let (event, partition) = mem::take(&mut self.next);
+        self.send(&event, partition)?;
+        self.made += 1;
+        self.next.0 = event;
+        self.make_next();
+        Ok(true)
+    }
+
+    fn send(&mut self, event: &Event, partition: usize) -> Result<(), GenerateError> {
         let mut record = BaseRecord::with_opaque_to(&self.topic, event.kind as usize).key(&event.key);
-        record.partition = i32::try_from(*partition).ok();
+        record.partition = i32::try_from(partition).ok();
         record.payload = event.payload();
         while let Err((error, back)) = self.producer.send(record) {
             if !matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
@@ -167,15 +168,23 @@ impl Feed {
             self.producer.poll(IDLE);
         }
         self.sent += 1;
-        self.make_next();
-        Ok(true)
+        Ok(())
+    }
+
+    fn make_next(&mut self) {
+        let ago = self.options.pace.ago(self.made, self.started.elapsed());
+        self.model.set_time(now().saturating_sub_unsigned(ago.as_secs()));
+        self.model.next_into(&mut self.next.0);
+        self.next.1 = self.partition_of(&self.next.0);
     }
 
     /// The events of a user share a partition, as their keys are equal.
-    fn make_next(&mut self) {
-        let (event, partition) = &mut self.next;
-        self.model.next_into(event);
+    fn partition_of(&self, event: &Event) -> usize {
         let hash = FixedState::default().hash_one(&event.key);
-        *partition = (hash % self.partitions.max(1) as u64) as usize;
+        (hash % self.partitions.max(1) as u64) as usize
     }
+}
+
+fn bytes(event: &Event) -> usize {
+    event.key.len() + event.payload().map_or(0, <[u8]>::len)
 }

@@ -3,8 +3,8 @@
 use std::{
     io,
     sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        Arc, OnceLock,
+        atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -86,7 +86,8 @@ pub struct Follower {
     thread: JoinHandle<Result<Conclusion, FollowError>>,
     told: Arc<Told>,
     compare: Stop,
-    finish: Stop,
+    /// Where the audit of each source partition ends; set when it is time to.
+    ends: Arc<OnceLock<Vec<i64>>>,
 }
 
 /// What the thread tells while it runs.
@@ -95,6 +96,7 @@ struct Told {
     taken: AtomicU64,
     /// By source partition.
     audited: Vec<AtomicU64>,
+    settled: Vec<AtomicI64>,
     is_counted: AtomicBool,
 }
 
@@ -117,18 +119,19 @@ impl Follower {
         let starts = readers.first().map_or(&[][..], |input| &input.next);
         let audit = LiveAudit::new(job, limits, starts, partitions.into_iter().max().unwrap_or_default())?;
         let audited = starts.iter().map(|_| AtomicU64::new(0)).collect();
-        let told = Arc::new(Told { taken: AtomicU64::new(0), audited, is_counted: AtomicBool::new(false) });
-        let (compare, finish) = (Stop::default(), Stop::default());
+        let settled = starts.iter().copied().map(AtomicI64::new).collect();
+        let told = Told { taken: AtomicU64::new(0), audited, settled, is_counted: AtomicBool::new(false) };
+        let (told, compare, ends) = (Arc::new(told), Stop::default(), Arc::default());
         let mut task =
-            Task { readers, audit, told: Arc::clone(&told), compare: compare.clone(), finish: finish.clone() };
+            Task { readers, audit, told: Arc::clone(&told), compare: compare.clone(), ends: Arc::clone(&ends) };
         let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
-            task.follow()?;
-            Ok(task.audit.conclude())
+            let ends = task.follow()?;
+            Ok(task.audit.conclude(&ends))
         })?;
-        Ok(Self { thread, told, compare, finish })
+        Ok(Self { thread, told, compare, ends })
     }
 
-    /// How many records of all topics were taken.
+    /// How many records the pipeline wrote, in all its topics.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.told.taken.load(Relaxed)
@@ -139,8 +142,13 @@ impl Follower {
         self.told.audited.iter().map(|audited| audited.load(Relaxed))
     }
 
-    /// Whether the aggregation has written exactly what all events add up to. It is looked at from the first call on: no
-    /// more events come.
+    /// The source offset of each partition before which every event has found its outcome.
+    pub fn settled(&self) -> impl Iterator<Item = i64> {
+        self.told.settled.iter().map(|settled| settled.load(Relaxed))
+    }
+
+    /// Whether the aggregation has written exactly what all processed events add up to. It is looked at from the first call
+    /// on: no more events are processed.
     #[must_use]
     pub fn is_counted(&self) -> bool {
         self.compare.set();
@@ -153,12 +161,14 @@ impl Follower {
         self.thread.is_finished()
     }
 
-    /// Reads what was written so far, and concludes. Nothing is being written any more.
+    /// Reads what was written so far, and concludes. The pipeline writes nothing any more; `ends` are the source offsets, by
+    /// partition, from which on it was to process nothing.
     ///
     /// # Errors
     /// What kept the audit from following.
-    pub fn finish(self) -> Result<Conclusion, FollowError> {
-        self.finish.set();
+    pub fn finish(self, ends: Vec<i64>) -> Result<Conclusion, FollowError> {
+        // Nobody else sets it.
+        let _ = self.ends.set(ends);
         self.thread.join().map_err(|_| FollowError::Panicked)?
     }
 }
@@ -170,36 +180,44 @@ struct Task {
     audit: LiveAudit,
     told: Arc<Told>,
     compare: Stop,
-    finish: Stop,
+    ends: Arc<OnceLock<Vec<i64>>>,
 }
 
 impl Task {
-    fn follow(&mut self) -> Result<(), FollowError> {
+    /// Follows until it is told where the audit ends.
+    fn follow(&mut self) -> Result<Vec<i64>, FollowError> {
         let mut has_news = true;
-        while !self.finish.is_set() {
+        let ends = loop {
+            if let Some(ends) = self.ends.get() {
+                break ends.clone();
+            }
             let taken = self.take()?;
             has_news |= taken > 0;
             if taken == 0 && has_news && self.compare.is_set() {
                 self.told.is_counted.store(self.audit.is_counted(), Relaxed);
                 has_news = false;
             }
-        }
-        self.readers.iter_mut().try_for_each(|reader| reader.take_rest(&mut self.audit))
+        };
+        self.readers.iter_mut().try_for_each(|reader| reader.take_rest(&mut self.audit))?;
+        Ok(ends)
     }
 
-    /// Takes what there is of each topic, and waits a moment where there is nothing. Returns how many records were taken.
+    /// Takes what there is of each topic, and waits a moment where there is nothing. Returns how many records of the pipeline
+    /// were taken: others may send events for ever.
     fn take(&mut self) -> Result<u64, FollowError> {
+        let Some((input, written)) = self.readers.split_first_mut() else { return Ok(0) };
+        let sent = input.take(&mut self.audit, BATCH, Duration::ZERO)?;
         let mut taken = 0;
-        for reader in &mut self.readers {
+        for reader in written {
             taken += reader.take(&mut self.audit, BATCH, Duration::ZERO)?;
         }
-        for (partition, audited) in self.told.audited.iter().enumerate() {
+        let Told { audited, settled, .. } = &*self.told;
+        for (partition, (audited, settled)) in audited.iter().zip(settled).enumerate() {
             audited.store(self.audit.audited(partition), Relaxed);
+            settled.store(self.audit.settled(partition), Relaxed);
         }
-        if taken == 0
-            && let Some(input) = self.readers.first_mut()
-        {
-            taken += input.take(&mut self.audit, 1, IDLE)?;
+        if sent + taken == 0 {
+            input.take(&mut self.audit, 1, IDLE)?;
         }
         self.told.taken.fetch_add(taken, Relaxed);
         Ok(taken)

@@ -1,5 +1,7 @@
 //! The audit of all partitions while their records come in, in whatever order the topics are read. Pure.
 
+use std::collections::VecDeque;
+
 use crds::{
     job::JobConfig,
     records::state::{Change, Meta},
@@ -8,7 +10,7 @@ use crds::{
 use super::insights::Insights;
 use crate::{
     audit::{
-        Bounds, Judge, PartitionAudit, Record, Report, Source, Stream, WindowFull,
+        Bounds, Judge, Late, Login, PartitionAudit, Record, Report, Source, Stream, WindowFull,
         batch::{Batch, Found, HistoryError, Kind},
         conclude,
     },
@@ -41,6 +43,9 @@ pub struct Conclusion {
 #[derive(Debug)]
 pub struct LiveAudit {
     partitions: Vec<PartitionAudit>,
+    /// Valid events whose outcome is not read yet, by partition: others may send events while the pipeline ends, and what it did
+    /// not process it need not count.
+    undecided: Vec<VecDeque<(i64, Login, Late)>>,
     /// What should be aggregated; none of a job that aggregates nothing.
     batch: Option<Batch>,
     found: Found,
@@ -68,7 +73,13 @@ impl LiveAudit {
             ..Meta::default()
         };
         let batch = job.topics.results.as_ref().map(|_| Batch::new(&meta, false)).transpose()?;
-        Ok(Self { partitions: (0..).zip(0..partitions).map(audit).collect(), batch, found: Found::default() })
+        let undecided = vec![VecDeque::new(); partitions];
+        Ok(Self {
+            partitions: (0..).zip(0..partitions).map(audit).collect(),
+            undecided,
+            batch,
+            found: Found::default(),
+        })
     }
 
     /// Takes the next record of a partition.
@@ -80,10 +91,11 @@ impl LiveAudit {
             Content::Events(stream) => {
                 let Some(audit) = self.partitions.get_mut(partition) else { return Ok(()) };
                 audit.push(stream, record)?;
-                let event = audit.event().filter(|event| stream == Stream::Input && event.offset == record.offset);
-                if let Some((batch, event)) = self.batch.as_mut().zip(event) {
-                    batch.event(&event);
+                let decided = audit.seen().map_or(0, |seen| seen.saturating_add(1));
+                if let Some((undecided, login)) = self.undecided.get_mut(partition).zip(audit.take_login()) {
+                    undecided.push_back(login);
                 }
+                self.count_before(partition, decided);
             }
             Content::Results(kind) => {
                 self.found.push(kind, record.key.unwrap_or_default(), record.value);
@@ -92,21 +104,45 @@ impl LiveAudit {
         Ok(())
     }
 
+    /// Counts the events of a partition before an offset.
+    fn count_before(&mut self, partition: usize, end: i64) {
+        let Some(undecided) = self.undecided.get_mut(partition) else { return };
+        let number = i32::try_from(partition).unwrap_or(i32::MAX);
+        while let Some((offset, login, late)) = undecided.pop_front_if(|(offset, ..)| *offset < end) {
+            if let Some(batch) = &mut self.batch {
+                batch.event(&login.event(number, offset, late));
+            }
+        }
+    }
+
+    /// The source offset of a partition before which every record that was read has found its outcome.
+    #[must_use]
+    pub fn settled(&self, partition: usize) -> i64 {
+        self.partitions.get(partition).map_or(0, PartitionAudit::settled)
+    }
+
     /// How many source records of a partition have found their outcome.
     #[must_use]
     pub fn audited(&self, partition: usize) -> u64 {
         self.partitions.get(partition).map_or(0, |audit| audit.inputs().saturating_sub(audit.pending() as u64))
     }
 
-    /// Whether the aggregation has written exactly what the events that were taken add up to.
+    /// Whether the aggregation has written exactly what the events add up to whose outcome was read.
     #[must_use]
     pub fn is_counted(&self) -> bool {
         self.batch.as_ref().is_none_or(|batch| batch.compare(&self.found).count() == 0)
     }
 
-    /// Ends the audit: all that was written has been taken.
+    /// Ends the audit: all that was written has been taken. `ends` are the source offsets, by partition, from which on nobody
+    /// was to process an event.
     #[must_use]
-    pub fn conclude(self) -> Conclusion {
+    pub fn conclude(mut self, ends: &[i64]) -> Conclusion {
+        for (partition, end) in ends.iter().enumerate() {
+            self.count_before(partition, *end);
+            if let Some(audit) = self.partitions.get_mut(partition) {
+                audit.cut(*end);
+            }
+        }
         let mut report = conclude(self.partitions.into_iter().map(PartitionAudit::finish).collect());
         // It was awaited until nothing came any more: the report's advice to wait longer would mislead.
         report.lost_at_end = 0;
@@ -171,7 +207,7 @@ mod tests {
         for (offset, value) in outcomes {
             live.take(Content::Events(Stream::Output), 1, &source(*offset, Some(value))).unwrap();
         }
-        (live.audited(1), live.conclude().report)
+        (live.audited(1), live.conclude(&[0, 100]).report)
     }
 
     /// The aggregate of one event, in one of the windows of the rules.
@@ -199,17 +235,32 @@ mod tests {
         live.take(Content::Results(Kind::Aggregates), 0, &record).unwrap();
     }
 
+    const LOGIN: &[u8] =
+        br#"{"user_id":"u","device_type":"iOS","locale":"RI","app_version":"2.3.0","timestamp":1720576800}"#;
+
+    fn take_login(live: &mut LiveAudit, offset: i64, value: &[u8]) {
+        let record = Record { offset, timestamp: TIME, key: None, value: Some(value), headers: &[] };
+        live.take(Content::Events(Stream::Input), 0, &record).unwrap();
+    }
+
+    /// What the pipeline makes of a login, whose offset is that in the output too.
+    fn take_output(live: &mut LiveAudit, job: &JobConfig, offset: i64, value: &[u8]) {
+        let record = Record { offset, timestamp: TIME, key: None, value: Some(value), headers: &[] };
+        let mut judge = Judge::new(job.rules.clone(), 0, LIMITS.output, true);
+        let Verdict::Output { value, .. } = judge.judge(&record) else { panic!("a valid event") };
+        live.take(Content::Events(Stream::Output), 0, &Record { value: Some(&value), ..record }).unwrap();
+    }
+
     #[test]
     fn counts_are_held_against_the_events() {
         let job = job();
         let mut live = LiveAudit::new(&job, LIMITS, &[0], 1).unwrap();
         assert!(live.is_counted(), "nothing yet");
-        let login =
-            br#"{"user_id":"u","device_type":"iOS","locale":"RI","app_version":"2.3.0","timestamp":1720576800}"#;
-        let login = Record { offset: 0, timestamp: TIME, key: None, value: Some(login), headers: &[] };
-        live.take(Content::Events(Stream::Input), 0, &login).unwrap();
+        take_login(&mut live, 0, LOGIN);
+        assert!(live.is_counted(), "nobody has processed it yet");
         let values = [(Dimension::DeviceType, "iOS"), (Dimension::Locale, "RI"), (Dimension::AppVersion, "2.3.0")];
         let values = values.map(|(dimension, value)| Counted::Value(dimension, value.to_owned()));
+        take_output(&mut live, &job, 0, LOGIN);
         for window in &job.rules.aggregation.windows {
             for of in values.iter().chain([&Counted::All]) {
                 assert!(!live.is_counted(), "{window:?} {of:?} is missing");
@@ -219,7 +270,7 @@ mod tests {
         assert!(live.is_counted());
         take_aggregate(&mut live, &Aggregate { count: 2, ..aggregate(Window::All, Counted::All) });
         assert!(!live.is_counted());
-        let Conclusion { report, insights } = live.conclude();
+        let Conclusion { report, insights } = live.conclude(&[1]);
         assert_eq!((report.aggregates.aggregate_mismatches, report.aggregates.aggregates_checked), (1, 12), "{report}");
         assert_eq!((insights.events, insights.unique_users), (2, Some(1)));
     }
@@ -242,6 +293,31 @@ mod tests {
         let (count, report) = audited(|output| output[50].1.insert(1, b' '));
         assert_eq!((count, report.altered, report.processed), (100, 1, 100), "{report}");
         assert!(!report.is_clean());
+    }
+
+    #[test]
+    fn events_that_others_sent_while_the_pipeline_ended_are_left_out() {
+        let mut job = job();
+        job.rules.aggregation.windows = vec![Window::All];
+        let mut live = LiveAudit::new(&job, LIMITS, &[0], 1).unwrap();
+        for offset in 0..5 {
+            take_login(&mut live, offset, LOGIN);
+            assert_eq!(live.settled(0), offset.min(2), "up to the first that waits");
+            if offset < 2 {
+                take_output(&mut live, &job, offset, LOGIN);
+                assert_eq!(live.settled(0), offset + 1);
+            }
+        }
+        let values = [(Dimension::DeviceType, "iOS"), (Dimension::Locale, "RI"), (Dimension::AppVersion, "2.3.0")];
+        let values = values.map(|(dimension, value)| Counted::Value(dimension, value.to_owned()));
+        for of in values.into_iter().chain([Counted::All]) {
+            let late = (of == Counted::All).then_some(0);
+            take_aggregate(&mut live, &Aggregate { count: 2, late, ..aggregate(Window::All, of) });
+        }
+        assert!(live.is_counted());
+        let report = live.conclude(&[2]).report;
+        assert_eq!((report.input, report.processed, report.lost), (2, 2, 0), "{report}");
+        assert!(report.is_clean(), "{report}");
     }
 
     #[test]

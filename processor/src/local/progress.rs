@@ -1,11 +1,26 @@
-//! A line that says how far it is: in place on a terminal, every few seconds elsewhere.
+//! What is said on stderr while it runs: sentences, and a line that says how far it is, in place on a terminal and every few
+//! seconds elsewhere.
 
 use std::{
-    io::{IsTerminal, stderr},
+    fmt::Display,
+    io::{IsTerminal, Write, stderr},
     time::{Duration, Instant},
 };
 
-/// Shows a line on stderr, not too often.
+/// How far it is.
+#[derive(Clone, Copy, Debug)]
+pub struct Far {
+    /// Events that were sent.
+    pub sent: u64,
+    /// How many there will be, if that is known.
+    pub total: Option<u64>,
+    /// Events whose outcome is audited.
+    pub audited: u64,
+    /// Replicas that are to run.
+    pub replicas: usize,
+}
+
+/// Shows sentences, and the line not too often.
 #[derive(Debug)]
 pub struct Progress {
     in_place: bool,
@@ -22,31 +37,43 @@ impl Progress {
         Self { in_place, next: now + interval(in_place), last: (0, now) }
     }
 
-    /// Shows the line, if it is time to. `total` is how many events there will be, if that is known.
-    pub fn show(&mut self, sent: u64, audited: u64, total: Option<u64>) {
+    /// Shows the line, if it is time to.
+    pub fn show(&mut self, far: &Far) {
         let now = Instant::now();
         if now < self.next {
             return;
         }
+        let Far { sent, total, audited, replicas } = *far;
         let (before, since) = std::mem::replace(&mut self.last, (audited, now));
         let seconds = now.duration_since(since).as_secs_f64();
         let rate = if seconds > 0.0 { audited.saturating_sub(before) as f64 / seconds } else { 0.0 };
         let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-        let line = format!("{sent}{of} events sent, {audited} audited, {rate:.0}/s");
-        if self.in_place {
-            eprint!("\r{line}\x1b[K");
-        } else {
-            eprintln!("{line}");
-        }
+        let line = format!("{sent}{of} events sent, {audited} audited, {rate:.0}/s, replicas: {replicas}");
+        let line = if self.in_place { format!("\r{line}\x1b[K") } else { format!("{line}\n") };
+        write(&line);
         self.next = now + interval(self.in_place);
+    }
+
+    /// Says something, above the line.
+    pub fn say(&mut self, text: &impl Display) {
+        self.clear();
+        write(&format!("{text}\n"));
+        if self.in_place {
+            self.next = Instant::now();
+        }
     }
 
     /// Takes the line away.
     pub fn clear(&self) {
         if self.in_place {
-            eprint!("\r\x1b[K");
+            write("\r\x1b[K");
         }
     }
+}
+
+/// Nobody may read any more; the run goes on.
+fn write(text: &str) {
+    let _ = stderr().write_all(text.as_bytes());
 }
 
 const fn interval(in_place: bool) -> Duration {
