@@ -124,9 +124,21 @@ pub struct Run {
     /// How often the pods are asked for lag and rate, at least 1s: for their sake no status is written more often.
     #[arg(long, env = "LOGIN_PIPELINE_MEASURE_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = at_least_a_second)]
     pub measure_interval: Duration,
-    /// Where /healthz, /readyz and /metrics are served.
+    /// Where /healthz, /readyz, /metrics and the page are served.
     #[arg(long, env = "LOGIN_PIPELINE_LISTEN", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
+    /// Serve a page that lists the pipelines, read-only, to whoever reaches the port.
+    #[arg(
+        long,
+        env = "LOGIN_PIPELINE_PAGE",
+        value_name = "BOOL",
+        default_value_t = true,
+        default_missing_value = "true",
+        num_args = 0..=1,
+        require_equals = true,
+        action = ArgAction::Set
+    )]
+    pub page: bool,
 }
 
 /// Options by which one of several operators is chosen.

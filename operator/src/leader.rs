@@ -44,6 +44,18 @@ use crate::reconcile::jitter;
 /// How long releasing may take: a Lease that is not released is taken a little later.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Who leads, as far as an operator knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Lead {
+    /// Nobody knows yet.
+    #[default]
+    Unknown,
+    /// Another, by its name in the Lease.
+    Another(String),
+    /// This one.
+    Own,
+}
+
 /// A candidate for leadership, which may come to hold it.
 pub struct Candidate {
     leases: Api<Lease>,
@@ -71,19 +83,21 @@ impl Candidate {
         self.election.identity()
     }
 
-    /// Returns when it leads. `turn` is called in each round.
-    pub async fn acquire(&mut self, turn: impl Fn()) {
+    /// Returns when it leads. `turn` is called in each round, `follows` with the name of whoever leads.
+    pub async fn acquire(&mut self, turn: impl Fn(), follows: impl Fn(String)) {
         let mut is_told = false;
         loop {
             turn();
             match self.attempt().await {
                 Ok(Attempt::Leads) => return,
-                Ok(Attempt::Follows(holder)) if !is_told => {
-                    tracing::info!(holder, lease = self.name, "standing by: another operator leads");
-                    is_told = true;
+                Ok(Attempt::Follows(holder)) => {
+                    if !is_told {
+                        tracing::info!(holder, lease = self.name, "standing by: another operator leads");
+                        is_told = true;
+                    }
+                    follows(holder);
                 }
                 // Somebody wrote between reading and writing.
-                Ok(Attempt::Follows(_)) => {}
                 Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {}
                 Err(error) => tracing::warn!(lease = self.name, error = with_causes(&error), "the Lease was not read"),
             }

@@ -19,6 +19,7 @@
 //!
 //!   finalize   instead of all that, when the pipeline is deleted
 //!   measure    beside the passes: asks all pods for lag and rate
+//!   page       beside the passes: shows them to people
 //!   check      `operator check`: gather (I/O), judge (pure)
 //! ```
 //!
@@ -57,5 +58,6 @@ pub mod client;
 pub mod events;
 pub mod manifest;
 pub mod metrics;
+pub mod page;
 pub mod rights;
 pub mod server;

@@ -44,7 +44,7 @@ pub const RIGHTS: &[Right] = &[
     watched("", "namespaces", &["get"], "whether the namespace of a pipeline that is deleted goes too"),
     watched("kafka.strimzi.io", "kafkas", &["get", "list", "watch"], "how Kafka is reached"),
     watched("kafka.strimzi.io", "kafkatopics", &["get", "list", "watch", "create", "patch", "delete"], "topics, where Strimzi makes them; deleted when the spec asks for it"),
-    watched("events.k8s.io", "events", &["create", "patch"], "to tell of transitions; repeated ones are counted"),
+    watched("events.k8s.io", "events", &["list", "create", "patch"], "to tell of transitions; repeated ones are counted; the page shows those of a pipeline"),
     Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], place: Place::Lease, why: "so that of several operators one works" },
 ];
 

@@ -1,19 +1,20 @@
 //! `operator run`: serves, stands by until it leads, reconciles, ends.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use kube::{
     Client, ResourceExt,
     runtime::reflector::{self, Store, store::Writer},
 };
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{net::TcpListener, sync::watch, time::timeout};
 
 use crate::{
     args,
     client::{NoApiServer, connect},
     controller::{self, Guarded, Work, stopped},
-    leader::{Candidate, Lost},
+    leader::{Candidate, Lead, Lost},
     metrics::{Metrics, Readiness},
+    page::{Page, Sources},
     reconcile::reported_readiness,
     server::{self, Health, Shown},
     status,
@@ -34,6 +35,9 @@ pub enum RunError {
     Listener(#[from] std::io::Error),
 }
 
+/// How long those who are being answered may keep an operator that ends.
+const FAREWELL: Duration = Duration::from_secs(5);
+
 /// Runs until `stop` turns true, then ends within a bound.
 ///
 /// # Errors
@@ -48,10 +52,31 @@ pub async fn run(options: args::Run, listener: TcpListener, stop: watch::Receive
         registry: Arc::new(registry),
         refresh: Arc::new(count(pipelines.clone(), metrics.clone())),
     };
-    let serving = tokio::spawn(server::serve(listener, shown, stopped(stop.clone())));
-    lead(&options, client, (pipelines, writer), health, metrics, stop).await?;
-    serving.await.map_err(std::io::Error::other)??;
+    let (tell, told) = watch::channel(Lead::Unknown);
+    let page = options.page.then(|| {
+        Page::new(Sources {
+            pipelines: pipelines.clone(),
+            client: client.clone(),
+            lead: told,
+            lease_namespace: lease_namespace(&options, &client),
+            health: health.clone(),
+            scope: Scope::of(&options.watch_namespaces),
+            stop: stop.clone(),
+        })
+    });
+    let serving = tokio::spawn(server::serve(listener, shown, page, stopped(stop.clone())));
+    lead(&options, client, (pipelines, writer), health, metrics, tell, stop).await?;
+    match timeout(FAREWELL, serving).await {
+        Ok(served) => served.map_err(std::io::Error::other)??,
+        Err(_) => tracing::warn!("somebody was still being answered"),
+    }
     Ok(())
+}
+
+/// The namespace of the Lease, which is the operator's own unless it is told another.
+fn lease_namespace(options: &args::Run, client: &Client) -> String {
+    let named = options.leader_election.lease_namespace.clone();
+    named.unwrap_or_else(|| client.default_namespace().to_owned())
 }
 
 /// Works while it leads.
@@ -61,6 +86,7 @@ async fn lead(
     (pipelines, writer): (Store<Guarded>, Writer<Guarded>),
     health: Arc<Health>,
     metrics: Metrics,
+    tell: watch::Sender<Lead>,
     stop: watch::Receiver<bool>,
 ) -> Result<(), Lost> {
     let work = Work {
@@ -76,14 +102,16 @@ async fn lead(
     let election = &options.leader_election;
     if !election.is_enabled {
         metrics.set_leader(true);
+        tell.send_replace(Lead::Own);
         controller::run(work, stop).await;
         return Ok(());
     }
-    let namespace = election.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned());
+    let namespace = lease_namespace(options, &client);
     let mut candidate = Candidate::new(client, &namespace, &election.lease_name);
     health.ready(true);
+    let follows = |holder| drop(tell.send_replace(Lead::Another(holder)));
     tokio::select! {
-        () = candidate.acquire(|| health.turn()) => {}
+        () = candidate.acquire(|| health.turn(), follows) => {}
         () = stopped(stop.clone()) => {
             // A request by which it would lead may have arrived.
             candidate.release().await;
@@ -93,6 +121,7 @@ async fn lead(
     tracing::info!(namespace, lease = election.lease_name, identity = candidate.identity(), "leading");
     metrics.set_leader(true);
     health.ready(false);
+    tell.send_replace(Lead::Own);
     tokio::select! {
         () = controller::run(work, stop) => {}
         // Passes end here and now, wherever they are.

@@ -1,4 +1,4 @@
-//! `/healthz`, `/readyz` and `/metrics`.
+//! `/healthz`, `/readyz` and `/metrics`, and beside them the page.
 
 use std::{
     sync::{
@@ -18,7 +18,7 @@ use axum::{
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::metrics::expose;
+use crate::{metrics::expose, page::Page};
 
 /// A loop that has not turned for this long stands still. Each turns once a second, whatever it waits for.
 const STANDSTILL: Duration = Duration::from_secs(60);
@@ -48,6 +48,12 @@ impl Health {
         self.is_ready.store(is_ready, Ordering::Relaxed);
     }
 
+    /// Whether it does what it should.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.is_ready.load(Ordering::Relaxed)
+    }
+
     fn age(&self) -> u64 {
         u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
@@ -70,20 +76,23 @@ pub struct Shown {
     pub refresh: Arc<dyn Fn() + Send + Sync>,
 }
 
-/// Serves until `stop` completes.
+/// Serves until `stop` completes, and the page too, if there is one.
 ///
 /// # Errors
 /// When the listener fails.
 pub async fn serve(
     listener: TcpListener,
     shown: Shown,
+    page: Option<Page>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> std::io::Result<()> {
+    let page = page.map(Page::router).unwrap_or_default();
     let router = Router::new()
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
         .route("/metrics", get(metrics))
-        .with_state(shown);
+        .with_state(shown)
+        .merge(page);
     axum::serve(listener, router).with_graceful_shutdown(stop).await
 }
 
@@ -99,7 +108,7 @@ async fn healthz(State(shown): State<Shown>) -> impl IntoResponse {
 }
 
 async fn readyz(State(shown): State<Shown>) -> impl IntoResponse {
-    if shown.health.is_ready.load(Ordering::Relaxed) {
+    if shown.health.is_ready() {
         (StatusCode::OK, "ok\n")
     } else {
         (StatusCode::SERVICE_UNAVAILABLE, "waiting for the API server's first list of LoginPipelines\n")

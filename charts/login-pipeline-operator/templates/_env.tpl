@@ -14,6 +14,8 @@
 - name: LOGIN_PIPELINE_LEASE_NAMESPACE
   value: {{ .Release.Namespace | quote }}
 {{- end }}
+- name: LOGIN_PIPELINE_PAGE
+  value: {{ .Values.page.enabled | quote }}
 - name: LOGIN_PIPELINE_MEASURE_INTERVAL
   value: {{ .Values.measureInterval | quote }}
 - name: LOGIN_PIPELINE_LOG_FORMAT

@@ -13,7 +13,7 @@
 - {apiGroups: [""], resources: [namespaces], verbs: [get]}
 - {apiGroups: [kafka.strimzi.io], resources: [kafkas], verbs: [get, list, watch]}
 - {apiGroups: [kafka.strimzi.io], resources: [kafkatopics], verbs: [get, list, watch, create, patch, delete]}
-- {apiGroups: [events.k8s.io], resources: [events], verbs: [create, patch]}
+- {apiGroups: [events.k8s.io], resources: [events], verbs: [list, create, patch]}
 {{- end }}
 
 {{/* What it does in a namespace that is not watched, but whose Kafkas are used. */}}

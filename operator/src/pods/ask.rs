@@ -52,7 +52,6 @@ impl Drop for Connection {
 
 impl Answer {
     /// The body as it comes, and what must be kept for as long as it is read.
-    #[must_use]
     pub fn into_parts(self) -> (Incoming, Connection) {
         (self.response.into_body(), self.connection)
     }

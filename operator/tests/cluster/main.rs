@@ -27,6 +27,7 @@ mod faults;
 mod generated;
 mod leader;
 mod measuring;
+mod page;
 mod rollout;
 mod secrets;
 mod stored;

@@ -40,6 +40,9 @@ async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_
     }
     a.change("logins", json!({"networkPolicy": {"enabled": false}})).await;
     operator.quiet().await;
+    // What the page asks, for somebody who has opened a pipeline.
+    let opened = operator.get(&format!("/pipelines/{}/logins", a.namespace));
+    assert_eq!(opened.matches("\"problem\":null").count(), 2, "{opened}");
     let requests = requests(&operator);
     assert!(!operator.process.log().contains("forbidden"), "{}", operator.process.log());
     for (verb, resource) in &requests {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant, SystemTime};
 
 use kube::ResourceExt;
-use serde_json::json;
+use serde_json::{Value, json};
 use testkit::{kafka::NewRecord, wait_for};
 
 use crate::{
@@ -35,6 +35,7 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     inside(&["generate", "--bootstrap", place.kafka.bootstrap(), "--events", "1000"]);
     inside(&["audit", "--config", "/etc/login-pipeline/job.json", "--wait", "60s"]);
     let started = first_words(&place).await;
+    the_page_shows_it(&place).await;
 
     // A new config, pod by pod.
     assert_eq!(place.pods().await.len(), 2);
@@ -77,6 +78,32 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     place.kafka.produce("processed-user-login", [stray]).unwrap();
     let (status, report) = place.report().await;
     assert_eq!(status, 1, "{report}");
+}
+
+/// The operator's page, and through it a replica's own words, where `kubectl proxy` has them.
+async fn the_page_shows_it(place: &Place) {
+    let operator = place.kubectl(&["get", "pods", "-n", OPERATOR, "-o=jsonpath={.items[0].metadata.name}"], "");
+    let read = |path: &str| {
+        let address = format!("/api/v1/namespaces/{OPERATOR}/pods/{operator}:8080/proxy/{path}");
+        place.kubectl(&["get", "--raw", &address], "")
+    };
+    let json = |path: &str| serde_json::from_str::<Value>(&read(path)).unwrap();
+    assert!(read("").contains("<title>Login pipelines</title>"));
+    let list = json("pipelines");
+    let mut rows = list["pipelines"].as_array().unwrap().iter();
+    let row = rows.find(|row| row["namespace"] == place.namespace.as_str() && row["name"] == "logins");
+    assert_eq!(row.unwrap()["state"], "ready", "{list}");
+    let opened = json(&format!("pipelines/{}/logins", place.namespace));
+    let pods = opened["pods"]["found"].as_array().unwrap();
+    assert_eq!(pods.iter().filter(|pod| pod["is_ready"] == true && pod["is_current"] == true).count(), 2, "{opened}");
+    assert!(opened["events"]["found"].as_array().unwrap().iter().any(|event| event["reason"] == "Running"), "{opened}");
+    let mut processed = 0;
+    for pod in pods {
+        let view = json(&format!("pods/{}/{}/view", place.namespace, pod["name"].as_str().unwrap()));
+        assert_eq!(view["pipeline"]["namespace"], place.namespace.as_str(), "{view}");
+        processed += view["totals"]["processed"].as_u64().unwrap();
+    }
+    assert!(processed > 0);
 }
 
 /// Nothing of the pipeline is started anew, and what comes after is done.

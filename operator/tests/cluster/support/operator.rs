@@ -67,16 +67,24 @@ impl Operator {
 
     /// The answer to a GET, head and all.
     pub fn get(&self, path: &str) -> String {
+        self.ask("GET", path, "")
+    }
+
+    /// The answer to a request with more headers, each with its line's end.
+    pub fn ask(&self, method: &str, path: &str, headers: &str) -> String {
         let mut answer = String::new();
-        let mut exchange = || -> std::io::Result<()> {
-            let mut stream = TcpStream::connect(&self.address)?;
-            stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-            write!(stream, "GET {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n")?;
-            stream.read_to_string(&mut answer)?;
-            Ok(())
-        };
-        exchange().unwrap_or_else(|error| panic!("GET {path}: {error}; the operator's log:\n{}", self.process.log()));
+        let exchange = self.begin(method, path, headers).and_then(|mut stream| stream.read_to_string(&mut answer));
+        exchange
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}; the operator's log:\n{}", self.process.log()));
         answer
+    }
+
+    /// A request that was sent.
+    pub fn begin(&self, method: &str, path: &str, headers: &str) -> std::io::Result<TcpStream> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(stream, "{method} {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n{headers}\r\n")?;
+        Ok(stream)
     }
 
     /// A metric's value; 0 when it is not there.
