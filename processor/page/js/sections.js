@@ -231,14 +231,15 @@ function showPartitions(view) {
   if (at("choose-replica").value !== replica) at("choose-replica").value = replica;
   const partitions = view.partitions.filter((one) => !replica || one.replica === replica);
   number(at("frontier"), view.frontier, `Frontier: ${clock(view.frontier)}.`);
-  number(at("latest"), view.latest, ` Newest login: ${clock(view.latest)}.`);
+  number(at("latest"), view.latest, ` No login so far is after ${clock(view.latest)}.`);
   const last = lastPartition(view.partitions);
   text(at("partitions-sentence"), partitionsSentence(view, last));
-  attribute(at("partitions-sentence"), "title", known(view.frontier) ? `Frontier ${utc(view.frontier)}, newest login ${utc(view.latest)}` : null);
+  attribute(at("partitions-sentence"), "title", known(view.frontier) ? `The frontier is at ${utc(view.frontier)}. No login so far is after ${utc(view.latest)}.` : null);
   emptyState("partitions", partitions.length ? null : "How far each partition has come, and which one the others wait for, is here as soon as a replica has partitions.");
-  showCells(partitions, view.latest);
+  const first = firstWatermark(view.partitions);
+  showCells(partitions, first);
   const shown = partitions.length <= HIGHEST_ROWS ? partitions : [...partitions].sort(furthest).slice(0, 12);
-  showTrack(shown, view, last);
+  showTrack(shown, view.frontier, first, last);
   const others = partitions.length - shown.length;
   text(at("partitions-more"), others > 0 ? `The ${count(shown.length)} furthest behind; ${count(others)} others are not listed. Choose a replica to see fewer.` : "");
 }
@@ -246,11 +247,11 @@ function showPartitions(view) {
 /** Those that the windows wait for come first; the idle ones, for which nothing waits, last. */
 const furthest = (a, b) => Number(a.idle) - Number(b.idle) || (a.watermark ?? Infinity) - (b.watermark ?? Infinity) || a.partition - b.partition;
 
-function partitionsSentence({ partitions, frontier, latest }, last) {
+function partitionsSentence({ partitions, frontier }, last) {
   if (partitions.length === 0) return "";
   const idle = partitions.filter((one) => one.idle).length;
   const words = [];
-  if (known(frontier)) words.push(`Windows are closed up to ${clock(frontier)}${known(latest) ? `; the newest login is of ${clock(latest)}` : ""}.`);
+  if (known(frontier)) words.push(`Windows are closed up to ${clock(frontier)}, the frontier.`);
   if (last) words.push(isHolding(last, partitions) ? `Partition ${last.partition} holds it back.` : "No partition holds it back.");
   if (idle) words.push(`${count(idle)} ${idle === 1 ? "partition is" : "partitions are"} idle: nothing comes, and nothing waits for them.`);
   return words.join(" ");
@@ -263,23 +264,23 @@ function isHolding(last, partitions) {
 }
 
 /** Many partitions as cells, each the furthest behind of several. The table below holds the same for screen readers. */
-function showCells(partitions, latest) {
+function showCells(partitions, first) {
   const cells = at("cells");
   hide(cells, partitions.length <= HIGHEST_ROWS);
   const size = Math.ceil(partitions.length / CELLS);
   const groups = partitions.length <= HIGHEST_ROWS ? [] : Array.from({ length: Math.ceil(partitions.length / size) }, (_, i) => partitions.slice(i * size, (i + 1) * size));
   list(cells, groups, ([first]) => first.partition, () => make("i"), (cell, group) => {
     const worst = [...group].sort(furthest)[0];
-    const behind = known(latest) && known(worst.watermark) ? latest - worst.watermark : null;
-    const level = worst.idle || behind === null ? "idle" : `b${[45, 60, 120].filter((bound) => behind > bound).length + 1}`;
+    const behind = known(worst.watermark) ? first - worst.watermark : null;
+    const level = worst.idle || behind === null ? "idle" : `b${[5, 20, HOLDING].filter((bound) => behind > bound).length + 1}`;
     attribute(cell, "class", level);
-    attribute(cell, "title", `${group.length === 1 ? `Partition ${worst.partition}` : `Partitions ${group[0].partition} to ${group.at(-1).partition}, furthest ${worst.partition}`}: ${worst.idle ? "idle" : `${took(behind)} behind the newest login`}`);
+    attribute(cell, "title", `${group.length === 1 ? `Partition ${worst.partition}` : `Partitions ${group[0].partition} to ${group.at(-1).partition}, furthest ${worst.partition}`}: ${worst.idle ? "idle" : `${took(behind)} behind the first partition`}`);
   });
 }
 
-function showTrack(partitions, { latest, frontier }, last) {
+function showTrack(partitions, frontier, first, last) {
   const marks = partitions.filter(({ idle }) => !idle).map(({ watermark }) => watermark).filter(known);
-  const to = Math.max(latest ?? -Infinity, ...marks);
+  const to = Math.max(first, frontier ?? -Infinity);
   const from = Math.min(...marks, frontier ?? Infinity, to - 10);
   const place = (time) => (known(time) && to > from ? Math.min(1, Math.max(0, (time - from) / (to - from))) : 0);
   text(at("track-from"), Number.isFinite(from) ? clock(from) : "");
@@ -298,7 +299,7 @@ function showTrack(partitions, { latest, frontier }, last) {
     attribute(dot, "class", one.idle ? "idle" : isLast ? "last" : null);
     attribute(track, "title", known(one.watermark) ? `Watermark ${utc(one.watermark)}: no login before it is expected. The line is the frontier.` : "No valid login seen yet");
     text(words, known(one.watermark) ? `Watermark ${clock(one.watermark)}` : "No watermark yet");
-    text(behind.firstElementChild, known(latest) && known(one.watermark) ? took(Math.max(0, latest - one.watermark)) : UNKNOWN);
+    text(behind.firstElementChild, known(one.watermark) ? took(first - one.watermark) : UNKNOWN);
     const tag = one.idle ? "idle" : isLast ? "holds back" : "";
     text(behind.lastElementChild, tag);
     attribute(behind.lastElementChild, "class", tag ? (isLast ? "tag warn" : "tag") : "");

@@ -170,3 +170,6 @@ function lastPartition(partitions) {
   const moving = partitions.filter(({ watermark, idle }) => known(watermark) && !idle);
   return moving.reduce((last, one) => (last === null || one.watermark < last.watermark ? one : last), null);
 }
+
+/** The watermark that is furthest: what the others are behind of. */
+const firstWatermark = (partitions) => partitions.reduce((first, { watermark }) => (known(watermark) ? Math.max(first, watermark) : first), -Infinity);
