@@ -7,7 +7,7 @@ use crds::{
     job::Rules,
     pipeline::{Alert, Dimension, Duration, Window},
     records::{
-        aggregate::{Aggregate, Insight},
+        aggregate::{Aggregate, Counted, Insight, Span, aggregate_key},
         delta::{Delta, DeltaError, Pane, Range, SKETCH_LG_K, Total},
         state::{self, Key},
     },
@@ -18,7 +18,7 @@ use datasketches::{
 };
 use proptest::prelude::*;
 
-use super::{Fold, Halt, Record, Restore, RestoreError, Results};
+use super::{Fold, Halt, Record, Restore, RestoreError, Results, Summary};
 
 const MINUTE: i64 = 60;
 const PARTITIONS: usize = 3;
@@ -203,6 +203,53 @@ proptest! {
                 prop_assert_eq!(content(&restored), content(&straight));
             }
             apply(&mut whole, delta).unwrap();
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    /// What the page shows is what the records say, whether it was looked at before each delta or never.
+    #[test]
+    fn the_page_shows_what_is_emitted(
+        events in prop::collection::vec(event(), 1..150),
+        sizes in prop::collection::vec(1..20_usize, 1..5),
+        looks in prop::collection::vec(any::<bool>(), 1..7),
+    ) {
+        let mut fold = Fold::new();
+        let mut shown = Summary::default();
+        let mut emitted: BTreeMap<String, Aggregate> = BTreeMap::new();
+        for (delta, looks) in deltas(&rules(600), &events, &sizes).iter().zip(looks.iter().cycle()) {
+            apply(&mut fold, delta).unwrap();
+            for Record { key, value } in fold.take_results().aggregates {
+                match value {
+                    Some(value) => drop(emitted.insert(key, serde_json::from_slice(&value).unwrap())),
+                    None => drop(emitted.remove(&key)),
+                }
+            }
+            if *looks {
+                shown = fold.summary(&shown, 1);
+            }
+        }
+        shown = fold.summary(&shown, 2);
+        let windows = shown.windows();
+        prop_assert_eq!(&windows, &fold.summary(&Summary::default(), 2).windows());
+        let stats = fold.stats();
+        prop_assert_eq!((shown.windows_kept, shown.windows_open), (stats.windows as u64, stats.open_windows as u64));
+        prop_assert_eq!(shown.alerts.len() as u64, stats.alerts.min(50));
+        prop_assert_eq!(windows.len(), stats.windows.min(windows.len()));
+        for window in windows {
+            let span = Span { window: window.window, start: window.start };
+            let total = &emitted[&aggregate_key(span, &Counted::All, None)];
+            prop_assert_eq!((window.count, window.closed), (total.count, total.is_final));
+            prop_assert_eq!((window.unique_users, window.revision), (total.unique_users, total.revision));
+            let values = &window.values[&Dimension::Locale];
+            prop_assert_eq!(window.more[&Dimension::Locale], 0);
+            for (value, count) in values {
+                let key = aggregate_key(span, &Counted::Value(Dimension::Locale, value.clone()), None);
+                prop_assert_eq!(*count, emitted[&key].count, "{}", key);
+            }
         }
     }
 }
