@@ -58,17 +58,48 @@ pub(crate) fn install() -> Result<PathBuf, Error> {
     installed("install", &root().join(format!("install-kind-{kind}-checks-{checks}")))
 }
 
+/// Where the browser is, and what drives it.
+pub(crate) struct Browser {
+    pub(crate) chromium: PathBuf,
+    pub(crate) chromedriver: PathBuf,
+}
+
+/// Those of `CHROMIUM` and `CHROMEDRIVER`, or of the path; `scripts/setup` installs what is missing, where it can.
+pub(crate) fn browser() -> Result<Browser, Error> {
+    let find = || Some(Browser { chromium: program("CHROMIUM")?, chromedriver: program("CHROMEDRIVER")? });
+    if let Some(browser) = find() {
+        return Ok(browser);
+    }
+    set_up("browser")?;
+    find().ok_or_else(|| Error::Setup { output: "chromium or chromedriver is still not in the path".to_owned() })
+}
+
+/// What a variable names, or the program of that name, in small letters, in the path.
+fn program(variable: &str) -> Option<PathBuf> {
+    if let Some(path) = env::var_os(variable).filter(|value| !value.is_empty()) {
+        return Some(PathBuf::from(path));
+    }
+    let name = variable.to_lowercase();
+    let folders = env::var_os("PATH")?;
+    env::split_paths(&folders).map(|folder| folder.join(&name)).find(|path| path.is_file())
+}
+
 /// The folder, which the script makes now when it is not there.
 fn installed(part: &str, folder: &Path) -> Result<PathBuf, Error> {
     if !fs::exists(folder).unwrap_or(false) {
-        // What it says on standard output is for who waits for it now.
-        let run = Command::new(SETUP).arg(part).stdout(Stdio::inherit()).output();
-        let run = run.map_err(Error::io(format!("cannot run {SETUP}")))?;
-        if !run.status.success() {
-            return Err(Error::Setup { output: String::from_utf8_lossy(&run.stderr).into_owned() });
-        }
+        set_up(part)?;
     }
     Ok(folder.to_owned())
+}
+
+fn set_up(part: &str) -> Result<(), Error> {
+    // What it says on standard output is for who waits for it now.
+    let run = Command::new(SETUP).arg(part).stdout(Stdio::inherit()).output();
+    let run = run.map_err(Error::io(format!("cannot run {SETUP}")))?;
+    if run.status.success() {
+        return Ok(());
+    }
+    Err(Error::Setup { output: String::from_utf8_lossy(&run.stderr).into_owned() })
 }
 
 fn root() -> PathBuf {

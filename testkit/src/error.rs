@@ -93,6 +93,15 @@ pub enum Error {
     #[error("cannot make a Kubernetes client: {0}")]
     Kubernetes(#[from] kube::Error),
 
+    /// A browser did not do what it was told.
+    #[error("a browser fails: {what}: {problem}")]
+    Browser {
+        /// What it was told.
+        what: String,
+        /// What it says.
+        problem: String,
+    },
+
     /// The folder of KUBEBUILDER_ASSETS lacks a program.
     #[error("KUBEBUILDER_ASSETS: {0} is missing; it needs kube-apiserver, etcd and kubectl")]
     Asset(PathBuf),

@@ -4,6 +4,7 @@
 //! cache ───> where the services are; runs scripts/setup when they are not there yet
 //! process ─> a command that dies with the test, and a folder that goes with it
 //! tools ───> helm and what checks the chart
+//! browser ─> a headless Chromium
 //! install ─> what checks the Tiltfile, the Dockerfile and kind's config
 //! port ────> a port of 127.0.0.1 that no other test takes
 //!    └─> kafka, kubernetes: clusters on top of these
@@ -13,6 +14,7 @@
 //! Nothing here outlives the test process, however it ends: a return, a panic, SIGKILL. Tests share one cluster per test
 //! binary (`kafka::shared`, `kubernetes::shared`, `target::shared`) and keep apart by [`unique`] names.
 
+pub mod browser;
 pub mod install;
 pub mod kafka;
 pub mod kubernetes;
