@@ -13,7 +13,7 @@ check: ## The fast loop: formatting, clippy, unit tests
 test: ## Everything: sets up the services that the tests run, then runs every tier
 	@scripts/test
 
-test-%: ## One tier of the tests: lint, deny, unit, chart, testkit, kafka, api, node
+test-%: ## One tier of the tests: lint, deny, unit, chart, testkit, kafka, browser, api, node
 	@scripts/test $*
 
 e2e: ## The product on a real node of this machine, which takes Linux and root
