@@ -21,7 +21,7 @@ const DNS_PORT: i32 = 53;
 
 /// The NetworkPolicy of a pipeline; none where its spec wants none.
 ///
-/// The pods can be asked for metrics and health, and for nothing else. Whom they reach is limited where it is known: to
+/// The pods can be asked for metrics, health and the live page, and for nothing else. Whom they reach is limited where it is known: to
 /// Strimzi's brokers, to DNS, and to what the spec names. An empty list means what it means to Kubernetes: no limit.
 #[must_use]
 pub fn network_policy(valid: &Valid, bootstrap_servers: &str) -> Option<NetworkPolicy> {
