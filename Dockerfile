@@ -2,11 +2,14 @@
 # Both images; each is a target, operator the default:
 #   docker build --target operator --tag login-pipeline-operator:0.1.0 .
 #   docker build --target processor --tag login-pipeline-processor:0.1.0 .
+# With --build-arg LOGIN_PIPELINE_REVISION=$(git rev-parse HEAD) the binaries tell of which revision they are.
 # `make images` builds the same layout from this machine's own build, without a base image.
 
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
+# The repository is not given to the build.
+ARG LOGIN_PIPELINE_REVISION
 # The binaries are stripped; zlib is the one library that they need and the base of the images lacks.
 RUN --mount=type=cache,target=/usr/local/cargo/registry,sharing=locked \
     --mount=type=cache,target=/src/target,sharing=locked \

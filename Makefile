@@ -1,7 +1,7 @@
 # The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
 # (README.md), and get it themselves where they can.
 .DEFAULT_GOAL := help
-.PHONY: help check test e2e mutants demo crd bench images kind-up kind-load kind-down
+.PHONY: help check test e2e mutants demo crd commands man bench images kind-up kind-load kind-down
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -32,6 +32,14 @@ crd: ## Write crds/login-pipeline.yaml and the chart's copy of it anew, from the
 	@cargo run --quiet -p operator -- crd > crds/login-pipeline.yaml.new
 	@mv crds/login-pipeline.yaml.new crds/login-pipeline.yaml
 	@cp crds/login-pipeline.yaml charts/login-pipeline-operator/files/crd.yaml
+
+commands: ## Write docs/commands.md anew, from the definition of both command lines
+	@cargo run --quiet -p processor --example commands > docs/commands.md.new
+	@mv docs/commands.md.new docs/commands.md
+
+man: ## Write the man pages of both commands: target/man
+	@cargo run --quiet --bin processor -- man target/man
+	@cargo run --quiet --bin operator -- man target/man
 
 images: ## Build both images from this machine's own release build: target/images/operator.tar and processor.tar
 	@scripts/images

@@ -36,11 +36,21 @@ impl Format {
     /// # Errors
     /// When it cannot be written for another reason.
     pub fn print(self, report: &(impl Display + Serialize)) -> io::Result<()> {
-        let mut out = stdout().lock();
-        match self.write(&mut out, report).and_then(|()| out.flush()) {
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-            written => written,
-        }
+        let mut text = Vec::new();
+        self.write(&mut text, report)?;
+        print(&text)
+    }
+}
+
+/// Writes all of a command's result to stdout, as [`Format::print`] does.
+///
+/// # Errors
+/// When it cannot be written for another reason than that nobody reads it any more.
+pub fn print(text: &[u8]) -> io::Result<()> {
+    let mut out = stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
     }
 }
 

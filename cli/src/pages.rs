@@ -155,10 +155,14 @@ fn row(arg: &Arg) -> String {
         Some(long) => format!("{short}--{long} {value}"),
         None => value,
     };
-    let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
-    let default = if takes_value { code(&defaults.join(",")) } else { String::new() };
-    let environment = arg.get_env().map(|name| code(&name.to_string_lossy())).unwrap_or_default();
     let mut meaning = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
+    let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+    let mut default = if takes_value { code(&defaults.join(",")) } else { String::new() };
+    // Where it depends, the text says what it is.
+    if let Some((before, said)) = meaning.clone().split_once(" [default: ").filter(|_| default.is_empty()) {
+        (meaning, default) = (before.to_owned(), said.trim_end_matches(']').to_owned());
+    }
+    let environment = arg.get_env().map(|name| code(&name.to_string_lossy())).unwrap_or_default();
     let values: Vec<String> = arg.get_possible_values().iter().map(|value| code(value.get_name())).collect();
     if takes_value && !values.is_empty() {
         let _ = write!(meaning, ": {}", values.join(", "));

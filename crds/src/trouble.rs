@@ -20,6 +20,10 @@ pub fn explain(words: &str) -> String {
     } else if words.contains("security.protocol") || state.contains("in state APIVERSION_QUERY") {
         // Kafka hung up at the first word.
         "; check that the config has TLS and SASL where this listener of Kafka has them"
+    } else if words.contains("Connection refused") {
+        "; check the address and the port, and that Kafka runs there"
+    } else if words.contains("Failed to resolve") {
+        "; check the name of the host"
     } else {
         ""
     };

@@ -125,7 +125,7 @@ pub struct Run {
     #[arg(long, env = "LOGIN_PIPELINE_MEASURE_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = at_least_a_second)]
     pub measure_interval: Duration,
     /// Where /healthz, /readyz, /metrics and the page are served.
-    #[arg(long, env = "LOGIN_PIPELINE_LISTEN", default_value = "0.0.0.0:8080")]
+    #[arg(long, env = "LOGIN_PIPELINE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
     /// Serve a page that lists the pipelines, read-only, to whoever reaches the port.
     #[arg(

@@ -1,12 +1,11 @@
 //! `operator validate`: manifests checked without a cluster.
 
 use std::{
-    fmt,
-    io::{self, stdout},
+    fmt, io,
     path::{Path, PathBuf},
 };
 
-use cli::{Exit, file};
+use cli::{Exit, file, output::print};
 use crds::manifest::{Document, JOB_CONFIG, documents};
 use serde::Serialize;
 
@@ -75,8 +74,9 @@ impl Report {
 /// When it cannot be printed.
 pub fn run(options: &Validate) -> io::Result<Exit> {
     let report = validate_files(&options.files);
-    let mut out = stdout().lock();
-    report.lines.iter().try_for_each(|line| options.output.write(&mut out, line))?;
+    let mut text = Vec::new();
+    report.lines.iter().try_for_each(|line| options.output.write(&mut text, line))?;
+    print(&text)?;
     Ok(report.exit())
 }
 

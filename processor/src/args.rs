@@ -10,7 +10,10 @@ use cli::{
     pages::{CompletionsArgs, ManArgs},
 };
 
-use crate::{audit::AuditArgs, generate::GenerateArgs, inspect::InspectArgs, local::LocalArgs, run::RunArgs};
+use crate::{
+    audit::AuditArgs, generate::GenerateArgs, inspect::InspectArgs, local::LocalArgs, run::RunArgs,
+    validate::ValidateArgs,
+};
 
 /// What `--version` says behind the name.
 pub static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -53,6 +56,8 @@ pub enum Command {
     Audit(AuditArgs),
     /// Show what a pipeline has written for itself: deltas, state, committed offsets
     Inspect(InspectArgs),
+    /// Say what would become of events, without a Kafka
+    Validate(ValidateArgs),
     /// Print a script that completes commands in a shell
     #[command(after_help = "\
 Examples:

@@ -6,6 +6,7 @@
 //!                  └── /healthz /readyz /metrics, and view: the live page
 //!
 //!  generate ──> source                  audit: source, output, dead letters ──> what was lost, doubled, swapped
+//!  validate: what would become of events
 //!                                       inspect: deltas, state, offsets ──> a person
 //! ```
 
@@ -17,6 +18,7 @@ pub mod ingest;
 
 pub mod config;
 pub mod kafka;
+pub mod manifest;
 pub mod metrics;
 pub mod stop;
 pub mod supervised;
@@ -26,6 +28,7 @@ pub mod audit;
 pub mod generate;
 pub mod inspect;
 pub mod local;
+pub mod validate;
 
 #[cfg(test)]
 mod simulation;

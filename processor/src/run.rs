@@ -10,14 +10,16 @@ use std::{
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use cli::Exit;
-use crds::job::{JobConfig, JobError, ResultTopics};
+use crds::job::{JobConfig, ResultTopics};
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
 };
 
 use crate::{
-    aggregate, ingest,
+    aggregate,
+    config::{self, ConfigError},
+    ingest,
     kafka::{
         cluster::{Cluster, ClusterError},
         error::KafkaError,
@@ -36,6 +38,15 @@ const ASK: Duration = Duration::from_secs(2);
 
 /// Runs one replica of a pipeline until SIGTERM.
 #[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Replicas of a pipeline share its partitions, wherever they run; each needs a name of its own. On SIGTERM or Ctrl-C it commits, leaves
+the group, and ends within 9 seconds.
+
+Examples:
+  processor run --config job.json --replica a --listen 127.0.0.1:8081
+  processor run --config job.json --replica b --listen 127.0.0.1:0 --log-level debug
+
+Exit codes: 0 it drained, 1 it did not within its time: what was not committed is taken up by the others, 2 it could not run")]
 pub struct RunArgs {
     /// The job config, as the operator renders it
     #[arg(long, value_name = "FILE", env = "LOGIN_PIPELINE_CONFIG")]
@@ -54,22 +65,9 @@ pub struct RunArgs {
 /// Why a replica cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// The config file cannot be read.
-    #[error("{path}: {source}; name the job config with --config")]
-    Read {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: std::io::Error,
-    },
-    /// The config is not one that this release can run.
-    #[error("{path}: {source}")]
-    Job {
-        /// Which file.
-        path: PathBuf,
-        /// Why not.
-        source: JobError,
-    },
+    /// The job config cannot be used.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The HTTP server cannot listen.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
     Listen {
@@ -284,9 +282,7 @@ fn await_answer<T>(ask: impl Fn() -> Result<T, ClusterError>, status: &ThreadSta
 /// # Errors
 /// When it cannot start, or a thread ends by itself.
 pub fn run(args: &RunArgs) -> Result<Exit, RunError> {
-    let path = || args.config.clone();
-    let text = std::fs::read_to_string(&args.config).map_err(|source| RunError::Read { path: path(), source })?;
-    let job = Arc::new(JobConfig::parse(&text).map_err(|source| RunError::Job { path: path(), source })?);
+    let job = Arc::new(config::read(&args.config, None, None)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let replica = runtime.block_on(async {
         let mut terminate = signal(SignalKind::terminate())?;

@@ -1,8 +1,8 @@
 //! Finds out what is there. I/O that reads and changes nothing.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
-use cli::exit::with_causes;
+use cli::{exit::with_causes, file};
 use crds::{
     manifest::{Manifest, the_one},
     pipeline::{Kafka, LoginPipeline},
@@ -48,7 +48,7 @@ const SAMPLE: u32 = 500;
 #[derive(Debug, thiserror::Error)]
 pub enum CheckError {
     /// The manifest cannot be used.
-    #[error("{file}: {problem}")]
+    #[error("--pipeline {file}: {problem}")]
     Manifest {
         /// Which one.
         file: String,
@@ -180,9 +180,9 @@ async fn named(client: &Client, scope: &Scope, name: &str) -> Result<Asked, Chec
     Ok(asked(pipeline))
 }
 
-fn of_file(file: &str) -> Result<(String, LoginPipeline), CheckError> {
-    let failed = |problem: String| CheckError::Manifest { file: file.to_owned(), problem };
-    let content = fs::read_to_string(file).map_err(|error| failed(error.to_string()))?;
+fn of_file(path: &str) -> Result<(String, LoginPipeline), CheckError> {
+    let failed = |problem: String| CheckError::Manifest { file: path.to_owned(), problem };
+    let content = file::read(Path::new(path)).map_err(|error| failed(error.to_string()))?;
     let Manifest { name, spec } = the_one(&content).map_err(|problems| failed(problems.join("; ")))?;
     Ok((name.clone(), LoginPipeline::new(&name, spec)))
 }

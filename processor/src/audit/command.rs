@@ -12,7 +12,10 @@ use std::{
 };
 
 use clap::Args;
-use cli::{Exit, Format, progress::Count};
+use cli::{
+    Exit, Format,
+    progress::{Count, Progress},
+};
 use crds::pipeline;
 
 use super::{
@@ -33,7 +36,12 @@ Each event is judged by the rules by which the pipeline processed it, as the agg
 where there is none. Aggregates, insights and alerts are counted anew from the source and compared when they count exactly
 what is audited; else the report says why they were not. What the source no longer has is not checked, and is counted as such.
 
-Exit code: 0 nothing is wrong, 1 something is, 2 it could not be told")]
+Examples:
+  processor audit --config job.json
+  processor audit --config job.json --wait 30s --output json
+  processor audit --config job.json --bootstrap localhost:9092
+
+Exit codes: 0 nothing is wrong, 1 something is, 2 it could not be told")]
 pub struct AuditArgs {
     /// The pipeline's job config, as the operator mounts it into its pods
     #[arg(long, value_name = "FILE")]
@@ -48,7 +56,7 @@ pub struct AuditArgs {
     #[arg(long, default_value = "0s", value_name = "DURATION")]
     pub wait: pipeline::Duration,
     /// How to report
-    #[arg(long, value_enum, default_value_t)]
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }
 
@@ -95,6 +103,7 @@ pub fn run(args: &AuditArgs) -> Result<Exit, AuditError> {
 pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     let job = config::read(&args.config, args.bootstrap.as_deref(), args.security.as_deref())?;
     let deadline = Instant::now() + args.wait.get();
+    let asking = Progress::waiting(format!("asking {} what there is to audit", job.kafka.bootstrap_servers));
     let mut aggregation = Aggregation::find(&job)?;
     let mut plan = Plan::new(&job, aggregation.as_ref().and_then(Aggregation::coverage))?;
     tracing::info!(partitions = plan.partitions(), offsets = plan.offsets(), "the end of the source is fixed");
@@ -102,6 +111,7 @@ pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
         aggregation.await_coverage(&plan, deadline)?;
         aggregation.coverage().map_or(Ok(()), |coverage| plan.follow(coverage))?;
     }
+    drop(asking);
     let progress = Count::start("auditing", "events", Some(plan.offsets()));
     let reports = in_parallel(
         plan.partitions(),
@@ -119,7 +129,10 @@ pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
 
 /// Compares the aggregation's results with what the source makes of them.
 fn aggregates(aggregation: &mut Aggregation, plan: &mut Plan, deadline: Instant) -> Result<Aggregates, AuditError> {
-    let found = match aggregation.settle(plan, deadline)? {
+    let reading = Progress::waiting("reading the results");
+    let settled = aggregation.settle(plan, deadline)?;
+    drop(reading);
+    let found = match settled {
         Ok(found) => found,
         Err(why) => return Ok(skipped(why)),
     };

@@ -4,12 +4,12 @@ use std::{
     cell::RefCell,
     collections::BTreeMap,
     fmt::Display,
-    io::{self, Write, stdout},
+    io::{self, IsTerminal, Write, stdout},
     path::PathBuf,
 };
 
 use clap::{Args, Subcommand};
-use cli::{Exit, Format};
+use cli::{Exit, Format, progress::Progress};
 use crds::job::JobConfig;
 use rdkafka::{Message, message::BorrowedMessage};
 use serde::Serialize;
@@ -30,6 +30,15 @@ const CLIENT: &str = "processor-inspect";
 
 /// Which pipeline to look at.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+What the pipeline writes for itself, decoded; docs/formats.md explains each field. It reads, and changes nothing.
+
+Examples:
+  processor inspect --config job.json deltas
+  processor inspect --config job.json state
+  processor inspect --config job.json offsets
+
+Exit codes: 0 all of it could be read, 1 some of it is no record of this release, 2 Kafka could not be read")]
 pub struct InspectArgs {
     /// The pipeline's job config, as the operator mounts it into its pods
     #[arg(long, global = true, value_name = "FILE", env = "LOGIN_PIPELINE_CONFIG")]
@@ -41,7 +50,7 @@ pub struct InspectArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub security: Option<PathBuf>,
     /// How to show it
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
     /// What to look at
     #[command(subcommand)]
@@ -52,6 +61,10 @@ pub struct InspectArgs {
 #[derive(Subcommand, Clone, Debug)]
 pub enum Subject {
     /// What each transaction of stage 1 added, and which source offsets it covered
+    #[command(after_help = "\
+Examples:
+  processor inspect --config job.json deltas --last 5
+  processor inspect --config job.json deltas --from 1000 --to 1010 --output json")]
     Deltas {
         /// The last so many
         #[arg(long, default_value_t = 20, value_name = "N", conflicts_with_all = ["from", "to"])]
@@ -64,12 +77,20 @@ pub enum Subject {
         to: Option<i64>,
     },
     /// The snapshot from which the aggregation starts: the last record of each key
+    #[command(after_help = "\
+Examples:
+  processor inspect --config job.json state
+  processor inspect --config job.json state --key meta")]
     State {
         /// Only the record with this key, such as meta, but with all values
         #[arg(long)]
         key: Option<String>,
     },
     /// What the consumer groups of both stages have committed
+    #[command(after_help = "\
+Examples:
+  processor inspect --config job.json offsets
+  processor inspect --config job.json offsets --output json | jq .offset")]
     Offsets,
 }
 
@@ -108,7 +129,8 @@ pub enum InspectError {
 pub fn run(args: &InspectArgs) -> Result<Exit, InspectError> {
     let config = args.config.as_deref().ok_or(InspectError::NoConfig)?;
     let job = config::read(config, args.bootstrap.as_deref(), args.security.as_deref())?;
-    let mut printer = Printer { format: args.output, out: stdout().lock(), unreadable: 0 };
+    let reading = Progress::waiting(format!("reading from {}", job.kafka.bootstrap_servers));
+    let mut printer = Printer { format: args.output, out: stdout().lock(), unreadable: 0, reading: Some(reading) };
     match &args.subject {
         Subject::Deltas { last, from: None, to: None } => last_deltas(&job, *last, &mut printer),
         Subject::Deltas { from, to, .. } => deltas(&job, from.unwrap_or(0), to.unwrap_or(i64::MAX), &mut printer),
@@ -124,12 +146,22 @@ struct Printer<W> {
     format: Format,
     out: W,
     unreadable: usize,
+    /// Until something is shown on the same terminal.
+    reading: Option<Progress>,
 }
 
 impl<W: Write> Printer<W> {
     fn show(&mut self, entry: &(impl Display + Serialize), is_readable: bool) -> io::Result<()> {
         self.unreadable += usize::from(!is_readable);
-        self.format.write(&mut self.out, entry)
+        let format = self.format;
+        format.write(self.out(), entry)
+    }
+
+    fn out(&mut self) -> &mut W {
+        if self.reading.is_some() && stdout().is_terminal() {
+            self.reading = None;
+        }
+        &mut self.out
     }
 }
 
@@ -168,7 +200,7 @@ fn state(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), Inspe
         Format::Json => state.entries().try_for_each(|entry| printer.show(entry, entry.is_readable()))?,
         Format::Text => {
             printer.unreadable = state.entries().filter(|entry| !entry.is_readable()).count();
-            write!(printer.out, "{state}")?;
+            write!(printer.out(), "{state}")?;
         }
     }
     Ok(())
@@ -229,9 +261,9 @@ fn offsets(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), Ins
         printer.unreadable += offsets.unreadable();
         match printer.format {
             Format::Json => offsets.views().try_for_each(|view| {
-                writeln!(printer.out, "{}", serde_json::to_string(&view).map_err(io::Error::from)?)
+                writeln!(printer.out(), "{}", serde_json::to_string(&view).map_err(io::Error::from)?)
             })?,
-            Format::Text => writeln!(printer.out, "{offsets}")?,
+            Format::Text => writeln!(printer.out(), "{offsets}")?,
         }
     }
     Ok(())

@@ -16,11 +16,12 @@
 //! `insights` and `summary` are pure, and so is what `follow` feeds: the audit of `processor audit`, in `live`. Others may send
 //! events too: what was processed of theirs is audited, and the run ends when its own events are.
 
+use crate::manifest;
+
 mod command;
 mod session;
 
 mod folder;
-mod manifest;
 
 mod broker;
 mod feed;

@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use cli::file;
 use crds::manifest::{Manifest, the_one};
 
 /// Everything that is wrong with a file, one problem a line.
@@ -16,8 +17,9 @@ pub struct ManifestError {
 
 impl fmt::Display for ManifestError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the manifest cannot be run")?;
-        self.problems.iter().try_for_each(|problem| write!(f, "\n{}: {problem}", self.file.display()))
+        let lines: Vec<String> =
+            self.problems.iter().map(|problem| format!("{}: {problem}", self.file.display())).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -28,7 +30,7 @@ impl std::error::Error for ManifestError {}
 /// # Errors
 /// When it cannot be read, holds not exactly one LoginPipeline, or one that cannot run.
 pub fn read(file: &Path) -> Result<Manifest, ManifestError> {
-    let text = std::fs::read_to_string(file).map_err(|error| vec![format!("cannot be read: {error}")]);
+    let text = file::read(file).map_err(|error| vec![format!("{error}; name the manifest of a LoginPipeline")]);
     text.and_then(|text| the_one(&text)).map_err(|problems| ManifestError { file: file.to_owned(), problems })
 }
 
@@ -39,8 +41,8 @@ mod tests {
     #[test]
     fn each_line_names_the_file() {
         let error = ManifestError { file: "x.yaml".into(), problems: vec!["a".to_owned(), "b".to_owned()] };
-        assert_eq!(error.to_string(), "the manifest cannot be run\nx.yaml: a\nx.yaml: b");
+        assert_eq!(error.to_string(), "x.yaml: a\nx.yaml: b");
         let error = read(Path::new("/no/such/file.yaml")).unwrap_err().to_string();
-        assert!(error.contains("\n/no/such/file.yaml: cannot be read: "), "{error}");
+        assert!(error.starts_with("/no/such/file.yaml: there is no such file; name the manifest"), "{error}");
     }
 }

@@ -1,0 +1,15 @@
+//! `processor validate`: what would become of events, without a Kafka.
+//!
+//! ```text
+//!  command ──> lines (I/O): one event each ──> trial: stage 1's own state machine, over one partition ──> outcomes
+//! ```
+//!
+//! There are no rules here: what decides is what decides in a replica.
+
+mod command;
+
+mod lines;
+mod trial;
+
+pub use command::{Show, ValidateArgs, ValidateError, run};
+pub use trial::{Counts, Fate, Outcome, Trial};
