@@ -16,6 +16,7 @@ mod support;
 
 mod admission;
 mod away;
+mod browser;
 mod chart;
 mod check;
 mod convergence;

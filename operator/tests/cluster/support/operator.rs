@@ -65,6 +65,11 @@ impl Operator {
         operator
     }
 
+    /// Where its page is.
+    pub fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
     /// The answer to a GET, head and all.
     pub fn get(&self, path: &str) -> String {
         self.ask("GET", path, "")
