@@ -410,6 +410,10 @@ fn replicas_of(folder: &Path) -> Vec<u32> {
     processes.filter(is_one).collect()
 }
 
+fn signal(process: u32, signal: &str) {
+    assert!(Command::new("sh").args(["-c", &format!("kill -s {signal} {process}")]).status().unwrap().success());
+}
+
 /// The folder of a run.
 fn folder_of(log: &str) -> PathBuf {
     let job = log.split("--config ").nth(1).unwrap().split_whitespace().next().unwrap();
@@ -423,8 +427,16 @@ fn no_replica_outlives_a_run_that_is_killed_not_even_one_that_stands_still() {
     let folder = folder_of(&process.log());
     let replicas = replicas_of(&folder);
     assert_eq!(replicas.len(), 2);
-    let stopped = Command::new("kill").args(["-STOP", &replicas[0].to_string()]).status().unwrap();
-    assert!(stopped.success());
+    // Other commands take its config, but for the audit, which needs more than this broker keeps.
+    let ask = |command: &[&str]| {
+        let program = env!("CARGO_BIN_EXE_processor");
+        Command::new(program).args(command).arg("--config").arg(folder.join("job.json")).output().unwrap()
+    };
+    assert_eq!(ask(&["inspect", "state"]).status.code(), Some(0));
+    let audit = ask(&["audit"]);
+    assert_eq!(audit.status.code(), Some(2));
+    assert!(text(&audit.stderr).contains("the run audits itself"), "{}", text(&audit.stderr));
+    signal(replicas[0], "STOP");
     process.kill();
     wait_for("the replicas to end", BOUND, || replicas_of(&folder).is_empty().then_some(()));
     fs::remove_dir_all(folder).unwrap();
@@ -436,7 +448,7 @@ fn a_replica_that_somebody_kills_ends_a_run_on_the_embedded_broker() {
     wait_for("some events", BOUND, || process.log().contains("events sent").then_some(()));
     let folder = folder_of(&process.log());
     let replicas = replicas_of(&folder);
-    assert!(Command::new("kill").args(["-KILL", &replicas[0].to_string()]).status().unwrap().success());
+    signal(replicas[0], "KILL");
     assert_eq!(process.wait(BOUND).unwrap(), 2, "{}", process.log());
     assert!(process.log().contains("ended by itself, signal: 9 (SIGKILL)"), "{}", process.log());
     assert_eq!((replicas_of(&folder), folder.exists()), (vec![], false));
@@ -462,4 +474,40 @@ fn what_others_send_is_audited_but_not_waited_for() {
     let count = |field: &str| summary[field].as_u64().unwrap();
     assert_eq!((count("produced"), count("lost"), count("aggregate_mismatches")), (6000, 0, 0), "{summary:#}");
     assert!(count("processed") + count("dead_letters") > 8000, "{summary:#}");
+}
+
+#[test]
+fn within_seconds_there_is_something_to_see_everywhere() {
+    let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/demo.yaml");
+    let folder = Folder::new("demo").unwrap();
+    let mut process = Program::new("demo", env!("CARGO_BIN_EXE_processor"))
+        .args(["local", "--since", "10m", "--rate", "500", "--events", "320000", "--exit", "--listen", "127.0.0.1:0"])
+        .arg(demo)
+        .spawn(&folder)
+        .unwrap();
+    wait_for("the page", BOUND, || process.log().contains("http://").then_some(()));
+    let some = |view: &Value, field: &str| view[field].as_array().is_some_and(|found| !found.is_empty());
+    let view = page(&process.log(), |view| {
+        let closed = |window: &Value| window["closed"] == true && window["values"]["locale"].is_array();
+        let alerts: Vec<&str> =
+            view["alerts"].as_array().into_iter().flatten().filter_map(|it| it["name"].as_str()).collect();
+        let reasons = view["dead_letters"].as_array().into_iter().flatten();
+        some(view, "partitions")
+            && some(view, "replicas")
+            && view["windows"].as_array().into_iter().flatten().any(closed)
+            && ["busy-state", "old-version"].iter().all(|alert| alerts.contains(alert))
+            && reasons.filter(|it| it["sample"]["value"].is_string()).count() >= 4
+    });
+    assert_eq!(view["scope"], "pipeline");
+    assert_eq!(process.wait(BOUND).unwrap(), 0, "{}", process.log());
+    // The events of ten minutes, one after the other, and those of the seconds since.
+    let summary = summary(process.log().as_bytes());
+    assert_eq!((summary["produced"].as_u64(), summary["lost"].as_u64()), (Some(320_000), Some(0)), "{summary:#}");
+    assert!((8..=13).contains(&minutes(&view)), "{view:#}");
+}
+
+/// How many windows of a minute are shown that have some hundred events a second, and not only late ones.
+fn minutes(view: &Value) -> usize {
+    let is_full = |window: &&Value| window["window"] == "1m" && window["count"].as_u64() > Some(10_000);
+    view["windows"].as_array().unwrap().iter().filter(is_full).count()
 }

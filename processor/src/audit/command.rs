@@ -66,6 +66,12 @@ pub enum AuditError {
     /// There is no config.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// A broker that forgets what an audit needs.
+    #[error(
+        "the broker that `processor local` embeds keeps only the newest few MB of a partition, too few for an audit from outside: \
+         the run audits itself and says so at its end; --bootstrap HOST:PORT runs it on a Kafka, which this audits too"
+    )]
+    Embedded,
     /// Kafka does not say what there is to audit.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -102,6 +108,9 @@ pub fn run(args: &AuditArgs) -> Result<Exit, AuditError> {
 /// When the pipeline could not be audited.
 pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     let job = config::read(&args.config, args.bootstrap.as_deref(), args.security.as_deref())?;
+    if job.kafka.max_message_bytes.is_some() {
+        return Err(AuditError::Embedded);
+    }
     let deadline = Instant::now() + args.wait.get();
     let asking = Progress::waiting(format!("asking {} what there is to audit", job.kafka.bootstrap_servers));
     let mut aggregation = Aggregation::find(&job)?;

@@ -216,10 +216,14 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
         // Nobody else sets it.
         let _ = left.set(folder.path().to_owned());
         let setup = Setup { job, topics: topics.clone(), partitions, replicas, folder };
-        perform(&setup, &broker, feed, args, &stop)
+        let summary = perform(&setup, &broker, feed, args, &stop);
+        if broker.kind() == BrokerKind::Kafka && has_faults(&summary) {
+            eprintln!("left for you to look at: {}", setup.folder.keep().display());
+        }
+        summary
     });
     if args.fresh_topics {
-        if summary.as_ref().is_ok_and(|summary| !summary.is_clean()) {
+        if has_faults(&summary) {
             let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
             eprintln!("left for you to look at: topics {}", names.join(", "));
         } else if let Err(error) = broker.delete(&topics) {
@@ -227,6 +231,10 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
         }
     }
     summary
+}
+
+fn has_faults(summary: &Result<Summary, LocalError>) -> bool {
+    summary.as_ref().is_ok_and(|summary| !summary.is_clean())
 }
 
 impl LocalArgs {
@@ -305,11 +313,15 @@ fn introduction(setup: &Setup, broker: &Broker, site: &Site, has_keys: bool) -> 
     } else {
         "Ctrl-C ends"
     };
+    let others = match broker.kind() {
+        BrokerKind::Embedded => "inspect and dead-letters take this --config while it runs",
+        BrokerKind::Kafka => "inspect, dead-letters and audit take this --config while it runs",
+    };
     let lines = [
         ("pipeline", format!("{}, on {broker}, replicas: {}", setup.job.pipeline, setup.replicas)),
         ("page", site.url()),
-        ("try", format!("{} inspect offsets --config {}", program(), job.display())),
-        ("", "audit, dead-letters and inspect take this --config while it runs".to_owned()),
+        ("try", format!("{} inspect state --config {}", program(), job.display())),
+        ("", others.to_owned()),
         ("keys", ends.to_owned()),
     ];
     let shown: Vec<String> = lines.iter().map(|(name, text)| format!("{name:<10}{text}")).collect();

@@ -1,7 +1,7 @@
 //! The folder of a run: the job config that all replicas and other commands read, and the logs of the replicas.
 
 use std::{
-    env, fs, io,
+    env, fs, io, mem,
     os::unix::fs::DirBuilderExt,
     path::{Path, PathBuf},
 };
@@ -38,6 +38,12 @@ impl RunFolder {
         self.0.join("job.json")
     }
 
+    /// Leaves it where it is.
+    #[must_use]
+    pub fn keep(mut self) -> PathBuf {
+        mem::take(&mut self.0)
+    }
+
     /// Removes a folder.
     pub fn remove(path: &Path) {
         // What is left of it is the system's to remove.
@@ -47,6 +53,8 @@ impl RunFolder {
 
 impl Drop for RunFolder {
     fn drop(&mut self) {
-        Self::remove(&self.0);
+        if !self.0.as_os_str().is_empty() {
+            Self::remove(&self.0);
+        }
     }
 }

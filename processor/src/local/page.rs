@@ -240,3 +240,67 @@ const fn shown_state(state: State) -> ReplicaState {
         State::Gone(_) => ReplicaState::Gone,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Instant;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::view::Totals;
+
+    fn seen(state: State, incarnation: usize) -> Seen {
+        Seen { name: "local-0".to_owned(), state, incarnation, address: Some(LISTEN) }
+    }
+
+    /// What a replica shows that has processed so many events.
+    fn view(processed: u64) -> View {
+        let topics = json!({"source": "in", "output": "out", "dead_letters": "dead", "aggregates": null});
+        let replica = json!({"name": "local-0", "state": "running", "not_ready": null, "uptime_seconds": 1, "role": null,
+            "threads": [], "page": null});
+        let latency = json!({"count": 0, "p50": null, "p99": null});
+        let mut view = json!({"version": 1, "time": 1, "scope": "replica", "topics": topics, "replicas": [replica],
+            "pipeline": {"namespace": "local", "name": "logins", "revision": 1},
+            "latency": {"commit": latency, "emission": latency}, "lag": 5, "partitions": [], "frontier": null,
+            "latest": null, "windows_open": 0, "windows_kept": 0, "windows": [], "alerts": [], "dead_letters": [],
+            "audit": null, "totals": Totals::default(), "rates": Rates::default()});
+        view["totals"]["processed"] = json!(processed);
+        view["rates"]["processed"] = json!(10.0);
+        serde_json::from_value(view).unwrap()
+    }
+
+    #[test]
+    fn no_count_goes_down_whoever_comes_and_goes() {
+        let mut together = Together::default();
+        let gone = State::Gone(Instant::now());
+        let steps = [
+            (Some((seen(State::Running, 0), Some(view(10)))), Some(("running", 10, 10.0))),
+            (Some((seen(State::Running, 0), None)), Some(("running", 10, 0.0))),
+            (Some((seen(State::Paused, 0), None)), Some(("paused", 10, 0.0))),
+            (Some((seen(gone, 0), None)), Some(("gone", 10, 0.0))),
+            (Some((seen(State::Running, 1), None)), Some(("gone", 10, 0.0))),
+            (Some((seen(State::Running, 1), Some(view(3)))), Some(("running", 13, 10.0))),
+            (Some((seen(State::Stopping, 1), Some(view(4)))), Some(("stopping", 14, 10.0))),
+            (None, None),
+            (Some((seen(State::Running, 2), Some(view(1)))), Some(("running", 15, 10.0))),
+        ];
+        for (answer, expected) in steps {
+            let step = format!("{answer:?}");
+            let shown = together.take(answer.into_iter()).unwrap();
+            let replica = shown.replicas.first().map(|replica| json!(replica.state).as_str().unwrap().to_owned());
+            assert_eq!(replica.as_deref(), expected.map(|(state, ..)| state), "{step}");
+            let (processed, rate) = expected.map_or((14, 0.0), |(_, processed, rate)| (processed, rate));
+            assert_eq!((shown.totals.processed, shown.rates.processed), (processed, rate), "{step}");
+        }
+    }
+
+    #[test]
+    fn a_port_that_is_taken_is_refused_only_where_it_is_asked_for() {
+        let taken = listen(None).unwrap().local_addr().unwrap();
+        let first = TcpListener::bind(taken).unwrap();
+        assert!(listen(Some(taken)).is_err());
+        let next = listen(None).unwrap();
+        assert_ne!(next.local_addr().unwrap(), first.local_addr().unwrap());
+    }
+}

@@ -37,7 +37,7 @@ impl Progress {
         Self { in_place, next: now + interval(in_place), last: (0, now) }
     }
 
-    /// Shows the line, if it is time to.
+    /// Shows how far it is, if it is time to.
     pub fn show(&mut self, far: &Far) {
         let now = Instant::now();
         if now < self.next {
@@ -48,10 +48,20 @@ impl Progress {
         let seconds = now.duration_since(since).as_secs_f64();
         let rate = if seconds > 0.0 { audited.saturating_sub(before) as f64 / seconds } else { 0.0 };
         let of = total.map_or_else(String::new, |total| format!(" of {total}"));
-        let line = format!("{sent}{of} events sent, {audited} audited, {rate:.0}/s, replicas: {replicas}");
+        self.line(&format!("{sent}{of} events sent, {audited} audited, {rate:.0}/s, replicas: {replicas}"));
+    }
+
+    /// Shows what is waited for, if it is time to.
+    pub fn wait(&mut self, what: &impl Display) {
+        if Instant::now() >= self.next {
+            self.line(&format!("waiting: {what}"));
+        }
+    }
+
+    fn line(&mut self, line: &str) {
         let line = if self.in_place { format!("\r{line}\x1b[K") } else { format!("{line}\n") };
         write(&line);
-        self.next = now + interval(self.in_place);
+        self.next = Instant::now() + interval(self.in_place);
     }
 
     /// Says something, above the line.

@@ -97,6 +97,9 @@ impl Session<'_> {
                 return Err(LocalError::Stopped);
             }
             self.watch(Audit::default())?;
+            if let Some(problem) = active.as_ref().err().and_then(|problems| problems.first()) {
+                self.progress.wait(problem);
+            }
             if Instant::now() >= deadline {
                 let problems = active.err().unwrap_or_default();
                 return Err(LocalError::NotAssigned {
