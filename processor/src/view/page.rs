@@ -100,12 +100,6 @@ impl Page {
             .route("/view/events", get(events))
             .with_state(self)
     }
-
-    /// What was published last; none before that.
-    #[must_use]
-    pub fn view(&self) -> Option<View> {
-        self.latest.borrow().as_ref().map(|shown| shown.view.clone())
-    }
 }
 
 /// The page may load nothing but its own data, run no script but its own, and be shown in no other page.
