@@ -9,6 +9,7 @@ use std::{fs, path::PathBuf, sync::OnceLock, thread, time::Duration};
 use crds::job::{Mechanism, Sasl, Security, Tls};
 use support::{BOUND, Pipeline, mixed};
 use testkit::{
+    docs::{Checkout, Command, Script},
     kafka::{Identity, LIMITED, PASSWORD, Secured, USER},
     process::{Process, Program},
     wait_for,
@@ -178,8 +179,9 @@ fn a_secret_that_is_not_mounted_ends_the_replica_with_its_path() {
     );
 }
 
-/// What docs/security.md tells to allow, for this pipeline's names.
-fn documented(pipeline: &Pipeline) -> Vec<Vec<String>> {
+/// What a command that docs/security.md tells to type allows, for this pipeline's names: the options of `kafka-acls`, which
+/// is played.
+fn allowed(checkout: &mut Checkout, command: &Command, pipeline: &Pipeline) -> Vec<String> {
     let topics = &pipeline.job.topics;
     let results = topics.results.as_ref().unwrap();
     let prefix = format!("{}.", pipeline.job.pipeline);
@@ -193,11 +195,12 @@ fn documented(pipeline: &Pipeline) -> Vec<Vec<String>> {
         "team.logins." => prefix.clone(),
         other => other.to_owned(),
     };
-    let page = include_str!("../../docs/security.md");
-    // The first block is what replicas need.
-    let block = page.split("```").find(|block| block.contains("\nacl --")).unwrap();
-    let lines = block.lines().filter_map(|line| line.strip_prefix("acl --"));
-    lines.map(|line| format!("--{line}").split_whitespace().map(name).collect()).collect()
+    let said = checkout.succeed(command);
+    let words: Vec<_> = said.split_whitespace().collect();
+    let given =
+        ["--bootstrap-server", "kafka:9092", "--command-config", "admin.properties", "--add", "--allow-principal"];
+    assert_eq!(words[..given.len()], given);
+    words[given.len() + 1..].iter().map(|word| name(word)).collect()
 }
 
 #[test]
@@ -212,9 +215,12 @@ fn what_is_documented_is_all_that_a_user_must_be_allowed() {
         let (_, body) = replica.get("/readyz")?;
         body.contains("Topic authorization failed").then_some(())
     });
-    let rules = documented(&pipeline);
-    assert_eq!(rules.len(), 6);
-    for rule in rules {
+    let mut script = Script::of("processor/tests/security.rs: what_is_documented_is_all_that_a_user_must_be_allowed");
+    let checkout = Checkout::new().unwrap().played("kafka-acls", "echo \"$@\"").unwrap();
+    let mut checkout = checkout.variable("KAFKA", "kafka:9092");
+    checkout.succeed(&script.take("docs/security.md", "acl() {"));
+    for command in script.take_all("docs/security.md") {
+        let rule = allowed(&mut checkout, &command, &pipeline);
         kafka().allow(&rule.iter().map(String::as_str).collect::<Vec<_>>()).unwrap();
     }
     replica.ready();

@@ -6,6 +6,7 @@
 //! tools ───> helm and what checks the chart
 //! browser ─> a headless Chromium
 //! install ─> what checks the Tiltfile, the Dockerfile and kind's config
+//! docs ────> what the documents tell to type, and where that can be typed
 //! port ────> a port of 127.0.0.1 that no other test takes
 //!    └─> kafka, kubernetes: clusters on top of these
 //!           └─> node: a cluster that runs pods
@@ -15,6 +16,7 @@
 //! binary (`kafka::shared`, `kubernetes::shared`, `target::shared`) and keep apart by [`unique`] names.
 
 pub mod browser;
+pub mod docs;
 pub mod install;
 pub mod kafka;
 pub mod kubernetes;

@@ -5,7 +5,7 @@
 //! `LOGIN_PIPELINE_E2E_ADDRESS`, where the tests start their Kafka.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::sync::OnceLock;
 
@@ -61,6 +61,12 @@ impl Target {
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
+    }
+
+    /// A kubeconfig file of a user that may do everything.
+    #[must_use]
+    pub fn kubeconfig(&self) -> &Path {
+        &self.kubeconfig
     }
 
     /// A client that may do everything. It lives in the Tokio runtime that it is made in, so each test makes its own.

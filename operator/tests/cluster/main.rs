@@ -21,6 +21,7 @@ mod chart;
 mod check;
 mod convergence;
 mod deletion;
+mod documents;
 mod examples;
 mod external;
 mod fairness;

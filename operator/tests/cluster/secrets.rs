@@ -11,6 +11,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use testkit::{
+    docs::{Checkout, Command, Script},
     kafka::{Identity, LIMITED, PASSWORD, Secured, USER},
     unique, wait_for_async,
 };
@@ -174,14 +175,11 @@ async fn a_wrong_password_is_said_with_what_to_check() {
     assert!(!operator.process.log().contains("wrong horse"), "the password is in the log");
 }
 
-/// What docs/security.md tells to allow for topics, for this pipeline's names.
-fn documented(manifest: &str, namespace: &str) -> Vec<Vec<String>> {
+/// What commands that docs/security.md tells to type allow, for this pipeline's names: the options of `acl`, which is
+/// played.
+fn documented(commands: &[Command], manifest: &str, namespace: &str) -> Vec<Vec<String>> {
     let spec: Value = serde_json::from_str(manifest).unwrap();
     let topic = |pointer: &str| spec.pointer(&format!("/spec/{pointer}/topic")).unwrap().as_str().unwrap().to_owned();
-    let page = include_str!("../../../docs/security.md");
-    let block = page.split("```").find(|block| block.contains("topics=\"")).unwrap();
-    let (_, topics) = block.split_once("topics=\"").unwrap();
-    let (topics, rules) = topics.split_once('"').unwrap();
     let name = |word: &str| match word {
         "user-login" => topic("source"),
         "processed-user-login" => topic("output"),
@@ -192,8 +190,10 @@ fn documented(manifest: &str, namespace: &str) -> Vec<Vec<String>> {
         "team.logins." => format!("{namespace}.logins."),
         other => other.to_owned(),
     };
-    let rules = rules.lines().filter_map(|line| line.strip_prefix("acl "));
-    rules.map(|rule| rule.replace("$topics", topics).split_whitespace().map(name).collect()).collect()
+    let mut checkout = Checkout::new().unwrap().played("acl", "echo \"$@\"").unwrap();
+    let said = commands.iter().map(|command| checkout.succeed(command));
+    let rules = said.map(|rule| rule.split_whitespace().map(name).collect::<Vec<_>>());
+    rules.filter(|rule| !rule.is_empty()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -208,7 +208,11 @@ async fn what_is_documented_is_all_that_the_operator_must_be_allowed_in_kafka() 
     let refused = world.wait_condition("logins", "TopicsReady", False, "TopicRefused").await.message;
     assert!(refused.contains("Topic authorization failed"), "{refused}");
 
-    let rules = documented(&manifest, &world.namespace);
+    let mut script = Script::of(
+        "operator/tests/cluster/secrets.rs: what_is_documented_is_all_that_the_operator_must_be_allowed_in_kafka",
+    );
+    let commands = script.take_all("docs/security.md");
+    let rules = tokio::task::block_in_place(|| documented(&commands, &manifest, &world.namespace));
     assert_eq!(rules.len(), 2);
     let allow =
         move || rules.iter().try_for_each(|rule| kafka.allow(&rule.iter().map(String::as_str).collect::<Vec<_>>()));

@@ -4,24 +4,13 @@ use std::{fs, process::Command};
 
 use crate::{machine::Machine, path, said};
 
-/// A machine on which both binaries are built.
-fn built() -> Machine {
-    let machine = Machine::new();
-    let release = machine.target().join("release");
-    fs::create_dir_all(&release).unwrap();
-    for name in ["operator", "processor"] {
-        fs::copy("/bin/true", release.join(name)).unwrap();
-    }
-    machine
-}
-
 fn archive(machine: &Machine, name: &str) -> Vec<u8> {
     fs::read(machine.target().join(format!("images/{name}.tar"))).unwrap()
 }
 
 #[test]
 fn the_same_binaries_give_the_same_archives() {
-    let machine = built();
+    let machine = Machine::built();
     let script = path("scripts/images");
     said(machine.run(&script, &["--tag", "a"]));
     let first = ["operator", "processor"].map(|name| archive(&machine, name));
@@ -36,7 +25,7 @@ fn the_same_binaries_give_the_same_archives() {
 
 #[test]
 fn an_image_that_is_too_large_is_none() {
-    let machine = built();
+    let machine = Machine::built();
     let (operator, ballast) = (machine.target().join("release/operator"), machine.target().join("ballast"));
     fs::write(&ballast, vec![0; 40_000_000]).unwrap();
     let section = format!("ballast={}", ballast.display());
@@ -50,13 +39,13 @@ fn an_image_that_is_too_large_is_none() {
 #[test]
 fn what_it_does_not_know_is_refused() {
     for arguments in [&["--only", "nobody"][..], &["--profile"], &["--profile", "test"], &["all", "of them"]] {
-        assert!(!built().run(path("scripts/images"), arguments).status.success(), "{arguments:?}");
+        assert!(!Machine::built().run(path("scripts/images"), arguments).status.success(), "{arguments:?}");
     }
 }
 
 #[test]
 fn both_archives_are_brought_to_the_node() {
-    let machine = built();
+    let machine = Machine::built();
     fs::write(machine.folder.path().join("node"), "").unwrap();
     said(machine.run(path("scripts/kind"), &["load"]));
     let calls = machine.calls();

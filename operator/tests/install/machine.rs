@@ -13,7 +13,7 @@ use crate::path;
 /// The machine.
 pub struct Machine {
     pub folder: Folder,
-    path: String,
+    kind: PathBuf,
 }
 
 impl Machine {
@@ -24,23 +24,49 @@ impl Machine {
         for (fake, program) in programs {
             symlink(fakes.join(fake), folder.path().join(program)).unwrap();
         }
-        let (kind, rest) = (Checks::find().unwrap(), std::env::var("PATH").unwrap());
-        let path = format!("{}:{}:{rest}", folder.path().display(), kind.folder().display());
-        Self { folder, path }
+        Self { folder, kind: Checks::find().unwrap().folder().join("kind") }
+    }
+
+    /// One on which both binaries are built: programs of this machine in their place.
+    pub fn built() -> Self {
+        let machine = Self::new();
+        let release = machine.target().join("release");
+        std::fs::create_dir_all(&release).unwrap();
+        for name in ["operator", "processor"] {
+            std::fs::copy("/bin/true", release.join(name)).unwrap();
+        }
+        machine
+    }
+
+    /// The program.
+    pub fn kind(&self) -> &Path {
+        &self.kind
+    }
+
+    /// What the played programs and the scripts are told.
+    pub fn variables(&self) -> [(&'static str, PathBuf); 4] {
+        [
+            ("PLAYED", self.folder.path().to_owned()),
+            ("CARGO_TARGET_DIR", self.target()),
+            ("KUBECONFIG", self.folder.path().join("kubeconfig")),
+            ("KIND_REGISTRY_PORT", PathBuf::new()),
+        ]
     }
 
     pub fn run(&self, program: impl AsRef<Path>, arguments: &[&str]) -> Output {
         Command::new(program.as_ref())
             .args(arguments)
             .current_dir(path("."))
-            .env("PATH", &self.path)
-            .env("PLAYED", self.folder.path())
-            .env("CARGO_TARGET_DIR", self.target())
-            .env("KUBECONFIG", self.folder.path().join("kubeconfig"))
-            .env_remove("KIND_REGISTRY_PORT")
+            .env("PATH", self.search_path())
+            .envs(self.variables())
             .stdin(Stdio::null())
             .output()
             .unwrap()
+    }
+
+    fn search_path(&self) -> String {
+        let (kind, rest) = (self.kind.parent().unwrap(), std::env::var("PATH").unwrap());
+        format!("{}:{}:{rest}", self.folder.path().display(), kind.display())
     }
 
     /// Where binaries and images are.

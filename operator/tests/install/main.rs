@@ -7,8 +7,8 @@ mod machine;
 
 mod archives;
 mod dockerfile;
+mod documents;
 mod kind;
-mod readme;
 mod tiltfile;
 
 use std::{

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use testkit::{kafka::NewRecord, wait_for};
 
 use crate::{
-    place::{BOUND, NEXT, OPERATOR, Place, chart},
+    place::{BOUND, NEXT, OPERATOR, Place, RELEASE, chart},
     watch::Watch,
 };
 
@@ -27,13 +27,6 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     place.kubectl(&["wait", "--for=condition=Ready", "loginpipeline/logins", "--timeout=120s"], "");
     println!("apply to Ready: {:?}", began.elapsed());
     place.audit("at the start").await;
-    // As the README has it, from inside a replica, which may do nothing but that.
-    let inside = |arguments: &[&str]| {
-        let command = [&["exec", "deploy/logins-processor", "--", "processor"], arguments].concat();
-        place.kubectl(&command, "")
-    };
-    inside(&["generate", "--bootstrap", place.kafka.bootstrap(), "--events", "1000"]);
-    inside(&["audit", "--config", "/etc/login-pipeline/job.json", "--wait", "60s"]);
     let started = first_words(&place).await;
     the_page_shows_it(&place).await;
 
@@ -114,7 +107,7 @@ async fn the_operator_is_upgraded(place: &Place) {
     let operators = ["get", "pods", "-n", OPERATOR, "-o=name"];
     let running = || String::from_utf8(place.target.kubectl(&operators, "").unwrap().stdout).unwrap();
     let of_before = running();
-    let upgrade = ["upgrade", OPERATOR, chart(), "--namespace", OPERATOR, "--wait", "--reuse-values", "--set", &next];
+    let upgrade = ["upgrade", RELEASE, chart(), "--namespace", OPERATOR, "--wait", "--reuse-values", "--set", &next];
     let output = place.target.helm(&upgrade).unwrap();
     assert!(output.status.success(), "{output:?}");
     let upgraded = || {

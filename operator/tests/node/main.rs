@@ -10,4 +10,5 @@ mod watch;
 
 mod external;
 mod life;
+mod readme;
 mod trouble;

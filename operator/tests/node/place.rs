@@ -30,8 +30,11 @@ use tokio::sync::{Mutex, MutexGuard};
 /// For anything to become of a change, on a busy machine.
 pub const BOUND: Duration = Duration::from_secs(120);
 
-/// Where the operator runs, and its release.
+/// Where the operator runs.
 pub const OPERATOR: &str = "login-pipeline";
+
+/// Its release.
+pub const RELEASE: &str = "login-pipeline-operator";
 
 /// What the operator's image is called besides, as if it were the next version's.
 pub const NEXT: &str = "next";
@@ -52,7 +55,7 @@ fn installed() -> &'static Target {
         let strimzi = strimzi_definitions(&["v1", "v1beta2"]);
         success(target.kubectl(&["apply", "--server-side", "-f", "-"], &strimzi).unwrap());
         // An earlier run may have left one on a cluster that stays.
-        let _ = target.helm(&["uninstall", OPERATOR, "--namespace", OPERATOR, "--wait"]).unwrap();
+        let _ = target.helm(&["uninstall", RELEASE, "--namespace", OPERATOR, "--wait"]).unwrap();
         install(target);
     });
     target
@@ -61,7 +64,7 @@ fn installed() -> &'static Target {
 /// Installs the operator.
 pub fn install(target: &Target) {
     let chart = chart();
-    let install = ["install", OPERATOR, chart, "--namespace", OPERATOR, "--create-namespace", "--wait"];
+    let install = ["install", RELEASE, chart, "--namespace", OPERATOR, "--create-namespace", "--wait"];
     success(target.helm(&install).unwrap());
 }
 
@@ -100,7 +103,12 @@ pub struct Place {
 impl Place {
     /// With a Kafka resource named `my-cluster`, which shows a real Kafka.
     pub async fn new() -> Self {
-        let mut place = Self::beside(|host| Cluster::start_on(host).unwrap()).await;
+        Self::named(unique("shop")).await
+    }
+
+    /// The same in a namespace of this name.
+    pub async fn named(namespace: String) -> Self {
+        let mut place = Self::of(namespace, |host| Cluster::start_on(host).unwrap()).await;
         let answer = topic_operator(Arc::clone(&place.kafka), place.namespace.clone());
         let topics = api_resource("v1", "KafkaTopic");
         place.topic_operator = Some(StandIn::start(place.client.clone(), topics, answer));
@@ -114,10 +122,13 @@ impl Place {
 
     /// With a Kafka that nobody in the cluster knows, started on the address that pods reach.
     pub async fn beside(kafka: impl FnOnce(&'static str) -> Cluster) -> Self {
+        Self::of(unique("shop"), kafka).await
+    }
+
+    async fn of(namespace: String, kafka: impl FnOnce(&'static str) -> Cluster) -> Self {
         let alone = ALONE.lock().await;
         let target = tokio::task::block_in_place(installed);
         let kafka = Arc::new(tokio::task::block_in_place(|| kafka(target.address())));
-        let namespace = unique("shop");
         success(target.kubectl(&["create", "namespace", &namespace], "").unwrap());
         let (client, folder) = (target.client().await.unwrap(), Folder::new("place").unwrap());
         Self { target, namespace, client, kafka, topic_operator: None, folder, _alone: Some(alone) }

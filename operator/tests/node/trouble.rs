@@ -8,7 +8,7 @@ use kube::ResourceExt;
 use serde_json::json;
 use testkit::{process::Process, wait_for};
 
-use crate::place::{BOUND, OPERATOR, Place, install};
+use crate::place::{BOUND, OPERATOR, Place, RELEASE, install};
 
 /// Events a second.
 const LOAD: u32 = 200;
@@ -90,7 +90,7 @@ async fn replicas_go_on_while_nobody_looks_after_them() {
 async fn a_pipeline_outlives_its_operator_and_obeys_the_next_one() {
     let (place, _load) = running().await;
     let before = place.pod_names().await;
-    let uninstall = ["uninstall", OPERATOR, "--namespace", OPERATOR, "--wait"];
+    let uninstall = ["uninstall", RELEASE, "--namespace", OPERATOR, "--wait"];
     assert!(place.target.helm(&uninstall).unwrap().status.success());
     // The definition and the pipeline stay, and a wish waits.
     place.kubectl(&["scale", "loginpipeline", "logins", "--replicas=1"], "");

@@ -1,0 +1,52 @@
+//! What the documents tell to type where docker is, typed as it stands; docker is played, and so is cargo, for all is built.
+
+use std::fs;
+
+use testkit::docs::{Checkout, Script};
+
+use crate::machine::Machine;
+
+/// The played machine, in a folder like a clone.
+fn checkout(machine: &Machine) -> Checkout {
+    let mut checkout = Checkout::new().unwrap();
+    for (name, value) in machine.variables() {
+        checkout = checkout.variable(name, value);
+    }
+    for name in ["docker", "cargo", "helm", "kubectl"] {
+        checkout = checkout.program(name, machine.folder.path().join(name)).unwrap();
+    }
+    checkout.program("kind", machine.kind()).unwrap()
+}
+
+#[test]
+fn what_is_typed_where_docker_is() {
+    let mut script = Script::of("operator/tests/install/documents.rs: what_is_typed_where_docker_is");
+    let machine = Machine::built();
+    let mut checkout = checkout(&machine);
+
+    checkout.succeed(&script.take("README.md", "make kind-up kind-load"));
+    let calls = machine.calls();
+    assert!(calls.contains("apply -f scripts/kafka.yaml\n"), "{calls}");
+    assert_eq!(calls.matches("images import").count(), 2, "{calls}");
+
+    // It begins with a registry that docs/install.md names in a command of its own.
+    let page = testkit::docs::read("docs/install.md").unwrap();
+    let registry = testkit::docs::commands("docs/install.md", &page).unwrap().remove(0);
+    assert_eq!(registry.text, "registry=registry.example.com/team");
+    checkout.succeed(&registry);
+    checkout.succeed(&script.take("docs/install.md", "for name in"));
+    let calls = machine.calls();
+    for name in ["operator", "processor"] {
+        let image = format!("registry.example.com/team/login-pipeline-{name}:{}", env!("CARGO_PKG_VERSION"));
+        assert!(calls.contains(&format!("docker build --target {name} --tag {image} .\n")), "{calls}");
+        assert!(calls.contains(&format!("docker push {image}\n")), "{calls}");
+    }
+
+    let said = checkout.succeed(&script.take("docs/install.md", "LOGIN_PIPELINE_E2E_KUBECONFIG="));
+    assert!(said.contains("node     passed"), "{said}");
+    let tested = fs::read_to_string(machine.folder.path().join("tested")).unwrap();
+    assert_eq!(
+        tested,
+        "test --workspace --locked --no-fail-fast --bin processor --test node -- --nocapture\nkubeconfig 10.244.255.1\n"
+    );
+}

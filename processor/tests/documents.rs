@@ -1,0 +1,128 @@
+//! What the documents tell to type, typed as it stands, on a Kafka of its own: only its address is another.
+//!
+//! The folder looks like a clone after `cargo build --release`: there the binary is the one that the tests were built with,
+//! and `cargo` is played, for it has built already.
+
+#![expect(clippy::unwrap_used, reason = "assertions of tests")]
+
+mod support;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    net::TcpStream,
+};
+
+use serde_json::{Value, json};
+use support::{BOUND, Pipeline};
+use testkit::{
+    docs::{Checkout, Script},
+    kafka::Cluster,
+    process::Process,
+    wait_for,
+};
+
+const CARGO: &str = r#"
+case $1 in
+  build) ;;
+  run)
+    until [ "$1" = -- ]; do shift; done
+    shift
+    exec processor "$@" ;;
+  *) exit 9 ;;
+esac"#;
+
+/// A clone, whose reader has a Kafka on `localhost:9092`.
+fn checkout(kafka: &str) -> Checkout {
+    let checkout = Checkout::new().unwrap().built("processor", env!("CARGO_BIN_EXE_processor")).unwrap();
+    // The port of a replica is the reader's choice.
+    let checkout = checkout.played("cargo", CARGO).unwrap().variable("LOGIN_PIPELINE_LISTEN", "127.0.0.1:0");
+    checkout.replace("localhost:9092", kafka)
+}
+
+/// The last line that a run of `local` printed.
+fn summary(said: &str) -> Value {
+    serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap()
+}
+
+#[test]
+fn what_the_readme_tells_of_a_machine_with_a_kafka() {
+    let mut script = Script::of("processor/tests/documents.rs: what_the_readme_tells_of_a_machine_with_a_kafka");
+    let readme = "README.md";
+    let kafka = Cluster::start(1).unwrap();
+    let mut checkout = checkout(kafka.bootstrap());
+
+    checkout.succeed(&script.take(readme, "cargo build --release"));
+    let said = checkout.succeed(&script.take(readme, "target/release/processor local"));
+    let run = summary(&said);
+    assert_eq!((run["broker"].as_str(), run["lost"].as_u64()), (Some("kafka"), Some(0)), "{run:#}");
+
+    // Its topics and its config, as the operator makes them.
+    let pipeline = Pipeline::on(&kafka, "readme", 8, |spec| spec.source.topic = "user-login".to_owned());
+    fs::copy(pipeline.job_file(), checkout.path().join("job.json")).unwrap();
+    let mut replica = checkout.start(&script.take(readme, "processor run")).unwrap();
+    let said = checkout.succeed(&script.take(readme, "processor generate"));
+    assert!(said.contains("100000") || said.contains("100,000"), "{said}");
+    checkout.succeed(&script.take(readme, "processor audit"));
+    let said = checkout.succeed(&script.take(readme, "processor inspect"));
+    assert!(said.contains("partition"), "{said}");
+    assert_eq!(replica.terminate(BOUND).unwrap(), 0, "{}", replica.log());
+
+    let run = summary(&checkout.succeed(&script.take(readme, "processor local")));
+    assert_eq!((run["broker"].as_str(), run["lost"].as_u64()), (Some("embedded"), Some(0)), "{run:#}");
+}
+
+/// What a page says at a path below it, when it says something.
+fn get(page: &str, path: &str) -> Option<String> {
+    let address = page.strip_prefix("http://")?.trim_end_matches('/');
+    let mut stream = TcpStream::connect(address).ok()?;
+    stream.write_all(format!("GET /{path} HTTP/1.0\r\nHost: {address}\r\n\r\n").as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    head.starts_with("HTTP/1.0 200").then(|| body.to_owned())
+}
+
+/// The page of a run of `local`.
+fn page(run: &Process) -> String {
+    wait_for("the address of the page", BOUND, || {
+        let log = run.log();
+        log.split_whitespace().find(|word| word.starts_with("http://")).map(str::to_owned)
+    })
+}
+
+#[test]
+fn the_demo() {
+    let mut script = Script::of("processor/tests/documents.rs: the_demo");
+    let kafka = Cluster::start(1).unwrap();
+    let mut checkout = checkout(kafka.bootstrap());
+    let demo = script.take("README.md", "make demo");
+    let again = script.take("docs/quickstart.md", "make demo");
+    assert_eq!(again.text, "make demo");
+    let mut run = checkout.start(&demo).unwrap();
+    shows_a_live_pipeline(&page(&run));
+    // Without a terminal it ends by itself.
+    assert_eq!(run.wait(4 * BOUND).unwrap(), 0, "{}", run.log());
+    assert_eq!((&summary(&run.log())["broker"], &summary(&run.log())["lost"]), (&json!("embedded"), &json!(0)));
+
+    let mut run = checkout.start(&script.take("docs/quickstart.md", "target/release/processor local")).unwrap();
+    shows_a_live_pipeline(&page(&run));
+    run.signal("INT");
+    assert_eq!(run.wait(BOUND).unwrap(), 0, "{}", run.log());
+    assert_eq!((&summary(&run.log())["broker"], &summary(&run.log())["lost"]), (&json!("kafka"), &json!(0)));
+}
+
+/// Events, closed windows and alerts on the page.
+fn shows_a_live_pipeline(page: &str) {
+    assert!(get(page, "").unwrap().contains("<html"));
+    wait_for("events on the page", 2 * BOUND, || {
+        let view: Value = serde_json::from_str(&get(page, "view")?).ok()?;
+        (view["totals"]["processed"].as_u64()? > 0 && view["totals"]["alerts"].as_u64()? > 0).then_some(())
+    });
+}
+
+#[test]
+fn every_command_that_is_mentioned_is_there() {
+    let unknown = testkit::docs::unknown_mentions("processor", env!("CARGO_BIN_EXE_processor").as_ref()).unwrap();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}

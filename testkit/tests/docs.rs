@@ -1,0 +1,71 @@
+//! The documents: every command is typed by a test, every link leads somewhere.
+
+#![expect(clippy::unwrap_used, reason = "assertions of tests")]
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path, PathBuf};
+
+use testkit::docs::{anchors, hidden_commands, inline, links, pages, problems, read, root};
+
+#[test]
+fn every_command_is_typed_by_a_test_that_takes_it_from_the_page() {
+    let problems = problems().unwrap();
+    assert!(problems.is_empty(), "{problems:#?}");
+}
+
+#[test]
+fn no_command_stands_where_no_test_looks() {
+    for page in pages().unwrap() {
+        let text = read(&page).unwrap();
+        let hidden = hidden_commands(&text);
+        assert!(hidden.is_empty(), "{page}: write ```sh before {hidden:?}");
+    }
+}
+
+/// `docs/../README.md` is `README.md`.
+fn plain(path: &Path) -> PathBuf {
+    path.components().fold(PathBuf::new(), |mut plain, part| {
+        match part {
+            Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+        plain
+    })
+}
+
+#[test]
+fn every_link_leads_to_a_file_and_to_a_heading_of_it() {
+    let mut followed = 0;
+    let mut broken = Vec::new();
+    for page in pages().unwrap() {
+        for link in links(&page, &read(&page).unwrap()) {
+            let file = plain(&link.file);
+            let leads = root().join(&file).exists()
+                && link.anchor.is_none_or(|anchor| anchors(&read(&file.to_string_lossy()).unwrap()).contains(&anchor));
+            if !leads {
+                broken.push(format!("{page}: {}", link.text));
+            }
+            followed += 1;
+        }
+    }
+    assert!(broken.is_empty(), "{broken:#?}");
+    assert!(followed > 40, "{followed} links");
+}
+
+#[test]
+fn every_target_of_make_that_is_mentioned_is_there() {
+    let makefile = read("Makefile").unwrap();
+    let targets: BTreeSet<_> =
+        makefile.lines().filter_map(|line| line.split_once(": ")).map(|(name, _)| name).collect();
+    let mut mentioned = 0;
+    for page in pages().unwrap() {
+        for mention in inline(&read(&page).unwrap()) {
+            let Some(names) = mention.strip_prefix("make ") else { continue };
+            for name in names.split(' ') {
+                assert!(targets.contains(name) || name.starts_with("test-"), "{page}: there is no `make {name}`");
+                mentioned += 1;
+            }
+        }
+    }
+    assert!(mentioned > 10, "{mentioned} targets");
+}
