@@ -1,7 +1,7 @@
 # The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
 # (README.md), and get it themselves where they can.
 .DEFAULT_GOAL := help
-.PHONY: help check test e2e mutants demo crd commands man bench images kind-up kind-load kind-down
+.PHONY: help check test e2e mutants demo crd docs commands man bench images kind-up kind-load kind-down
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -40,6 +40,10 @@ commands: ## Write docs/commands.md anew, from the definition of both command li
 man: ## Write the man pages of both commands: target/man
 	@cargo run --quiet --bin processor -- man target/man
 	@cargo run --quiet --bin operator -- man target/man
+
+docs: commands ## Write the pages anew that are made from the sources: docs/commands.md, docs/resource.md
+	@cargo run --quiet -p operator --example resource > docs/resource.md.new
+	@mv docs/resource.md.new docs/resource.md
 
 images: ## Build both images from this machine's own release build: target/images/operator.tar and processor.tar
 	@scripts/images

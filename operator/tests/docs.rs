@@ -2,9 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
+#[path = "../examples/resource.rs"]
+mod resource;
+
+use crds::pipeline::LoginPipeline;
+use kube::CustomResourceExt;
 use operator::rights::{Place, RIGHTS, Right};
+use serde_json::Value;
 
 const OPERATING: &str = include_str!("../../docs/operating.md");
+const RUNBOOK: &str = include_str!("../../docs/runbook.md");
+const ALERTS: &str = include_str!("../../charts/login-pipeline-operator/files/alerts.yaml");
 const METRICS: &str = include_str!("../src/metrics.rs");
 const REASONS: &str = include_str!("../src/status/reason.rs");
 
@@ -54,4 +62,76 @@ fn every_metric_has_a_line() {
         let line = format!("`login_pipeline_operator_{name}");
         assert!(OPERATING.contains(&line), "docs/operating.md has no line for the metric {name}");
     }
+}
+
+#[test]
+fn every_field_of_the_resource_is_in_its_reference_as_it_is_now() {
+    let definition = serde_json::to_value(LoginPipeline::crd()).unwrap();
+    let page = resource::page(&definition);
+    assert_eq!(include_str!("../../docs/resource.md"), page, "docs/resource.md is stale: make docs");
+    let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let mut fields = 0;
+    for line in include_str!("../../examples/reference.yaml").lines() {
+        let Some((name, _)) = line.trim_start_matches([' ', '-']).split_once(':') else { continue };
+        let known = |schema: &Value| schema["properties"].get(name).is_some();
+        if known(spec) || spec["properties"].as_object().unwrap().values().any(known) {
+            assert!(page.contains(&format!("`{name}`")) || page.contains(&format!(".{name}`")), "{name}");
+            fields += 1;
+        }
+    }
+    assert!(fields > 50, "{fields} fields");
+}
+
+/// The alerts of the chart.
+fn alerts() -> Vec<String> {
+    let file: Value = serde_yaml::from_str(ALERTS).unwrap();
+    let groups = file["groups"].as_array().unwrap().iter().flat_map(|group| group["rules"].as_array().unwrap());
+    groups.map(|rule| rule["alert"].as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_alert_has_a_section_in_the_runbook_and_every_section_an_alert() {
+    let alerts = alerts();
+    assert!(alerts.len() >= 10, "{alerts:?}");
+    let sections: Vec<_> = RUNBOOK.split("\n## ").skip(1).collect();
+    let titles: Vec<_> = sections.iter().map(|section| section.lines().next().unwrap()).collect();
+    assert_eq!(titles, alerts, "docs/runbook.md has the alerts of the chart, in their order");
+    for section in sections {
+        let parts = ["\n**Means.** ", "\n**Look.** ", "\n**Do.** "].map(|part| section.matches(part).count());
+        assert_eq!(parts, [1, 1, 1], "{section}");
+    }
+}
+
+#[test]
+fn every_command_that_is_mentioned_is_there() {
+    let unknown = testkit::docs::unknown_mentions("operator", env!("CARGO_BIN_EXE_operator").as_ref()).unwrap();
+    assert!(unknown.is_empty(), "{unknown:#?}");
+}
+
+/// The manifests of the pages, and parts of specs, which are given what they leave out.
+#[test]
+fn every_manifest_on_a_page_is_valid() {
+    let mut checked = 0;
+    for page in testkit::docs::pages().unwrap() {
+        let text = testkit::docs::read(&page).unwrap();
+        for block in text.split("```yaml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            if !block.starts_with("spec:") {
+                continue;
+            }
+            let mut manifest: Value = serde_yaml::from_str(block).unwrap();
+            manifest["apiVersion"] = "loginpipeline.dev/v1alpha1".into();
+            manifest["kind"] = "LoginPipeline".into();
+            manifest["metadata"] = serde_json::json!({"name": "logins"});
+            if manifest["spec"].get("kafka").is_none() {
+                manifest["spec"]["kafka"] = serde_json::json!({"strimzi": {"cluster": "my-cluster"}});
+            }
+            let folder = testkit::process::Folder::new("manifest").unwrap();
+            let file = folder.path().join("pipeline.yaml");
+            std::fs::write(&file, manifest.to_string()).unwrap();
+            let report = operator::manifest::validate_files(&[file]);
+            assert!(report.lines.is_empty(), "{page}:\n{block}\n{:#?}", report.lines);
+            checked += 1;
+        }
+    }
+    assert!(checked >= 4, "{checked} manifests");
 }
