@@ -10,6 +10,8 @@
 //!                                       inspect: deltas, state, offsets ──> a person
 //! ```
 
+#![warn(clippy::print_stderr)]
+
 pub mod args;
 pub mod run;
 

@@ -163,7 +163,7 @@ fn a_config_that_cannot_be_run_is_refused_with_field_value_and_remedy() {
         assert_eq!(process.wait(support::BOUND).unwrap(), 2);
         assert!(process.log().contains(expected), "{}", process.log());
     };
-    refused(None, "name the job config with --config");
+    refused(None, "job.json: there is no such file; name the pipeline's job config");
     refused(Some("{"), "not a job config: EOF");
     refused(Some(r#"{"version":3}"#), "version is 3: this processor reads versions 1 to 2");
     refused(Some(r#"{"version":1,"shape":0}"#), "unknown field `shape`");

@@ -30,7 +30,9 @@ fn inspect(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (i32, String) {
 fn lines(pipeline: &Pipeline<'_>, arguments: &[&str]) -> Vec<Value> {
     let (code, text) = inspect(pipeline, &[&["--output", "json"], arguments].concat());
     assert_eq!(code, 0, "{text}");
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    // Beside them may stand how long it took.
+    let records = text.lines().filter(|line| !line.starts_with("reading from "));
+    records.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn sum(numbers: impl Iterator<Item = Value>) -> u64 {

@@ -25,7 +25,9 @@ async fn check(kubeconfig: &Path, arguments: &[&str]) -> (String, i32) {
 
 async fn check_json(kubeconfig: &Path, arguments: &[&str]) -> (Value, i32) {
     let (text, status) = check(kubeconfig, &[arguments, &["-o", "json"]].concat()).await;
-    (serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")), status)
+    // Before it may stand how long it took.
+    let report = text.lines().last().unwrap_or_default();
+    (serde_json::from_str(report).unwrap_or_else(|error| panic!("{error}: {text}")), status)
 }
 
 /// The first check whose description contains this.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use clap::Args;
-use cli::Exit;
+use cli::{Exit, output::tell};
 use crds::{
     job::{JobConfig, KafkaConfig},
     manifest::Manifest,
@@ -225,9 +225,9 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
     if args.fresh_topics {
         if has_faults(&summary) {
             let names: Vec<&str> = topics.iter().map(|topic| topic.name.as_str()).collect();
-            eprintln!("left for you to look at: topics {}", names.join(", "));
+            tell(format_args!("left for you to look at: topics {}", names.join(", ")));
         } else if let Err(error) = broker.delete(&topics) {
-            eprintln!("the topics of this run are left: {error}");
+            tell(format_args!("the topics of this run are left: {error}"));
         }
     }
     summary
@@ -297,7 +297,7 @@ fn perform(
     drop(keys);
     let count = replicas.count();
     for name in replicas.stop() {
-        eprintln!("{name} did not end in time");
+        tell(format_args!("{name} did not end in time"));
     }
     let conclusion = follower.finish(driven.ends)?;
     let summary = Summary::new(conclusion, feed.acknowledged(), driven.elapsed, broker.kind(), count);
