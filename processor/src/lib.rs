@@ -6,8 +6,7 @@
 //!                  └── /healthz /readyz /metrics, and view: the live page
 //!
 //!  generate ──> source                  audit: source, output, dead letters ──> what was lost, doubled, swapped
-//!  validate: what would become of events
-//!                                       inspect: deltas, state, offsets ──> a person
+//!  validate: lines of a file            inspect: deltas, state, offsets ──> a person
 //! ```
 
 #![warn(clippy::print_stderr)]
