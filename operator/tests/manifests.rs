@@ -49,7 +49,7 @@ fn the_examples_are_valid() {
     assert_eq!(lines(&output), [""; 0]);
     assert_eq!(output.status.code(), Some(0));
     let names: Vec<_> = paths.iter().map(|path| path.file_stem().unwrap().to_str().unwrap()).collect();
-    let uses = ["alerts", "external", "high-availability", "pipeline", "reference", "suspended", "tls-scram"];
+    let uses = ["alerts", "demo", "external", "high-availability", "pipeline", "reference", "suspended", "tls-scram"];
     assert_eq!(names, uses);
     for path in &paths {
         let text = std::fs::read_to_string(path).unwrap();

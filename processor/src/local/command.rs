@@ -218,7 +218,7 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
         let setup = Setup { job, topics: topics.clone(), partitions, replicas, folder };
         let summary = perform(&setup, &broker, feed, args, &stop);
         if broker.kind() == BrokerKind::Kafka && has_faults(&summary) {
-            eprintln!("left for you to look at: {}", setup.folder.keep().display());
+            tell(format_args!("left for you to look at: {}", setup.folder.keep().display()));
         }
         summary
     });
