@@ -16,7 +16,10 @@ const known = (value) => typeof value === "number" && Number.isFinite(value);
 const count = (value) => (known(value) ? integers.format(value) : UNKNOWN);
 const logins = (value) => `${count(value)} ${value === 1 ? "login" : "logins"}`;
 const short = (value) => (known(value) ? shorts.format(value) : UNKNOWN);
-const share = (part, whole) => (known(part) && whole > 0 ? shares.format(part / whole) : UNKNOWN);
+function share(part, whole) {
+  if (!known(part) || !(whole > 0)) return UNKNOWN;
+  return part > 0 && part / whole < 0.001 ? `< ${shares.format(0.001)}` : shares.format(part / whole);
+}
 
 /** A number a second: with a decimal only where it is small. */
 function rate(value) {
