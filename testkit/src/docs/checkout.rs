@@ -11,7 +11,7 @@ use crate::process::{Folder, Process, Program};
 use crate::{Error, cache};
 
 /// For a command to end.
-const BOUND: Duration = Duration::from_secs(240);
+const BOUND: Duration = Duration::from_secs(420);
 
 /// What is not linked: what is built is the test's own, and history is no part of the files.
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
