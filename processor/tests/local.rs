@@ -497,13 +497,14 @@ fn within_seconds_there_is_something_to_see_everywhere() {
             && view["windows"].as_array().into_iter().flatten().any(closed)
             && ["busy-state", "old-version"].iter().all(|alert| alerts.contains(alert))
             && reasons.filter(|it| it["sample"]["value"].is_string()).count() >= 4
+            && minutes(view) >= 8
     });
     assert_eq!(view["scope"], "pipeline");
     assert_eq!(process.wait(BOUND).unwrap(), 0, "{}", process.log());
     // The events of ten minutes, one after the other, and those of the seconds since.
     let summary = summary(process.log().as_bytes());
     assert_eq!((summary["produced"].as_u64(), summary["lost"].as_u64()), (Some(320_000), Some(0)), "{summary:#}");
-    assert!((8..=13).contains(&minutes(&view)), "{view:#}");
+    assert!(minutes(&view) <= 13, "{view:#}");
 }
 
 /// How many windows of a minute are shown that have some hundred events a second, and not only late ones.
