@@ -11,8 +11,8 @@ use cli::{
 };
 
 use crate::{
-    audit::AuditArgs, generate::GenerateArgs, inspect::InspectArgs, local::LocalArgs, run::RunArgs,
-    validate::ValidateArgs,
+    audit::AuditArgs, dead_letters::DeadLettersArgs, generate::GenerateArgs, inspect::InspectArgs, local::LocalArgs,
+    run::RunArgs, validate::ValidateArgs,
 };
 
 /// What `--version` says behind the name.
@@ -56,6 +56,8 @@ pub enum Command {
     Audit(AuditArgs),
     /// Show what a pipeline has written for itself: deltas, state, committed offsets
     Inspect(InspectArgs),
+    /// List dead letters, show one, or write their events to the source again, each once
+    DeadLetters(DeadLettersArgs),
     /// Say what would become of events, without a Kafka
     Validate(ValidateArgs),
     /// Print a script that completes commands in a shell

@@ -26,6 +26,7 @@ pub mod supervised;
 pub mod view;
 
 pub mod audit;
+pub mod dead_letters;
 pub mod generate;
 pub mod inspect;
 pub mod local;

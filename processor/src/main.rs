@@ -6,7 +6,7 @@ use clap::{CommandFactory, Parser};
 use cli::{Exit, exit, pages};
 use processor::{
     args::{Args, Command},
-    audit, generate, inspect, local, run, validate,
+    audit, dead_letters, generate, inspect, local, run, validate,
 };
 
 /// librdkafka allocates each message on one thread and frees it on another, in both directions; its calls come here too.
@@ -25,6 +25,7 @@ fn perform(args: &Args) -> Result<Exit, Box<dyn Error>> {
         Command::Generate(args) => generate::run(args)?,
         Command::Audit(args) => audit::run(args)?,
         Command::Inspect(args) => inspect::run(args)?,
+        Command::DeadLetters(args) => dead_letters::run(args)?,
         Command::Validate(args) => validate::run(args)?,
         Command::Completions(args) => pages::completions(args, Args::command())?,
         Command::Man(args) => pages::man(args, Args::command())?,

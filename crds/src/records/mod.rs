@@ -4,6 +4,7 @@ pub mod aggregate;
 pub mod dead_letter;
 pub mod delta;
 pub mod offset;
+pub mod replay;
 pub mod state;
 
 /// Fields that enrichment adds to a valid event, replacing any of the same name.

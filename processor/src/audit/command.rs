@@ -22,8 +22,10 @@ use super::{
     aggregation::{Aggregation, AggregationError, Skipped},
     batch::{Batch, HistoryError},
     count::count,
+    ledger::{LedgerError, audit_replays},
     plan::{Plan, PlanError},
     read::{ReadError, Reader},
+    replays::Copy,
     report::{Aggregates, Report, conclude},
     topic::{TopicError, TopicReader},
 };
@@ -84,6 +86,9 @@ pub enum AuditError {
     /// The aggregation's state does not tell by which rules events were counted.
     #[error(transparent)]
     History(#[from] HistoryError),
+    /// The ledger of replays could not be had.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The source could not be read once more.
     #[error(transparent)]
     Source(#[from] TopicError),
@@ -125,10 +130,20 @@ pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     let reports = in_parallel(
         plan.partitions(),
         || Reader::new(&plan, deadline),
-        |reader, partition| reader.audit(partition, || progress.add(1)),
+        |reader, partition| {
+            let mut copies = Vec::new();
+            let report = reader.audit(partition, |record| {
+                progress.add(1);
+                copies.extend(Copy::of(record, partition, &job.topics.dead_letters));
+            })?;
+            copies.retain(|copy| copy.offset < plan.range(partition).end);
+            Ok::<_, ReadError>((report, copies))
+        },
     );
     drop(progress);
-    let mut report = conclude(reports?);
+    let (reports, copies): (Vec<_>, Vec<_>) = reports?.into_iter().unzip();
+    let mut report = conclude(reports);
+    report.replays = audit_replays(&plan, copies.into_iter().flatten().collect())?;
     report.aggregates = match &mut aggregation {
         Some(aggregation) => aggregates(aggregation, &mut plan, deadline)?,
         None => skipped(Skipped::NoResults),

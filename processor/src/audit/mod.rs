@@ -7,6 +7,7 @@
 //!    │         report: all partitions together <── merge: the streams side by side
 //!    │           ^                                     ├─ verdict, json: what a source record should become
 //!    │           │                                     └─ expected: in what a record differs from that
+//!    ├── ledger (I/O) ──> replays: whether each dead letter that was replayed is there once, and as it was
 //!    v           │
 //!  aggregation (I/O), coverage: what was aggregated, and by which rules ──┐
 //!  count (I/O): the source's valid events ────────────────────────────────┴─> batch: what that should have given
@@ -19,6 +20,7 @@ pub mod batch;
 mod aggregation;
 mod command;
 mod count;
+mod ledger;
 mod plan;
 mod read;
 mod topic;
@@ -29,16 +31,19 @@ mod json;
 mod merge;
 mod ranges;
 mod record;
+mod replays;
 mod report;
 mod verdict;
 
 pub use aggregation::{AggregationError, Skipped};
 pub use command::{AuditArgs, AuditError, audit, run};
 pub use expected::{Difference, Source};
+pub use ledger::LedgerError;
 pub use merge::{Bounds, PartitionAudit, WindowFull};
 pub use plan::PlanError;
 pub use read::ReadError;
 pub use record::{Header, Origin, Record, Stream, record_bytes};
+pub use replays::{ReplayExample, ReplayFault, Replays};
 pub use report::{Aggregates, Fault, Finding, PartitionReport, Place, Report, conclude};
 pub use topic::TopicError;
 pub(crate) use topic::{PATIENCE, Polled, TopicReader, headers, is_transient};

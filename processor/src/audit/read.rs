@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::{
     merge::{PartitionAudit, WindowFull},
     plan::{Plan, topic},
-    record::Stream,
+    record::{Record, Stream},
     report::PartitionReport,
     topic::{Polled, TopicError, TopicReader},
 };
@@ -41,11 +41,11 @@ impl<'a> Reader<'a> {
         Ok(Self { plan, deadline, topics: [input?, output?, dead_letters?] })
     }
 
-    /// Audits a partition. `each` is called for every source record.
+    /// Audits a partition. `each` is shown every source record.
     ///
     /// # Errors
     /// When Kafka cannot be read, or the window is full.
-    pub fn audit(&mut self, partition: i32, mut each: impl FnMut()) -> Result<PartitionReport, ReadError> {
+    pub fn audit(&mut self, partition: i32, mut each: impl FnMut(&Record)) -> Result<PartitionReport, ReadError> {
         let mut audit = self.plan.audit(partition);
         self.begin(&mut audit, partition)?;
         // The ends of the outcomes are fixed when they hold all that they should, or the time has come that they did.
@@ -62,11 +62,11 @@ impl<'a> Reader<'a> {
             let mut pushed = Ok(());
             let polled = topic.poll(is_input || fixed, |record| {
                 pushed = audit.push(stream, record);
+                if is_input {
+                    each(record);
+                }
             })?;
             pushed?;
-            if is_input && polled == Polled::Record {
-                each();
-            }
             if topic.is_done() || polled == Polled::End && (is_input || fixed) {
                 audit.done(stream);
             }

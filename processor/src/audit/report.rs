@@ -10,6 +10,7 @@ use super::{
     expected::Difference,
     ranges::Offsets,
     record::{Origin, Stream},
+    replays::Replays,
 };
 
 /// What can be wrong.
@@ -211,6 +212,9 @@ pub struct Report {
     pub unchecked: u64,
     /// The first examples of each fault.
     pub examples: BTreeMap<Fault, Vec<Finding>>,
+    /// Dead letters that were replayed.
+    #[serde(flatten)]
+    pub replays: Replays,
     /// The aggregation.
     #[serde(flatten)]
     pub aggregates: Aggregates,
@@ -292,7 +296,9 @@ impl Report {
     /// Whether there is no fault at all.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        Fault::ALL.into_iter().all(|fault| self.count(fault) == 0) && self.aggregates.aggregate_mismatches == 0
+        Fault::ALL.into_iter().all(|fault| self.count(fault) == 0)
+            && self.replays.replay_faults == 0
+            && self.aggregates.aggregate_mismatches == 0
     }
 }
 
@@ -336,7 +342,7 @@ impl fmt::Display for Report {
                 self.lost_at_end
             )?;
         }
-        write!(f, "{}", self.aggregates)?;
+        write!(f, "{}{}", self.replays, self.aggregates)?;
         match (self.is_clean(), self.aggregates.aggregates_checked) {
             (true, 0) => write!(f, "clean: each event ended exactly once, in its place, as it should"),
             (true, _) => {

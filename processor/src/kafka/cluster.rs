@@ -162,6 +162,22 @@ impl Cluster {
         Ok(limits)
     }
 
+    /// What a topic takes, in bytes of one record.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time.
+    pub fn max_message_bytes(&self, topic: &str, timeout: Duration) -> Result<usize, ClusterError> {
+        max_message_bytes(&self.observer, &self.admin()?, topic, timeout)
+    }
+
+    /// A topic's config, as it holds now.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time, or knows no such config.
+    pub fn topic_config(&self, topic: &str, name: &str, timeout: Duration) -> Result<String, ClusterError> {
+        topic_config(&self.observer, &self.admin()?, topic, name, timeout)
+    }
+
     /// Deletes the records of a partition before an offset.
     ///
     /// # Errors
@@ -379,19 +395,28 @@ fn max_message_bytes(
     topic: &str,
     timeout: Duration,
 ) -> Result<usize, ClusterError> {
+    let text = topic_config(observer, admin, topic, "max.message.bytes", timeout)?;
+    let not_a_number = |_| BindingError::AdminOp(RDKafkaErrorCode::InvalidConfig);
+    text.parse().map_err(not_a_number).map_err(refused(format!("configuration of topic {topic}")))
+}
+
+fn topic_config(
+    observer: &BaseConsumer<Trouble>,
+    admin: &AdminClient<Trouble>,
+    topic: &str,
+    name: &str,
+    timeout: Duration,
+) -> Result<String, ClusterError> {
     let question = || format!("configuration of topic {topic}");
     let options = AdminOptions::new().request_timeout(Some(timeout));
     let resources = [ResourceSpecifier::Topic(topic)];
     let answers = futures::executor::block_on(admin.describe_configs(&resources, &options))
         .map_err(asked(observer, question()))?;
     let code = match answers.into_iter().next() {
-        Some(Ok(resource)) => {
-            let entry = resource.get("max.message.bytes").and_then(|entry| entry.value.as_ref()?.parse().ok());
-            match entry {
-                Some(bytes) => return Ok(bytes),
-                None => RDKafkaErrorCode::InvalidConfig,
-            }
-        }
+        Some(Ok(resource)) => match resource.get(name).and_then(|entry| entry.value.clone()) {
+            Some(value) => return Ok(value),
+            None => RDKafkaErrorCode::InvalidConfig,
+        },
         Some(Err(code)) => code,
         None => RDKafkaErrorCode::Unknown,
     };

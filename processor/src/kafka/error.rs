@@ -53,6 +53,14 @@ impl KafkaError {
             .into_iter()
             .any(|code| self.code == code as i32)
     }
+
+    /// Whether another producer has taken the transactional id.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch]
+            .into_iter()
+            .any(|code| self.code == code as i32)
+    }
 }
 
 impl From<SettingsError> for KafkaError {

@@ -51,6 +51,12 @@ impl TransactionError {
             Self::NotReady => false,
         }
     }
+
+    /// Whether another producer has the transactional id now.
+    #[must_use]
+    pub fn is_fenced(&self) -> bool {
+        matches!(self, Self::Kafka(error) if error.is_fenced())
+    }
 }
 
 /// A producer and the topics it writes.
@@ -147,6 +153,15 @@ impl<const N: usize> Transactions<N> {
         // librdkafka 2.12 never returns from sending them (`rd_kafka_txn_handle_TxnOffsetCommit` drops `__OUTDATED`).
         persist(|slice| producer.flush(slice))?;
         persist(|slice| producer.send_offsets(topic, offsets.iter().copied(), group, slice))?;
+        self.commit_records()
+    }
+
+    /// Commits the transaction in progress without offsets of a group. Nothing but the transactional id fences it.
+    ///
+    /// # Errors
+    /// The transaction has to be given up, as the error's class says.
+    pub fn commit_records(&mut self) -> Result<(), TransactionError> {
+        let Writer { producer, .. } = self.writer()?;
         persist(|slice| producer.commit(slice))?;
         for event in producer.serve() {
             tracing::debug!(?event, "producer");
@@ -155,13 +170,25 @@ impl<const N: usize> Transactions<N> {
         Ok(())
     }
 
+    /// Aborts the transaction in progress, if there is one.
+    ///
+    /// # Errors
+    /// It is not known to be aborted, and has to be given up.
+    pub fn abort(&mut self) -> Result<(), TransactionError> {
+        if self.began.is_some() {
+            let Writer { producer, .. } = self.writer()?;
+            persist(|slice| producer.abort(slice))?;
+            self.began = None;
+        }
+        Ok(())
+    }
+
     /// Gives the transaction in progress up. Returns whether it is known not to be committed; otherwise the producer is
     /// gone, and the next one settles it.
     pub fn give_up(&mut self, class: Class) -> bool {
-        let aborted = match (&mut self.writer, class) {
+        let aborted = match (&self.writer, class) {
             (Some(_), Class::Fatal) | (None, _) => false,
-            (Some(_), _) if self.began.is_none() => true,
-            (Some(writer), _) => match persist(|slice| writer.producer.abort(slice)) {
+            (Some(_), _) => match self.abort() {
                 Ok(()) => true,
                 Err(error) => {
                     tracing::warn!("{error}; a new producer settles it");

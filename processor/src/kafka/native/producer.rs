@@ -163,13 +163,40 @@ impl Producer {
         original: Option<Headers<'_>>,
         added: &[(&str, String)],
     ) -> Result<(), KafkaError> {
+        self.produce_one(topic, partition, record, || {
+            let added = added.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())));
+            new_headers(original, added)
+        })
+    }
+
+    /// Adds one record with exactly these headers to the transaction.
+    ///
+    /// # Errors
+    /// When it is refused: the transaction must be aborted.
+    pub fn produce_with(
+        &mut self,
+        topic: TopicId,
+        partition: i32,
+        record: &Outgoing<'_>,
+        headers: &[(&[u8], Option<&[u8]>)],
+    ) -> Result<(), KafkaError> {
+        self.produce_one(topic, partition, record, || new_headers(None, headers.iter().copied()))
+    }
+
+    fn produce_one(
+        &mut self,
+        topic: TopicId,
+        partition: i32,
+        record: &Outgoing<'_>,
+        headers: impl Fn() -> *mut sys::rd_kafka_headers_t,
+    ) -> Result<(), KafkaError> {
         let Some(rkt) = self.topics.get(topic.0).copied() else { return Ok(()) };
         let started = Instant::now();
         loop {
             // SAFETY: key and value are borrowed for the whole call and copied before it returns; the headers are ours
             // until it succeeds, librdkafka's afterwards; the error is ours.
             let result = unsafe {
-                let headers = new_headers(original, added);
+                let headers = headers();
                 let arguments = arguments(rkt, partition, record, headers);
                 let error = sys::rd_kafka_produceva(self.client.rk(), arguments.as_ptr(), arguments.len());
                 if !error.is_null() {
@@ -298,20 +325,24 @@ fn parts(bytes: Option<&[u8]>) -> (*mut std::ffi::c_void, usize) {
     bytes.map_or((ptr::null_mut(), 0), |bytes| (bytes.as_ptr().cast_mut().cast(), bytes.len()))
 }
 
-fn new_headers(original: Option<Headers<'_>>, added: &[(&str, String)]) -> *mut sys::rd_kafka_headers_t {
+fn new_headers<'h>(
+    original: Option<Headers<'_>>,
+    added: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>,
+) -> *mut sys::rd_kafka_headers_t {
     // SAFETY: what is copied from is borrowed; the new headers are ours; names and values are copied.
     unsafe {
         let headers = match original {
             Some(Headers(original)) => sys::rd_kafka_headers_copy(ptr::from_ref(original)),
-            None => sys::rd_kafka_headers_new(added.len()),
+            None => sys::rd_kafka_headers_new(added.size_hint().0),
         };
         for (name, value) in added {
+            let (value, size) = parts(value);
             sys::rd_kafka_header_add(
                 headers,
                 name.as_ptr().cast(),
                 name.len().cast_signed(),
-                value.as_ptr().cast(),
-                value.len().cast_signed(),
+                value.cast_const(),
+                size.cast_signed(),
             );
         }
         headers

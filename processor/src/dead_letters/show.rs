@@ -1,0 +1,145 @@
+//! Shows one dead letter whole.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use super::{
+    ledger::Ledger,
+    letter::{Header, Letter},
+    list::Row,
+};
+use crate::view::mask::mask;
+
+/// One dead letter. As JSON it is one object; its field names are stable.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// What it says of itself.
+    #[serde(flatten)]
+    pub row: Row,
+    /// The event's own headers.
+    pub headers: Vec<Named>,
+    /// The event's key.
+    pub key: Content,
+    /// The event itself.
+    pub value: Content,
+}
+
+/// A header of the event.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// What it holds.
+    #[serde(flatten)]
+    pub content: Content,
+}
+
+/// Bytes that may hold personal data.
+#[derive(Serialize, Clone, Debug, PartialEq, Eq)]
+pub struct Content {
+    /// How many there are; null where there is nothing, such as the value of a tombstone.
+    pub bytes: Option<usize>,
+    /// Themselves, where they are shown; what is not UTF-8 is replaced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<String>,
+    /// What of an event is harmless; [`mask`] says what that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub masked: Option<String>,
+}
+
+/// How much of a masked event is shown, characters.
+const MASKED: usize = 4096;
+
+impl Content {
+    fn new(bytes: Option<&[u8]>, unmask: bool) -> Self {
+        let text = bytes.filter(|_| unmask).map(|bytes| String::from_utf8_lossy(bytes).into_owned());
+        Self { bytes: bytes.map(<[u8]>::len), text, masked: None }
+    }
+
+    /// The same of an event: what of it is harmless is always shown.
+    fn event(bytes: Option<&[u8]>, unmask: bool) -> Self {
+        let masked = bytes.filter(|_| !unmask).map(|bytes| mask(bytes, MASKED));
+        Self { masked, ..Self::new(bytes, unmask) }
+    }
+}
+
+impl Shown {
+    /// A dead letter, with what its event holds only where that is asked for.
+    pub fn new(letter: &Letter, ledger: &Ledger, unmask: bool) -> Self {
+        let header = |(name, value): Header| Named {
+            name: String::from_utf8_lossy(name).into_owned(),
+            content: Content::new(value, unmask),
+        };
+        Self {
+            row: Row::new(letter, ledger),
+            headers: letter.original_headers().map(header).collect(),
+            key: Content::new(letter.key, unmask),
+            value: Content::event(letter.value, unmask),
+        }
+    }
+}
+
+impl fmt::Display for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.bytes, &self.text, &self.masked) {
+            (None, ..) => f.write_str("none"),
+            (Some(_), Some(text), _) => f.write_str(text),
+            (Some(bytes), None, Some(masked)) => write!(f, "{masked} ({bytes} bytes; --unmask shows them)"),
+            (Some(bytes), None, None) => write!(f, "{bytes} bytes; --unmask shows them"),
+        }
+    }
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { row, headers, key, value } = self;
+        let mut line = |name: &str, text: &dyn fmt::Display| writeln!(f, "{name:<12}{text}");
+        let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+        line("place", &format_args!("{}-{}", row.partition, row.offset))?;
+        line("time", &or_dash(&row.time))?;
+        line("reason", &row.reason.map_or("-", crds::records::dead_letter::Reason::as_str))?;
+        line("detail", &or_dash(&row.detail))?;
+        line("source", &or_dash(&row.source))?;
+        if let Some(replay) = &row.replay {
+            line("a replay of", replay)?;
+        }
+        if let Some(truncated) = &row.truncated {
+            line("truncated", truncated)?;
+        }
+        line("replayed", &or_dash(&row.replayed))?;
+        for Named { name, content } in headers {
+            line("header", &format_args!("{name}: {content}"))?;
+        }
+        line("key", key)?;
+        write!(f, "{:<12}{value}", "value")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::letter::tests::{HEADERS, letter},
+        *,
+    };
+
+    #[test]
+    fn what_may_be_personal_is_shown_only_where_it_is_asked_for() {
+        let (mut letter, ledger) = (letter(&HEADERS), Ledger::default());
+        letter.value = Some(br#"{"user_id": "a6397988", "device_type": "iOS"}"#);
+        let masked = Shown::new(&letter, &ledger, false);
+        let json = serde_json::to_string(&masked).unwrap();
+        for secret in ["abc", "\"key\":\"", "a6397988"] {
+            assert!(!masked.to_string().contains(secret) && !json.contains(secret), "{secret}");
+        }
+        let text = Shown::new(&letter, &ledger, true).to_string();
+        for content in [
+            "header      trace: abc",
+            "key         key",
+            "value       {\"user_id\": \"a6397988\"",
+            "detail      timestamp is too far",
+        ] {
+            assert!(text.contains(content), "{text}");
+        }
+    }
+}
