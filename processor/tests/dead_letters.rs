@@ -213,6 +213,18 @@ fn what_is_replayed_after_a_mend_becomes_an_event_once() {
     assert_eq!((code, &report["replayed"], &report["replay_faults"]), (0, &json!(41), &json!(0)), "{report}");
 }
 
+/// Each transaction ends with a marker in every partition that it wrote.
+#[test]
+fn an_event_and_its_entry_are_one_transaction() {
+    let pipeline = with_dead_letters("batches", 1, 10);
+    let end = |topic: &str| pipeline.kafka.end_offsets(topic, Isolation::ReadUncommitted).unwrap()[&0];
+    let before = end(&pipeline.job.topics.source);
+    assert_eq!(replay(&pipeline, &["--all", "--batch", "5"]), (10, 0, 0));
+    let transactions = end(&pipeline.job.pipeline.replays_topic()) - 10;
+    assert!((2..10).contains(&transactions), "{transactions}");
+    assert_eq!(end(&pipeline.job.topics.source) - before - 10, transactions);
+}
+
 #[test]
 fn a_run_that_is_killed_is_finished_by_the_next() {
     let pipeline = with_dead_letters("killed", 3, 300);
