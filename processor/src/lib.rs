@@ -7,6 +7,7 @@
 //!
 //!  generate ──> source                  audit: source, output, dead letters ──> what was lost, doubled, swapped
 //!  validate: lines of a file            inspect: deltas, state, offsets ──> a person
+//!  dead_letters ──> a person            replay (of them) ──> source, ledger
 //! ```
 
 #![warn(clippy::print_stderr)]

@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::{ArgGroup, Args, Subcommand};
-use cli::{Exit, Format};
+use cli::{Exit, Format, progress::Count};
 use crds::job::JobConfig;
 
 use super::{
@@ -158,12 +158,15 @@ fn list(job: &JobConfig, filter: &Filter, summary: bool, format: Format) -> Resu
     let mut out = io::BufWriter::new(stdout().lock());
     let mut counts = Summary::default();
     let mut found = 0;
+    // Rows say by themselves how far it is.
+    let progress = summary.then(|| Count::start("counting", "dead letters", None));
     if !summary && format == Format::Text {
         writeln!(out, "{HEADING}")?;
     }
     each(job, filter, |letter, ledger| {
         let row = Row::new(letter, ledger);
-        if summary {
+        if let Some(progress) = &progress {
+            progress.add(1);
             counts.push(&row);
         } else {
             format.write(&mut out, &row)?;
@@ -171,6 +174,7 @@ fn list(job: &JobConfig, filter: &Filter, summary: bool, format: Format) -> Resu
         found += 1;
         Ok(if filter.limit.is_some_and(|limit| found >= limit) { Step::Enough } else { Step::Next })
     })?;
+    drop(progress);
     if summary {
         format.write(&mut out, &counts)?;
     }

@@ -167,7 +167,10 @@ impl Cluster {
     /// # Errors
     /// When Kafka does not answer in time.
     pub fn max_message_bytes(&self, topic: &str, timeout: Duration) -> Result<usize, ClusterError> {
-        max_message_bytes(&self.observer, &self.admin()?, topic, timeout)
+        match self.job.kafka.max_message_bytes {
+            Some(known) => Ok(known),
+            None => max_message_bytes(&self.observer, &self.admin()?, topic, timeout),
+        }
     }
 
     /// A topic's config, as it holds now.
