@@ -231,6 +231,13 @@ fn what_is_documented_is_all_that_a_user_must_be_allowed() {
         kafka().allow(&["--operation", "Read", "--topic", topic]).unwrap();
     }
     processes_exactly_once(&pipeline);
+    // Replaying writes the source, and asks what it takes.
+    for operation in ["Write", "DescribeConfigs"] {
+        kafka().allow(&["--operation", operation, "--topic", &pipeline.job.topics.source]).unwrap();
+    }
+    let config = pipeline.job_file().display().to_string();
+    let mut replay = command(&pipeline, &["dead-letters", "replay", "--limit", "10", "--config", &config]);
+    assert_eq!(replay.wait(BOUND).unwrap(), 0, "{}", replay.log());
 }
 
 fn command(pipeline: &Pipeline, arguments: &[&str]) -> Process {

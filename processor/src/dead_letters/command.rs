@@ -61,7 +61,7 @@ Examples:
     },
     /// Show one whole
     #[command(after_help = "\
-Example:
+Examples:
   processor dead-letters show --config job.json 3-17 --unmask")]
     Show {
         /// Which, as <partition>-<offset>
