@@ -25,6 +25,13 @@ use crate::{
 
 /// Which pipeline's dead letters.
 #[derive(Args, Clone, Debug)]
+#[command(after_help = "\
+An event that cannot be processed becomes a dead letter, whole; docs/dead-letters.md says how to find, mend and replay it.
+
+Examples:
+  processor dead-letters list --config job.json --summary
+  processor dead-letters show --config job.json 3-17
+  processor dead-letters replay --config job.json --reason missing-field --dry-run")]
 pub struct DeadLettersArgs {
     /// The pipeline's job config, as the operator mounts it into its pods
     #[arg(long, global = true, value_name = "FILE", env = "LOGIN_PIPELINE_CONFIG")]
@@ -36,7 +43,7 @@ pub struct DeadLettersArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub security: Option<PathBuf>,
     /// How to show it
-    #[arg(long, global = true, value_enum, default_value_t)]
+    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
     /// What to do
     #[command(subcommand)]
@@ -84,7 +91,7 @@ Examples:
   processor dead-letters replay --config job.json --reason future --limit 1
   processor dead-letters replay --config job.json --reason future
 
-Exit code: 0 all were replayed, now or before, 1 some cannot be, 2 it ended before it was done: run it again"
+Exit codes: 0 all were replayed, now or before, 1 some cannot be, 2 it ended before it was done: run it again"
     )]
     Replay {
         /// Which
