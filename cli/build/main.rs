@@ -1,5 +1,7 @@
 //! Tells the crate of which revision it is built.
 
+#![expect(clippy::print_stdout, reason = "it is how cargo is told")]
+
 mod revision;
 
 use std::{env, path::Path, process::Command};

@@ -79,7 +79,7 @@ pub fn man(args: &ManArgs, command: Command) -> Result<Exit, PageError> {
     match &args.folder {
         None => clap_mangen::Man::new(command).render(&mut io::stdout().lock())?,
         Some(folder) => {
-            write_pages(folder, command).map_err(|source| PageError::Folder { folder: folder.clone(), source })?
+            write_pages(folder, command).map_err(|source| PageError::Folder { folder: folder.clone(), source })?;
         }
     }
     Ok(Exit::Clean)
@@ -146,7 +146,7 @@ fn describe(command: &Command, inherited: &[&str], page: &mut String) {
 }
 
 fn row(arg: &Arg) -> String {
-    let names: Vec<&str> = arg.get_value_names().unwrap_or_default().iter().map(|name| name.as_str()).collect();
+    let names: Vec<&str> = arg.get_value_names().unwrap_or_default().iter().map(clap::builder::Str::as_str).collect();
     let takes_value = arg.get_action().takes_values();
     let value = if takes_value { names.join(" ") } else { String::new() };
     let short = arg.get_short().map(|short| format!("-{short}, ")).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The operator's page in a browser: what a person sees of pipelines, and does by keyboard and address.
 
 use crds::pipeline::ConditionStatus::True;
-use serde_json::{Value, json};
+use serde_json::json;
 use testkit::{browser::Browser, wait_for};
 use tokio::runtime::Handle;
 
@@ -9,7 +9,7 @@ use crate::support::{BOUND, EXAMPLE, running};
 
 /// Waits until a script gives this text.
 fn wait_said(browser: &Browser, script: &str, expected: &str) {
-    let seen = || (browser.run(script).unwrap() == Value::from(expected)).then_some(());
+    let seen = || (browser.run(script).unwrap() == expected).then_some(());
     wait_for(&format!("{expected:?} of {script}"), BOUND, seen);
 }
 
