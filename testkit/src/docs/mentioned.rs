@@ -25,7 +25,10 @@ pub fn unknown_mentions(name: &str, binary: &Path) -> Result<Vec<String>, Error>
                 continue;
             }
             for (number, command) in command.split('|').enumerate() {
-                match help(binary, command)? {
+                // `dead-letters list`: a command of a command.
+                let inner = options.first().filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
+                let path: Vec<_> = [Some(&command), inner].into_iter().flatten().copied().collect();
+                match help(binary, &path)? {
                     Some(help) if number == 0 => {
                         let options = options.iter().filter(|word| word.starts_with("--"));
                         let missing = options.filter(|option| !help.contains(**option));
@@ -41,8 +44,8 @@ pub fn unknown_mentions(name: &str, binary: &Path) -> Result<Vec<String>, Error>
 }
 
 /// What a command says of itself, if there is one of that name.
-fn help(binary: &Path, command: &str) -> Result<Option<String>, Error> {
-    let run = Command::new(binary).args([command, "--help"]).output();
+fn help(binary: &Path, command: &[&str]) -> Result<Option<String>, Error> {
+    let run = Command::new(binary).args(command).arg("--help").output();
     let run = run.map_err(Error::io(format!("cannot run {}", binary.display())))?;
     Ok(run.status.success().then(|| String::from_utf8_lossy(&run.stdout).into_owned()))
 }
