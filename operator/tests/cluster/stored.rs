@@ -48,7 +48,7 @@ async fn what_the_first_version_stored_is_run_by_this_one() {
             let pipeline = world.pipelines().get(name).await.unwrap();
             let status = pipeline.status.clone()?;
             let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready")?.clone();
-            (ready.reason == "Running" && status.topics.len() == 8).then_some(pipeline)
+            (ready.reason == "Running" && status.topics.len() == 9).then_some(pipeline)
         };
         let pipeline = wait_for_async(name, BOUND, ready).await;
         // Nobody has written to the spec: not to store it anew, not to complete it.
