@@ -1,7 +1,5 @@
 //! The documents: every command is typed by a test, every link leads somewhere.
 
-#![expect(clippy::unwrap_used, reason = "assertions of tests")]
-
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 

@@ -199,8 +199,6 @@ fn link_all(folder: &Path) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "assertions of tests")]
-
     use super::*;
 
     fn command(text: &str) -> Command {

@@ -195,8 +195,6 @@ pub fn anchors(text: &str) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "assertions of tests")]
-
     use super::*;
 
     fn texts(page: &str) -> Vec<String> {
