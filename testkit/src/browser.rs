@@ -124,6 +124,14 @@ impl Browser {
         Ok(())
     }
 
+    /// A picture of what the page shows, as a PNG.
+    ///
+    /// # Errors
+    /// [`Error::Browser`]
+    pub fn screenshot(&self) -> Result<Vec<u8>, Error> {
+        self.bounded("take a picture", self.client.screenshot())
+    }
+
     /// Makes the page as large as this, in CSS pixels.
     ///
     /// # Errors

@@ -23,16 +23,26 @@ pub struct Look {
 impl Look {
     /// Opens a page and waits until it shows numbers.
     pub fn at(url: &str) -> Self {
+        Self::opened(url, "live")
+    }
+
+    /// Opens a page and waits until it shows numbers, and this as health.
+    pub fn opened(url: &str, health: &str) -> Self {
         let look = Self { browser: Browser::start().unwrap() };
         look.browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({"source": WATCH})).unwrap();
-        look.open(url);
+        look.open_as(url, health);
         look
     }
 
     /// Goes to another address of the page.
     pub fn open(&self, url: &str) {
+        self.open_as(url, "live");
+    }
+
+    /// Goes to another address of the page, which shows this as health.
+    pub fn open_as(&self, url: &str, health: &str) {
         self.browser.open(url).unwrap();
-        self.await_value("health", "live");
+        self.await_value("health", health);
     }
 
     /// Runs the body of a function in the page.

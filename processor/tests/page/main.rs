@@ -1,6 +1,7 @@
 //! The live page in a browser, of a replica on a real Kafka: what it shows, to whom, and what it never shows.
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
+mod extremes;
 mod look;
 mod proxy;
 #[path = "../support/mod.rs"]

@@ -1,0 +1,128 @@
+//! The page of pipelines that no test runs: with markup in every text, with as many partitions and replicas as there can be,
+//! and with next to nothing.
+
+use std::net::Ipv4Addr;
+
+use processor::view::{self, Publisher};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, runtime::Runtime};
+
+use crate::look::Look;
+
+/// What would run in a page that takes text for markup.
+const MARKUP: &str = "<img src=x onerror=\"window.problems.push('markup of the data ran')\">";
+
+/// A page whose views are made by hand.
+struct Stage {
+    _runtime: Runtime,
+    publisher: Publisher,
+    url: String,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let (publisher, page) = view::channel();
+        let runtime = Runtime::new().unwrap();
+        let listener = runtime.block_on(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))).unwrap();
+        let url = format!("http://{}/", listener.local_addr().unwrap());
+        runtime.spawn(async { axum::serve(listener, page.router()).await });
+        Self { _runtime: runtime, publisher, url }
+    }
+
+    fn show(&self, view: &Value) {
+        self.publisher.publish(serde_json::from_value(view.clone()).unwrap());
+    }
+}
+
+/// A view of a pipeline whose every text is this.
+fn view(text: &str, partitions: usize, replicas: usize) -> Value {
+    let latency = json!({"count": 0, "p50": null, "p99": null});
+    let replica = |number: usize| {
+        let own: Vec<usize> = (0..partitions).filter(|partition| partition % replicas == number).collect();
+        json!({"name": format!("{text}{number}"), "state": "running", "not_ready": text, "uptime_seconds": 1, "role": "standby",
+            "threads": [{"name": text, "partitions": own, "not_ready": text}], "page": "javascript:problems.push('a link ran')"})
+    };
+    let partition = |number: usize| {
+        json!({"partition": number, "replica": format!("{text}{}", number % replicas), "lag": number, "idle": number % 9 == 8,
+            "watermark": (number % 7 > 0).then_some(1_720_576_800 + number), "effective": null})
+    };
+    json!({
+        "version": 1, "time": 1_720_576_825_123_i64, "scope": "pipeline",
+        "pipeline": {"namespace": text, "name": text, "revision": 1},
+        "topics": {"source": text, "output": text, "dead_letters": text, "aggregates": text},
+        "replicas": (0..replicas).map(replica).collect::<Vec<_>>(),
+        "totals": {"processed": 7, "late": 0, "unmerged": 0, "transactions": 0, "aborted": 0, "rebalances": 0, "emissions": 0,
+            "emissions_aborted": 0, "windows_closed": 0, "revisions": 0, "alerts": 1,
+            "dead_letters": {"malformed": 1, "missing-field": 0, "invalid-field": 0, "future": 0, "too-large": 0}},
+        "rates": {"processed": 0.0, "dead_letters": 0.0, "transactions": 0.0, "aborted": 0.0, "rebalances": 0.0},
+        "latency": {"commit": latency, "emission": latency},
+        "lag": 0, "partitions": (0..partitions).map(partition).collect::<Vec<_>>(),
+        "frontier": null, "latest": null, "windows_open": 1, "windows_kept": 1,
+        "windows": [{"window": "all", "start": 0, "end": null, "closed": false, "revision": 0, "partial": true, "truncated": true,
+            "count": 7, "late": 0, "unmerged": 0, "unique_users": null,
+            "values": {"device_type": [[text, 4]], "locale": [[text, 3], ["RI", 2]], "app_version": []}, "more": {"device_type": 3}}],
+        "alerts": [{"name": text, "window": "1m", "start": 1_720_576_800, "dimension": "device_type", "value": text, "count": 3,
+            "above": 0, "deviation": null, "mean": null, "sigma": null, "seen": 1_720_576_825_123_i64}],
+        "dead_letters": [{"reason": "malformed", "count": 1, "sample":
+            {"partition": 0, "offset": 0, "seen": 1_720_576_825_123_i64, "detail": text, "value": text}}],
+        "audit": null,
+    })
+}
+
+/// Nothing went wrong, and nothing is wider than the page, on a desk and on a phone.
+fn assert_whole(look: &Look) {
+    assert!(look.problems().is_empty(), "{:?}", look.problems());
+    for width in [1440, 390] {
+        look.browser.resize(width, 900).unwrap();
+        let fits = look.run("return document.documentElement.scrollWidth <= document.documentElement.clientWidth");
+        assert_eq!(fits, true, "at {width}");
+    }
+}
+
+#[test]
+fn text_is_never_markup_and_a_link_never_a_script() {
+    let stage = Stage::new();
+    stage.show(&view(MARKUP, 3, 2));
+    let look = Look::opened(&stage.url, "unready");
+    let names =
+        look.texts("return [...document.querySelectorAll('h1, [data-testid=replica] th')].map(one => one.textContent)");
+    assert_eq!(names, [MARKUP.to_owned(), format!("{MARKUP}0"), format!("{MARKUP}1")]);
+    assert_eq!(look.run("return document.querySelector('[data-testid=dead-letter-sample]').textContent"), MARKUP);
+    assert_eq!(look.run("return document.images.length + document.querySelectorAll('a[href^=javascript]').length"), 0);
+    assert_whole(&look);
+}
+
+#[test]
+fn a_thousand_partitions_are_summed_up_and_the_furthest_behind_comes_first() {
+    let stage = Stage::new();
+    stage.show(&view("r", 1024, 64));
+    let look = Look::opened(&stage.url, "unready");
+    let rows =
+        "return [...document.querySelectorAll('[data-testid=partition-rows] tr')].map(row => row.dataset.testid)";
+    let first: Vec<String> = look.texts(rows);
+    assert_eq!((first.len(), first[0].as_str()), (12, "partition-1"));
+    assert_eq!(look.run("return document.querySelectorAll('[data-testid=cells] i').length"), 128);
+    assert_eq!(look.run("return document.querySelectorAll('[data-testid=replica]').length"), 12);
+    assert_whole(&look);
+    // One replica has few enough to list them all.
+    look.open_as(&format!("{}?replica=r5", stage.url), "unready");
+    assert_eq!(look.texts(rows).len(), 16);
+}
+
+#[test]
+fn where_nothing_is_the_page_says_what_would_be_there() {
+    let stage = Stage::new();
+    let mut empty = view("r", 0, 1);
+    for list in ["windows", "alerts", "dead_letters", "partitions"] {
+        empty[list] = json!([]);
+    }
+    empty["topics"]["aggregates"] = Value::Null;
+    empty["totals"]["processed"] = json!(0);
+    empty["totals"]["dead_letters"]["malformed"] = json!(0);
+    stage.show(&empty);
+    let look = Look::opened(&stage.url, "unready");
+    let said = look.texts("return [...document.querySelectorAll('[data-empty]')].filter(one => !one.hidden).map(one => one.dataset.empty)");
+    assert_eq!(said, ["counts", "alerts", "dead", "windows", "partitions"]);
+    assert_eq!(look.run("return document.querySelector('[data-testid=map]').checkVisibility()"), false);
+    assert_whole(&look);
+}
