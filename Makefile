@@ -1,7 +1,7 @@
 # The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
 # (README.md), and get it themselves where they can.
 .DEFAULT_GOAL := help
-.PHONY: help check test e2e mutants demo crd docs commands man bench images kind-up kind-load kind-down
+.PHONY: help check test e2e mutants demo crd pictures docs commands man bench images kind-up kind-load kind-down
 
 help: ## List these commands
 	@sed -n 's/^\([a-z0-9%-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 12
@@ -56,6 +56,13 @@ kind-load: ## Build both images and bring them to the cluster of kind-up
 
 kind-down: ## Delete the cluster of kind-up and its registry
 	@scripts/kind down
+
+# A few minutes: the plots show what is usual only once the pipeline has run for a while. It takes Chromium and pngquant.
+pictures: ## Take the pictures in docs/pictures anew: the live page of the demo, in headless Chromium
+	@command -v pngquant >/dev/null || { echo "pngquant is missing; install it (Debian: apt-get install pngquant)" >&2; exit 1; }
+	@cargo build --quiet -p processor --bin processor
+	@cargo run --quiet -p processor --example pictures
+	@pngquant --force --strip --speed 1 --ext .png 128 docs/pictures/*.png
 
 bench: ## Measure the processor beside a plain pass-through, on a real Kafka
 	@cargo build --quiet --release -p processor
