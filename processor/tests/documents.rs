@@ -66,6 +66,9 @@ fn what_the_readme_tells_of_a_machine_with_a_kafka() {
     checkout.succeed(&script.take(readme, "processor audit"));
     let said = checkout.succeed(&script.take(readme, "processor inspect"));
     assert!(said.contains("partition"), "{said}");
+    for command in script.take_all("docs/dead-letters.md") {
+        checkout.succeed(&command);
+    }
     assert_eq!(replica.terminate(BOUND).unwrap(), 0, "{}", replica.log());
 
     let run = summary(&checkout.succeed(&script.take(readme, "processor local")));

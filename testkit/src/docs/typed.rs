@@ -59,6 +59,7 @@ pub const TABLE: &[Row] = &[
     typed(README, "cargo build", MACHINE),
     typed(README, "target/release/processor", MACHINE),
     typed(README, "processor", MACHINE),
+    typed("docs/dead-letters.md", "processor", MACHINE),
     typed(README, "make kind-up", DOCKER),
     typed(README, "helm install", NODE),
     typed(README, "kubectl", NODE),
