@@ -212,7 +212,7 @@ impl Session<'_> {
                     self.broken += 1;
                     feed.send_extra(&event)?;
                     Some(format!(
-                        "sent an event {told}: it becomes a dead letter, which\n  {} dead-letters list --config {} --reason {reason}\nshows",
+                        "sent an event {told}: it becomes a dead letter, which\n  {} dead-letters list --config {} --reason {reason} --since 1m\nshows",
                         program(),
                         self.job_file.display()
                     ))

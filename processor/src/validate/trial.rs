@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_output_s_limit_counts() {
-        let large = said(&mut trial(300), &event(NOW));
+        let large = said(&mut trial(200), &event(NOW));
         assert!(large.contains("dead-letter  too-large: enriched, the record has"), "{large}");
     }
 
