@@ -44,7 +44,7 @@ fn view(text: &str, partitions: usize, replicas: usize) -> Value {
     };
     let partition = |number: usize| {
         json!({"partition": number, "replica": format!("{text}{}", number % replicas), "lag": number, "idle": number % 9 == 8,
-            "watermark": (number % 7 > 0).then_some(1_720_576_800 + number), "effective": null})
+            "watermark": (!number.is_multiple_of(7)).then_some(1_720_576_800 + number), "effective": null})
     };
     json!({
         "version": 1, "time": 1_720_576_825_123_i64, "scope": "pipeline",
