@@ -78,6 +78,8 @@ fn take(browser: &Browser, url: &str, width: u32, end: Option<&str>) -> Result<V
     let height = browser.run(&format!("return Math.floor({height})"))?;
     browser
         .resize(width, height.as_u64().and_then(|height| u32::try_from(height).ok()).ok_or("a page has a height")?)?;
+    // A picture of a part is not scrolled by anybody.
+    browser.run("document.documentElement.style.overflow = 'hidden'")?;
     thread::sleep(SHOWN);
     Ok(browser.screenshot()?)
 }

@@ -24,7 +24,7 @@ function render() {
     wanted = false;
     showHealth();
     if (!view) return;
-    for (const show of [showHead, showFlow, showAudit, showCounts, showAlerts, showDeadLetters, showWindows, showPartitions, showReplicas, showDelivery]) show(view);
+    for (const show of [showHead, showFlow, showAudit, showInsight, showCounts, showAlerts, showDeadLetters, showWindows, showPartitions, showReplicas, showDelivery]) show(view);
     drawPlots();
     attribute(document.body, "data-value", view.time);
   });
@@ -33,7 +33,7 @@ function render() {
 let shownHealth = "";
 
 function showHealth() {
-  const { state, words, banner, level } = healthOf(view, connection, held);
+  const { state, words, banner, level } = healthOf(view, connection, held, stuckFor());
   const element = at("health");
   if (shownHealth !== words) {
     if (shownHealth) since = Date.now();
@@ -41,7 +41,7 @@ function showHealth() {
   }
   attribute(element, "data-value", state);
   text(element.querySelector("strong"), words);
-  text(element.querySelector("span"), state === "connecting" ? "" : `since ${clock(Math.floor(since / 1000))}`);
+  text(element.querySelector("span"), state === "connecting" ? "" : state === "live" ? "updated each second" : `since ${clock(Math.floor(since / 1000))}`);
   hide(at("banner"), !banner);
   text(at("banner"), banner ?? "");
   attribute(at("banner"), "data-level", level ?? null);
@@ -140,6 +140,6 @@ listenToChoices();
 listenToButtons();
 applyChoices();
 connect();
-new ResizeObserver(() => fitPlots()).observe(document.querySelector(".three"));
+new ResizeObserver(() => fitPlots()).observe(document.querySelector(".four"));
 setInterval(watch, 1000);
 document.addEventListener("visibilitychange", followVisibility);

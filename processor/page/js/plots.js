@@ -2,7 +2,7 @@
 // The plots of the last hour: rates, times and lag, a point a second, drawn by uPlot.
 
 const KEPT = 3600;
-const COLUMNS = ["time", "processed", "dead_letters", "lag", "commit_p50", "commit_p99", "emission_p99", "rebalances"];
+const COLUMNS = ["time", "processed", "dead_letters", "lag", "commit_p50", "commit_p99", "emission_p99", "transactions", "aborted", "rebalances"];
 /** A gap longer than this, in milliseconds, is drawn as one. */
 const GAP = 5000;
 /** The least that a plot spans, in milliseconds, where the past is shorter still. */
@@ -16,19 +16,24 @@ let drawn = { span: "", to: 0 };
 
 const PLOTS = [
   {
-    name: "plot-throughput", words: rate, axis: short, unit: "a second", least: 10, cut: true,
+    name: "plot-throughput", words: rate, axis: short, least: 10, cut: true,
     lines: [["processed", "processed", "--processed", true], ["dead_letters", "dead letters", "--dead", false]],
     caption: ({ processed }) => `On average ${rate(mean(processed))} processed a second, at most ${rate(most(processed))}${ceiling(processed) < most(processed) ? ", beyond the top" : ""}.`,
   },
   {
-    name: "plot-latency", words: took, axis: took, unit: "", least: 0.01,
+    name: "plot-latency", words: took, axis: took, least: 0.01,
     lines: [["commit_p50", "half of commits", "--half", false], ["commit_p99", "99 % of commits", "--most", false], ["emission_p99", "99 % of emissions", "--counted", false]],
     caption: ({ commit_p50: half, commit_p99: nearly }) => most(nearly) === null ? "Nothing was committed in this time." : `Half of the commits within ${took(mean(half))} on average, 99 % within ${took(most(nearly))} in the worst second.`,
   },
   {
-    name: "plot-lag", words: count, axis: short, unit: "", least: 10,
+    name: "plot-lag", words: count, axis: short, least: 10,
     lines: [["lag", "behind", "--processed", true]],
-    caption: ({ lag, rebalances }) => `At most ${count(most(lag))} behind. ${rebalanceWords(sum(rebalances))}`,
+    caption: ({ lag, ...past }) => `At most ${count(most(lag))} behind. ${rebalanceWords(happened(past, "rebalances"))}`,
+  },
+  {
+    name: "plot-transactions", words: rate, axis: short, least: 10,
+    lines: [["transactions", "committed", "--half", true], ["aborted", "aborted", "--bad", false]],
+    caption: ({ transactions, ...past }) => `On average ${rate(mean(transactions))} committed a second. ${abortWords(happened(past, "aborted"))}`,
   },
 ];
 
@@ -38,6 +43,12 @@ const mean = (values) => {
   const there = values.filter(known);
   return there.length ? sum(there) / there.length : null;
 };
+/** How often something happened, from how often a second: a point speaks of the time since the one before. */
+function happened({ time, ...columns }, name) {
+  const points = columns[name].map((often, i) => [time[i], often]).filter(([, often]) => known(often));
+  return points.reduce((total, [at, often], i) => total + Math.round((often * (i ? at - points[i - 1][0] : 1000)) / 1000), 0);
+}
+
 /** Where a plot ends: at the highest value, but for a short burst, such as of old logins at the start, that would flatten the rest. */
 function ceiling(values) {
   const sorted = values.filter(known).sort((a, b) => a - b);
@@ -47,6 +58,8 @@ function ceiling(values) {
 }
 
 const rebalanceWords = (n) => (n === 0 ? "No rebalance." : n === 1 ? "One rebalance, where the dashed line is." : `${count(n)} rebalances, at the dashed lines.`);
+
+const abortWords = (n) => (n === 0 ? "None was aborted." : n === 1 ? "One was aborted, and done again." : `${count(n)} were aborted, and done again.`);
 
 function emptyPast() {
   return Object.fromEntries(COLUMNS.map((name) => [name, []]));
@@ -67,9 +80,19 @@ function addToPast({ time, rates, lag, latency }) {
   if (time - last > GAP && past.time.length) push({ time: last + 1000 });
   const { commit, emission } = latency;
   push({
-    time, lag, processed: rates.processed, dead_letters: rates.dead_letters, rebalances: rates.rebalances,
+    time, lag, processed: rates.processed, dead_letters: rates.dead_letters,
+    transactions: rates.transactions, aborted: rates.aborted, rebalances: rates.rebalances,
     commit_p50: commit.p50, commit_p99: commit.p99, emission_p99: emission.p99,
   });
+}
+
+/** For how many seconds nothing was processed although something waited all the while, as far as is known. */
+function stuckFor() {
+  const { time, processed, dead_letters: dead, lag } = past;
+  const isMoving = (i) => lag[i] === 0 || processed[i] + dead[i] > 0;
+  let first = time.length;
+  while (first > 0 && !isMoving(first - 1)) first -= 1;
+  return first < time.length ? (time.at(-1) - time[first]) / 1000 : 0;
 }
 
 function push(point) {
@@ -153,7 +176,7 @@ function plotOptions(plot, box) {
     cursor: { y: false, drag: { x: false, y: false, setScale: false }, sync: { key: "past" }, points: { size: 7 } },
     scales: { x: { range: () => plot.range }, y: { range: () => [0, Math.max(plot.top * 1.08, definition.least)] } },
     axes: [
-      { ...axis, grid: { show: false }, size: 24, space: 74, values: (_, splits) => splits.map((time) => (time % 60 === 0 ? minutes : instants).format(time * 1000)) },
+      { ...axis, grid: { show: false }, size: 24, space: (_, __, from, to) => (to - from < 600 ? 74 : 56), values: (_, splits) => splits.map((time) => (time % 60 === 0 ? minutes : instants).format(time * 1000)) },
       { ...axis, size: 58, space: 34, values: (_, splits) => splits.map((value) => definition.axis(value)) },
     ],
     series: [{}, ...definition.lines.map(([, , hue, filled]) => {
@@ -187,7 +210,7 @@ function writeLegend({ chart, definition, values, when }) {
   const pointed = chart.cursor.idx;
   lines.forEach((line, i) => {
     const value = known(pointed) ? line[pointed] : past[definition.lines[i][0]].at(-1);
-    text(values[i], `${definition.words(value)}${definition.unit && known(value) ? ` ${definition.unit}` : ""}`);
+    text(values[i], definition.words(value));
   });
   text(when, known(pointed) && known(times[pointed]) ? `at ${instants.format(times[pointed] * 1000)}` : "");
 }

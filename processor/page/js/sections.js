@@ -46,7 +46,7 @@ function showFlow(view) {
   number(at("total-windows-closed"), totals.windows_closed, count(totals.windows_closed));
   number(at("total-alerts"), totals.alerts, count(totals.alerts));
   at("total-alerts").closest(".node").classList.toggle("some", totals.alerts > 0);
-  for (const [name, topic] of [["source", topics.source], ["output", topics.output], ["dead-letters", topics.dead_letters], ["aggregates", topics.aggregates]]) {
+  for (const [name, topic] of [["source", topics.source], ["output", topics.output], ["dead-letters", topics.dead_letters], ["aggregates", topics.aggregates], ["alerts", topics.alerts]]) {
     text(at(`topic-${name}`), topic ?? "no aggregation");
     attribute(at(`topic-${name}`), "title", topic ? `Topic ${topic}` : null);
   }

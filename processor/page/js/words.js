@@ -7,9 +7,10 @@ const integers = new Intl.NumberFormat(undefined, { maximumFractionDigits: 0 });
 const decimals = new Intl.NumberFormat(undefined, { maximumFractionDigits: 1 });
 const shorts = new Intl.NumberFormat(undefined, { notation: "compact", maximumFractionDigits: 1 });
 const shares = new Intl.NumberFormat(undefined, { style: "percent", maximumFractionDigits: 1 });
-const minutes = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
-const instants = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+const minutes = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit" });
+const instants = new Intl.DateTimeFormat(undefined, { hour: "numeric", minute: "2-digit", second: "2-digit" });
 const days = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric" });
+const dated = new Intl.DateTimeFormat(undefined, { month: "short", day: "numeric", hour: "numeric", minute: "2-digit" });
 
 /** Whether it is a number at all: JSON has null where nothing is known. */
 const known = (value) => typeof value === "number" && Number.isFinite(value);
@@ -73,8 +74,13 @@ function sizeOrder(size) {
   return number ? Number(number) * ({ s: 1, m: 60, h: 3600, d: 86400 }[unit] ?? 1) : Infinity;
 }
 
-/** From when to when a window is. */
-const windowName = ({ start, end }) => (known(end) ? `${clock(start)} to ${clock(end)}` : "All time");
+/** From when to when a window is; with the day where one of both is not today's. */
+function windowName({ start, end }) {
+  if (!known(end)) return "All time";
+  const isToday = [start, end].every((time) => new Date(time * 1000).toDateString() === new Date().toDateString());
+  const format = !isToday ? dated : start % 60 || end % 60 ? instants : minutes;
+  return format.formatRange(start * 1000, end * 1000);
+}
 
 /** What a value is called: the aggregation's own names begin with an underscore, and states have longer ones. */
 function valueName(dimension, value, states) {
@@ -109,16 +115,48 @@ const REASONS = {
   "too-large": ["With what is added to it, it would not fit into the output topic.", "Raise max.message.bytes of the output topic, then replay."],
 };
 
+/** What an insight says of its window, as a sentence. */
+function insightSentence({ count: n, unique_users: users, previous, change }) {
+  const who = known(users) ? ` by about ${count(users)} ${users === 1 ? "user" : "users"}` : "";
+  return `${logins(n)}${who}${changeWords(previous, change)}.`;
+}
+
+function changeWords(previous, change) {
+  if (previous === 0) return ", and none in the window before";
+  if (!known(change)) return "";
+  if (change === 0) return ", as many as in the window before";
+  if (change >= 1) return `, ${decimals.format(change + 1)} times as many as in the window before`;
+  return `, ${share(Math.abs(change), 1)} ${change > 0 ? "more" : "fewer"} than in the window before`;
+}
+
+/** Of how many values an insight names the most and the least frequent. */
+const amongWords = ({ values, truncated }) => (truncated ? `among more than ${count(values)} values` : values === 1 ? "the only value" : `among ${count(values)} values`);
+
 /**
  * How the pipeline is, in a word for programs, two for people, and a sentence where somebody should look.
- * `connection` is connecting, live or lost; `held` whether the reader paused the page.
+ * `connection` is connecting, live or lost; `held` whether the reader paused the page; `stuck` for how many seconds nothing
+ * was processed that waited.
  */
-function healthOf(view, connection, held) {
+function healthOf(view, connection, held, stuck) {
   if (connection === "lost") return { state: "lost", words: "Connection lost", banner: "The connection to the pipeline is lost. The numbers below are the last ones that came; the page tries again by itself.", level: "bad" };
   if (!view) return { state: "connecting", words: "Connecting" };
-  const trouble = troubleOf(view.replicas);
+  const trouble = faultOf(view) ?? troubleOf(view.replicas) ?? standstill(view, stuck);
   if (held) return { ...trouble, state: "held", words: "Page paused" };
-  return trouble ?? { state: "live", words: "Live" };
+  return trouble ?? { state: "live", words: "Healthy" };
+}
+
+/** What the audit beside the pipeline has found. */
+function faultOf({ audit }) {
+  if (!audit?.lost) return null;
+  return { state: "faulty", words: "Logins lost", banner: `The audit misses ${logins(audit.lost)} in what the pipeline wrote.`, level: "bad" };
+}
+
+/** So many seconds without progress are no pause between two commits any more. */
+const STUCK = 15;
+
+function standstill({ lag }, stuck) {
+  if (stuck < STUCK) return null;
+  return { state: "stuck", words: "Standing still", banner: `For ${took(stuck)} nothing was processed, and ${logins(lag)} wait. Is Kafka there? The log of the replicas says what they wait for.`, level: "bad" };
 }
 
 function troubleOf(replicas) {

@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use crds::{job::JobConfig, records::dead_letter::Reason};
+use crds::{
+    job::{JobConfig, ResultTopics},
+    records::dead_letter::Reason,
+};
 
 use super::{
     page::Publisher,
@@ -54,6 +57,7 @@ impl Source {
         let fold = self.metrics.aggregate.summary();
         let partitions = self.partitions(&fold);
         let topics = &self.job.topics;
+        let result = |name: fn(&ResultTopics) -> &String| topics.results.as_ref().map(|results| name(results).clone());
         View {
             version: VERSION,
             time: now_ms(),
@@ -63,7 +67,9 @@ impl Source {
                 source: topics.source.clone(),
                 output: topics.output.clone(),
                 dead_letters: topics.dead_letters.clone(),
-                aggregates: topics.results.as_ref().map(|results| results.aggregates.clone()),
+                aggregates: result(|results| &results.aggregates),
+                insights: result(|results| &results.insights),
+                alerts: result(|results| &results.alerts),
             },
             replicas: vec![self.replica(uptime)],
             rates,

@@ -27,6 +27,8 @@ fn view(name: &str, time: i64) -> View {
             output: "out".to_owned(),
             dead_letters: "dead".to_owned(),
             aggregates: Some("aggregates".to_owned()),
+            insights: Some("insights".to_owned()),
+            alerts: Some("alerts".to_owned()),
         },
         replicas: vec![Replica {
             name: name.to_owned(),

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use crds::{
     pipeline::{self, Dimension},
-    records::dead_letter::Reason,
+    records::{aggregate::Insight, dead_letter::Reason},
     topics::PipelineId,
 };
 use serde::{Deserialize, Serialize};
@@ -97,6 +97,10 @@ pub struct Topics {
     pub dead_letters: String,
     /// Counts by window; none where nothing is aggregated.
     pub aggregates: Option<String>,
+    /// An insight for each closed window; none where nothing is aggregated.
+    pub insights: Option<String>,
+    /// Alerts; none where nothing is aggregated.
+    pub alerts: Option<String>,
 }
 
 /// A replica.
@@ -266,6 +270,8 @@ pub struct Window {
     pub values: BTreeMap<Dimension, Vec<(String, u64)>>,
     /// By dimension how many further values are kept.
     pub more: BTreeMap<Dimension, u64>,
+    /// What is worth knowing of it, as the insights topic has it; none until it is closed, and of `all`.
+    pub insight: Option<Insight>,
 }
 
 /// An alert that fired.

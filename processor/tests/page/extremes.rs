@@ -46,10 +46,16 @@ fn view(text: &str, partitions: usize, replicas: usize) -> Value {
         json!({"partition": number, "replica": format!("{text}{}", number % replicas), "lag": number, "idle": number % 9 == 8,
             "watermark": (!number.is_multiple_of(7)).then_some(1_720_576_800 + number), "effective": null})
     };
+    let frequency = json!({"value": text, "count": 3, "share": 0.4286});
+    let minute = json!({"window": "1m", "start": 1_720_576_740, "end": 1_720_576_800, "closed": true, "revision": 2, "partial": true,
+        "truncated": true, "count": 7, "late": 1, "unmerged": 0, "unique_users": 1, "values": {"device_type": [[text, 3]]}, "more": {},
+        "insight": {"v": 1, "window": "1m", "start": "2024-07-10T01:59:00Z", "end": "2024-07-10T02:00:00Z", "count": 7, "late": 1,
+            "unmerged": 0, "unique_users": 1, "previous": 1, "change": 6.0, "revision": 2, "partial": true,
+            "dimensions": {"device_type": {"most": frequency, "least": frequency, "values": 3, "truncated": true}}}});
     json!({
         "version": 1, "time": 1_720_576_825_123_i64, "scope": "pipeline",
         "pipeline": {"namespace": text, "name": text, "revision": 1},
-        "topics": {"source": text, "output": text, "dead_letters": text, "aggregates": text},
+        "topics": {"source": text, "output": text, "dead_letters": text, "aggregates": text, "insights": text, "alerts": text},
         "replicas": (0..replicas).map(replica).collect::<Vec<_>>(),
         "totals": {"processed": 7, "late": 0, "unmerged": 0, "transactions": 0, "aborted": 0, "rebalances": 0, "emissions": 0,
             "emissions_aborted": 0, "windows_closed": 0, "revisions": 0, "alerts": 1,
@@ -58,7 +64,7 @@ fn view(text: &str, partitions: usize, replicas: usize) -> Value {
         "latency": {"commit": latency, "emission": latency},
         "lag": 0, "partitions": (0..partitions).map(partition).collect::<Vec<_>>(),
         "frontier": null, "latest": null, "windows_open": 1, "windows_kept": 1,
-        "windows": [{"window": "all", "start": 0, "end": null, "closed": false, "revision": 0, "partial": true, "truncated": true,
+        "windows": [minute, {"window": "all", "start": 0, "end": null, "closed": false, "revision": 0, "partial": true, "truncated": true,
             "count": 7, "late": 0, "unmerged": 0, "unique_users": null,
             "values": {"device_type": [[text, 4]], "locale": [[text, 3], ["RI", 2]], "app_version": []}, "more": {"device_type": 3}}],
         "alerts": [{"name": text, "window": "1m", "start": 1_720_576_800, "dimension": "device_type", "value": text, "count": 3,
@@ -88,6 +94,8 @@ fn text_is_never_markup_and_a_link_never_a_script() {
         look.texts("return [...document.querySelectorAll('h1, [data-testid=replica] th')].map(one => one.textContent)");
     assert_eq!(names, [MARKUP.to_owned(), format!("{MARKUP}0"), format!("{MARKUP}1")]);
     assert_eq!(look.run("return document.querySelector('[data-testid=dead-letter-sample]').textContent"), MARKUP);
+    let said = look.run("return document.querySelector('[data-testid=insight-sentence]').textContent");
+    assert_eq!(said, "7 logins by about 1 user, 7 times as many as in the window before.");
     assert_eq!(look.run("return document.images.length + document.querySelectorAll('a[href^=javascript]').length"), 0);
     assert_whole(&look);
 }
@@ -116,13 +124,44 @@ fn where_nothing_is_the_page_says_what_would_be_there() {
     for list in ["windows", "alerts", "dead_letters", "partitions"] {
         empty[list] = json!([]);
     }
-    empty["topics"]["aggregates"] = Value::Null;
+    for topic in ["aggregates", "insights", "alerts"] {
+        empty["topics"][topic] = Value::Null;
+    }
     empty["totals"]["processed"] = json!(0);
     empty["totals"]["dead_letters"]["malformed"] = json!(0);
     stage.show(&empty);
     let look = Look::opened(&stage.url, "unready");
     let said = look.texts("return [...document.querySelectorAll('[data-empty]')].filter(one => !one.hidden).map(one => one.dataset.empty)");
-    assert_eq!(said, ["counts", "alerts", "dead", "windows", "partitions"]);
+    assert_eq!(said, ["insight", "counts", "alerts", "dead", "windows", "partitions"]);
     assert_eq!(look.run("return document.querySelector('[data-testid=map]').checkVisibility()"), false);
     assert_whole(&look);
+}
+
+#[test]
+fn what_is_wrong_is_said_before_all_else() {
+    let stage = Stage::new();
+    let mut view = view("r", 1, 1);
+    view["lag"] = json!(3);
+    view["replicas"][0]["not_ready"] = Value::Null;
+    view["replicas"][0]["threads"] = json!([]);
+    // Twenty seconds, of which the eighth is missing: its events are in the rate of the ninth.
+    for second in (0..20).filter(|second| *second != 8) {
+        view["time"] = json!(1_720_576_825_500_i64 + second * 1000);
+        view["rates"]["transactions"] = json!(10.0);
+        view["rates"]["aborted"] = json!(if second == 9 { 0.4995 } else { 0.0 });
+        view["rates"]["rebalances"] = json!(if second == 5 { 1.998 } else { 0.0 });
+        stage.show(&view);
+    }
+    let look = Look::opened(&stage.url, "stuck");
+    let said = |id: &str| look.run(&format!("return document.querySelector('[data-testid={id}]').textContent"));
+    assert!(said("banner").as_str().unwrap().starts_with("For 19 s nothing was processed, and 3 logins wait."));
+    let caption =
+        |plot: &str| look.run(&format!("return document.querySelector('[data-testid={plot}] figcaption').textContent"));
+    assert_eq!(caption("plot-transactions"), "On average 10 committed a second. One was aborted, and done again.");
+    assert_eq!(caption("plot-lag"), "At most 3 behind. 2 rebalances, at the dashed lines.");
+
+    view["audit"] = json!({"sent": 9, "audited": 9, "lost": 1});
+    stage.show(&view);
+    look.await_value("health", "faulty");
+    assert_eq!(said("banner"), "The audit misses 1 login in what the pipeline wrote.");
 }

@@ -12,6 +12,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crds::records::aggregate::{Insight, decode};
 use processor::{
     generate::{Events, Options},
     view::View,
@@ -140,6 +141,7 @@ fn its_numbers_are_those_of_the_metrics_and_it_shows_nobody() {
     }
     let view = view(&replica);
     check_windows(&look, &view);
+    check_insight(&look, &view, &pipeline);
     assert_eq!((view.replicas.len(), view.replicas[0].threads[0].partitions.len()), (1, 4));
     let frontier = view.partitions.iter().map(|partition| partition.effective).min().flatten();
     assert_eq!(view.frontier, frontier, "{:?}", view.partitions);
@@ -168,6 +170,27 @@ fn check_windows(look: &Look, view: &View) {
     assert_eq!(&look.value(&format!("state-{state}")), &count.to_string(), "{state}");
     let alerts: BTreeSet<&str> = view.alerts.iter().map(|alert| alert.name.as_str()).collect();
     assert_eq!(alerts, BTreeSet::from(["busy-minute", "old-version"]));
+}
+
+/// The insight that is read is the record of the latest closed minute, and says what that says.
+fn check_insight(look: &Look, view: &View, pipeline: &Pipeline<'_>) {
+    let latest = view.windows.iter().find_map(|window| window.insight.as_ref()).unwrap();
+    assert_eq!(look.value("insight-record"), latest.key());
+    let topic = pipeline.job.topics.results.as_ref().unwrap().insights.as_str();
+    let records = pipeline.read(topic).into_iter().rev();
+    let record = records
+        .filter(|record| record.key.as_deref() == Some(latest.key().as_bytes()))
+        .find_map(|record| record.payload);
+    let record: Insight = decode(&record.unwrap()).unwrap();
+    assert_eq!((&record, view.topics.insights.as_deref()), (latest, Some(topic)));
+    for (dimension, found) in &record.dimensions {
+        for (rank, frequency) in [("most", &found.most), ("least", &found.least)] {
+            let id = format!("insight-{}-{rank}", dimension.name());
+            assert_eq!(look.value(&id), frequency.count.to_string(), "{id}");
+        }
+    }
+    let sentence = look.run("return document.querySelector('[data-testid=insight-sentence]').textContent");
+    assert!(sentence.as_str().unwrap().starts_with(&format!("{} logins by about", record.count)), "{sentence}");
 }
 
 /// No `user_id`, `ip` or `device_id` of any event is on the page, or in what a replica answers.
@@ -448,9 +471,17 @@ fn check_names(look: &Look) {
     }
     assert_eq!(of("status").len(), 1, "one live region");
     let headings = of("heading");
-    for heading in
-        ["The last hour", "Who logs in", "Alerts", "Dead letters", "Windows", "How far each partition is", "Replicas"]
-    {
+    for heading in [
+        "The last hour",
+        "Latest insight",
+        "Who logs in",
+        "Alerts",
+        "Dead letters",
+        "Windows",
+        "How far each partition is",
+        "Replicas",
+        "Exactly once",
+    ] {
         assert!(headings.contains(&heading), "{heading}: {headings:?}");
     }
     for role in ["button", "combobox", "radio", "link", "table", "figure", "region", "group", "image", "columnheader"] {
@@ -462,7 +493,7 @@ fn check_names(look: &Look) {
     // Each plot says in words what it draws, and the map what each state has.
     let captions = look
         .texts("return [...document.querySelectorAll('[data-testid^=plot-] figcaption')].map(one => one.textContent)");
-    assert!(captions.len() == 3 && captions.iter().all(|caption| caption.len() > 20), "{captions:?}");
+    assert!(captions.len() == 4 && captions.iter().all(|caption| caption.len() > 20), "{captions:?}");
     let states = found.iter().filter(|(_, name)| name.contains("Rhode Island") || name.contains("California")).count();
     assert!(states >= 2, "states are told by name");
 }

@@ -201,15 +201,10 @@ impl Fold {
 
     /// Changes what is known of the rules. Windows that are partial since then are emitted anew.
     fn change(&mut self, change: impl FnOnce(&mut Book)) {
-        let partial = |book: &Book, span: Span, window: &Window| {
-            let counted = |dimension: Dimension| window.values[dimension as usize].is_some();
-            let of = |dimension| counted(dimension) && book.is_partial(span, Some(dimension));
-            (book.is_partial(span, None), Dimension::ALL.map(of))
-        };
-        let before: Vec<_> = self.windows.iter().map(|(span, window)| partial(&self.book, *span, window)).collect();
+        let before: Vec<_> = self.windows.iter().map(|(span, window)| window.partial(*span, &self.book)).collect();
         change(&mut self.book);
         for ((span, window), was) in self.windows.iter_mut().zip(before) {
-            if partial(&self.book, *span, window) != was {
+            if window.partial(*span, &self.book) != was {
                 window.due = Due::Everything;
                 self.dirty.insert(*span);
             }

@@ -99,10 +99,8 @@ impl Fold {
 
     /// Makes the records of what changed in a window.
     pub(super) fn emit(&mut self, span: Span) {
-        let previous = self.previous(span);
-        let is_partial = |dimension| self.book.is_partial(span, dimension);
-        let partial = (is_partial(None), Dimension::ALL.map(|dimension| is_partial(Some(dimension))));
         let Some(window) = self.windows.get_mut(&span) else { return };
+        let partial = window.partial(span, &self.book);
         let due = std::mem::take(&mut window.due);
         if due == Due::Nothing {
             return;
@@ -124,7 +122,7 @@ impl Fold {
             late: Some(window.late),
             unmerged: span.end().map(|_| window.unmerged),
             unique_users: window.users.as_ref().map(super::sketch::Users::estimate),
-            ..record(Counted::All, window.count, partial.0)
+            ..record(Counted::All, window.count, partial.all)
         };
         let mut aggregates = vec![Record::json(total.key(), &total)];
         for dimension in Dimension::ALL {
@@ -143,27 +141,23 @@ impl Fold {
             let other = values.other().map(|count| (OTHER, count));
             for (value, count) in counts.into_iter().chain(other) {
                 let of = Counted::Value(dimension, value.to_owned());
-                let aggregate = record(of, count, partial.1[dimension as usize]);
+                let aggregate = record(of, count, partial.values[dimension as usize]);
                 aggregates.push(Record::json(aggregate.key(), &aggregate));
             }
         }
         self.ready.aggregates.append(&mut aggregates);
-        if window.is_final && span.end().is_some() {
-            let insight = self.insight(span, previous, partial);
-            self.ready.insights.extend(insight.map(|insight| Record::json(insight.key(), &insight)));
-        }
+        let insight = self.insight(span);
+        self.ready.insights.extend(insight.map(|insight| Record::json(insight.key(), &insight)));
     }
 
-    fn insight(
-        &self,
-        span: Span,
-        previous: Option<u64>,
-        partial: (bool, [bool; Dimension::ALL.len()]),
-    ) -> Option<Insight> {
-        let window = self.windows.get(&span)?;
+    /// What is worth knowing of a window; none until it is closed, and of `all`.
+    pub(super) fn insight(&self, span: Span) -> Option<Insight> {
+        let window = self.windows.get(&span).filter(|window| window.is_final && span.end().is_some())?;
+        let previous = self.previous(span);
+        let partial = window.partial(span, &self.book);
         let dimensions = Dimension::ALL.into_iter().filter_map(|dimension| {
             let values = window.values[dimension as usize].as_ref()?;
-            Some((dimension, self.frequencies(values, partial.1[dimension as usize])?))
+            Some((dimension, self.frequencies(values, partial.values[dimension as usize])?))
         });
         let change = |previous: u64| rounded((window.count as f64 - previous as f64) / previous as f64);
         Some(Insight {
@@ -177,7 +171,7 @@ impl Fold {
             change: previous.filter(|previous| *previous > 0).map(change),
             dimensions: dimensions.collect(),
             revision: window.revision,
-            partial: partial.0,
+            partial: partial.all,
         })
     }
 

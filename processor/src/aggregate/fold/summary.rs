@@ -12,7 +12,10 @@ use crds::{
     records::aggregate::{Alert, Cause, Counted, Span},
 };
 
-use super::{Fold, window::Window};
+use super::{
+    Fold,
+    window::{Partial, Window},
+};
 use crate::view;
 
 /// How many windows of a size are shown, the newest.
@@ -39,10 +42,11 @@ pub struct Summary {
     windows: BTreeMap<Span, Arc<Shown>>,
 }
 
-/// A window, and the delta that last changed it.
+/// A window, and what it follows from: the delta that last changed it, and what changes of the rules have cut.
 #[derive(Debug)]
 struct Shown {
     modified: i64,
+    partial: Partial,
     window: view::Window,
 }
 
@@ -86,25 +90,19 @@ impl Fold {
 
     /// A window as it was shown, if no delta has changed it since; what it counts depends on nothing else.
     fn shown(&self, span: Span, window: &Window, before: &Summary) -> Arc<Shown> {
-        let partial = self.is_partial(span, window);
-        let is_same = |shown: &&Arc<Shown>| shown.modified == window.modified && shown.window.partial == partial;
+        let partial = window.partial(span, &self.book);
+        let is_same = |shown: &&Arc<Shown>| shown.modified == window.modified && shown.partial == partial;
         before.windows.get(&span).filter(is_same).map_or_else(|| Arc::new(self.show(span, window, partial)), Arc::clone)
     }
 
-    fn is_partial(&self, span: Span, window: &Window) -> bool {
-        let counted = |dimension: &Dimension| window.values[*dimension as usize].is_some();
-        let mut dimensions = Dimension::ALL.into_iter().filter(counted);
-        self.book.is_partial(span, None) || dimensions.any(|dimension| self.book.is_partial(span, Some(dimension)))
-    }
-
-    fn show(&self, span: Span, window: &Window, partial: bool) -> Shown {
+    fn show(&self, span: Span, window: &Window, partial: Partial) -> Shown {
         let mut shown = view::Window {
             window: span.window,
             start: span.start,
             end: span.end(),
             closed: window.is_final,
             revision: window.revision,
-            partial,
+            partial: partial.all || partial.values.contains(&true),
             truncated: window.values.iter().flatten().any(|values| values.truncated.is_some()),
             count: window.count,
             late: window.late,
@@ -112,6 +110,7 @@ impl Fold {
             unique_users: window.users.as_ref().map(super::sketch::Users::estimate),
             values: BTreeMap::new(),
             more: BTreeMap::new(),
+            insight: self.insight(span),
         };
         for dimension in Dimension::ALL {
             let Some(values) = &window.values[dimension as usize] else { continue };
@@ -119,7 +118,7 @@ impl Fold {
             shown.more.insert(dimension, (values.len() - most.len()) as u64);
             shown.values.insert(dimension, most.into_iter().map(|(value, count)| (value.to_owned(), count)).collect());
         }
-        Shown { modified: window.modified, window: shown }
+        Shown { modified: window.modified, partial, window: shown }
     }
 
     fn shown_partitions(&self) -> Vec<view::Partition> {

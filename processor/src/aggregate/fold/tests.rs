@@ -7,7 +7,7 @@ use crds::{
     job::Rules,
     pipeline::{Alert, Dimension, Duration, Window},
     records::{
-        aggregate::{Aggregate, Counted, Insight, Span, aggregate_key},
+        aggregate::{self, Aggregate, Counted, Insight, Span, aggregate_key},
         delta::{Delta, DeltaError, Pane, Range, SKETCH_LG_K, Total},
         state::{self, Key},
     },
@@ -220,14 +220,17 @@ proptest! {
         let mut fold = Fold::new();
         let mut shown = Summary::default();
         let mut emitted: BTreeMap<String, Aggregate> = BTreeMap::new();
+        let mut insights: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         for (delta, looks) in deltas(&rules(600), &events, &sizes).iter().zip(looks.iter().cycle()) {
             apply(&mut fold, delta).unwrap();
-            for Record { key, value } in fold.take_results().aggregates {
+            let results = fold.take_results();
+            for Record { key, value } in results.aggregates {
                 match value {
                     Some(value) => drop(emitted.insert(key, serde_json::from_slice(&value).unwrap())),
                     None => drop(emitted.remove(&key)),
                 }
             }
+            insights.extend(results.insights.into_iter().map(|insight| (insight.key, insight.value.unwrap())));
             if *looks {
                 shown = fold.summary(&shown, 1);
             }
@@ -244,6 +247,8 @@ proptest! {
             let total = &emitted[&aggregate_key(span, &Counted::All, None)];
             prop_assert_eq!((window.count, window.closed), (total.count, total.is_final));
             prop_assert_eq!((window.unique_users, window.revision), (total.unique_users, total.revision));
+            let insight = window.insight.map(|insight| aggregate::encode(&insight).unwrap());
+            prop_assert_eq!(insight.as_ref(), insights.get(&span.key()), "{}", span.key());
             let values = &window.values[&Dimension::Locale];
             prop_assert_eq!(window.more[&Dimension::Locale], 0);
             for (value, count) in values {

@@ -69,7 +69,23 @@ pub struct Merge<'a> {
     pub governing: u64,
 }
 
+/// What of a window a change of the rules has cut, so that it was counted in part only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Partial {
+    /// All of it.
+    pub all: bool,
+    /// The counts of a dimension, by `Dimension as usize`.
+    pub values: [bool; DIMENSIONS],
+}
+
 impl Window {
+    /// What of it is partial.
+    pub fn partial(&self, span: Span, book: &Book) -> Partial {
+        let is_counted = |dimension: Dimension| self.values[dimension as usize].is_some();
+        let is_partial = |dimension| is_counted(dimension) && book.is_partial(span, Some(dimension));
+        Partial { all: book.is_partial(span, None), values: Dimension::ALL.map(is_partial) }
+    }
+
     /// Merges a pane of the window's events. `watch` is told how counts changed.
     ///
     /// # Errors
