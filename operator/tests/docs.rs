@@ -108,6 +108,15 @@ fn every_command_that_is_mentioned_is_there() {
     assert!(unknown.is_empty(), "{unknown:#?}");
 }
 
+#[test]
+fn what_is_typed_without_a_cluster() {
+    let mut script = testkit::docs::Script::of("operator/tests/docs.rs: what_is_typed_without_a_cluster");
+    let checkout = testkit::docs::Checkout::new().unwrap();
+    let mut checkout = checkout.built("operator", env!("CARGO_BIN_EXE_operator")).unwrap();
+    let said = checkout.succeed(&script.take("README.md", "target/release/operator validate"));
+    assert_eq!(said, "", "nothing is wrong with the examples");
+}
+
 /// The manifests of the pages, and parts of specs, which are given what they leave out.
 #[test]
 fn every_manifest_on_a_page_is_valid() {

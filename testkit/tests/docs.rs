@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use testkit::docs::{anchors, hidden_commands, inline, links, pages, problems, read, root};
+use testkit::docs::{anchors, hidden_commands, inline, links, pages, problems, read, root, untyped_mentions};
 
 #[test]
 fn every_command_is_typed_by_a_test_that_takes_it_from_the_page() {
@@ -18,6 +18,12 @@ fn no_command_stands_where_no_test_looks() {
         let hidden = hidden_commands(&text);
         assert!(hidden.is_empty(), "{page}: write ```sh before {hidden:?}");
     }
+}
+
+#[test]
+fn every_command_that_a_sentence_mentions_is_typed_or_known_to_work() {
+    let problems = untyped_mentions().unwrap();
+    assert!(problems.is_empty(), "{problems:#?}");
 }
 
 /// `docs/../README.md` is `README.md`.
@@ -48,6 +54,17 @@ fn every_link_leads_to_a_file_and_to_a_heading_of_it() {
     }
     assert!(broken.is_empty(), "{broken:#?}");
     assert!(followed > 40, "{followed} links");
+}
+
+#[test]
+fn every_page_is_in_the_list_of_the_readme() {
+    let readme = read("README.md").unwrap();
+    let (_, list) = readme.split_once("\n## Documents\n").unwrap();
+    let list = list.split("\n## ").next().unwrap();
+    let listed: BTreeSet<_> = links("README.md", list).into_iter().map(|link| plain(&link.file)).collect();
+    for page in pages().unwrap().into_iter().filter(|page| page != "README.md") {
+        assert!(listed.contains(Path::new(&page)), "README.md does not lead to {page}");
+    }
 }
 
 #[test]

@@ -42,6 +42,16 @@ fn what_is_typed_where_docker_is() {
         assert!(calls.contains(&format!("docker push {image}\n")), "{calls}");
     }
 
+    checkout.succeed(&script.take("docs/install.md", "scripts/kind kafka"));
+    let calls = machine.calls();
+    assert!(calls.contains("kubectl --context somewhere apply -f scripts/kafka.yaml\n"), "{calls}");
+
+    let made = || machine.folder.path().join("node").exists();
+    for (command, is_there) in [("make kind-up", true), ("make kind-load", true), ("make kind-down", false)] {
+        checkout.succeed(&script.take("docs/install.md", command));
+        assert_eq!(made(), is_there, "{command}");
+    }
+
     let said = checkout.succeed(&script.take("docs/install.md", "LOGIN_PIPELINE_E2E_KUBECONFIG="));
     assert!(said.contains("node     passed"), "{said}");
     let tested = fs::read_to_string(machine.folder.path().join("tested")).unwrap();

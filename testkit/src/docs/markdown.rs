@@ -7,7 +7,7 @@ use std::{fs, io};
 use crate::Error;
 
 /// Words that begin a command: none of them may hide in a block that is not marked as `sh`.
-const PROGRAMS: [&str; 14] = [
+pub(super) const PROGRAMS: [&str; 14] = [
     "cargo ",
     "curl ",
     "docker ",

@@ -1,10 +1,38 @@
-//! Commands that pages only mention, between backticks: what they name must be there.
+//! Commands that pages only mention, between backticks: what they name must be there, and how it is known that they work.
 
 use std::path::Path;
 use std::process::Command;
 
-use super::{inline, pages, read};
+use super::markdown::PROGRAMS;
+use super::typed::{is_typed, typed_commands};
+use super::{inline, pages, read, root};
 use crate::Error;
+
+/// Our own programs: what is mentioned of them is looked up in what they say themselves ([`unknown_mentions`]).
+const OWN: [&str; 2] = ["operator ", "processor "];
+
+/// Commands that pages mention and no page tells to type, a beginning each, and how it is known all the same that they work.
+const MENTIONED: &[(&str, &str)] = &[
+    ("make bench", "it takes a release build, minutes, and a machine at rest; what it measured stands in the README"),
+    ("target/release/bench", "the same"),
+    ("make check", "CI runs its tiers: lint, unit"),
+    ("make test", "CI runs its tiers, all of them, and so every other row"),
+    ("make crd", "tests compare what it writes with what is committed"),
+    ("make docs", "the same"),
+    ("make commands", "the same"),
+    ("make pictures", "the example that it runs takes them of the demo, and a person looks at them"),
+    ("make images", "operator/tests/images.rs runs what is in them, operator/tests/install takes them to a cluster"),
+    (
+        "scripts/images && cargo run",
+        "testkit/tests/node.rs makes a node alike, operator/tests/node one with the images",
+    ),
+    ("docker load", "docker is played in the tests; operator/tests/install reads the archives as it does"),
+    ("kind load image-archive", "make kind-load runs it: operator/tests/install/kind.rs"),
+    ("ctr -n k8s.io images import", "the node of operator/tests/node gets its images by it"),
+    ("tilt up", "operator/tests/install/tiltfile.rs runs the Tiltfile; no test has a Tilt and a docker"),
+    ("kubectl proxy", "operator/tests/cluster/browser.rs looks at the page below a path"),
+    ("helm install --take-ownership", "operator/tests/cluster/chart.rs: an installation takes over what another left"),
+];
 
 /// What pages mention of one of our programs and it does not have, a sentence each: a command, or an option of it.
 ///
@@ -48,4 +76,77 @@ fn help(binary: &Path, command: &[&str]) -> Result<Option<String>, Error> {
     let run = Command::new(binary).args(command).arg("--help").output();
     let run = run.map_err(Error::io(format!("cannot run {}", binary.display())))?;
     Ok(run.status.success().then(|| String::from_utf8_lossy(&run.stdout).into_owned()))
+}
+
+/// What pages mention of other programs, and nobody types and no row of [`MENTIONED`] speaks of, a sentence each; and the rows
+/// that nothing mentions any more. A mention may leave out words of a command that a test types: `helm upgrade`.
+///
+/// # Errors
+/// [`Error::Io`] when a page cannot be read.
+pub fn untyped_mentions() -> Result<Vec<String>, Error> {
+    let mut all = Vec::new();
+    for page in pages()? {
+        all.extend(inline(&read(&page)?).into_iter().filter(|text| is_command(text)).map(|text| (page.clone(), text)));
+    }
+    let typed: Vec<_> = typed_commands()?.into_iter().map(|command| command.text).collect();
+    Ok(problems_of(&all, &typed, MENTIONED))
+}
+
+fn problems_of(mentions: &[(String, String)], typed: &[String], table: &[(&str, &str)]) -> Vec<String> {
+    let left = mentions.iter().filter(|(_, text)| !is_test(text) && !is_typed(text, typed));
+    let row = |text: &str| table.iter().position(|(begin, _)| text.starts_with(begin));
+    let (known, unknown): (Vec<_>, Vec<_>) = left.partition(|(_, text)| row(text).is_some());
+    let unknown = unknown.into_iter().map(|(page, text)| {
+        format!(
+            "{page}: no test types `{text}`: make it a block of sh, or give it a row in testkit/src/docs/mentioned.rs"
+        )
+    });
+    let unused = table.iter().enumerate().filter(|(index, _)| !known.iter().any(|(_, text)| row(text) == Some(*index)));
+    let unused =
+        unused.map(|(_, (begin, _))| format!("testkit/src/docs/mentioned.rs: nothing mentions `{begin}` untyped"));
+    unknown.chain(unused).collect()
+}
+
+/// Whether this is what one types: a program that is not ours, and more. A name alone, such as that of a script, is none.
+fn is_command(text: &str) -> bool {
+    let begins = |programs: &[&str]| programs.iter().any(|program| text.starts_with(program));
+    text.contains(' ') && (begins(&PROGRAMS) || begins(&["ctr "])) && !begins(&OWN)
+}
+
+/// Whether it runs tests that are there: `cargo test -p CRATE --test NAME`.
+fn is_test(text: &str) -> bool {
+    let words: Vec<_> = text.split(' ').collect();
+    let ["cargo", "test", "-p", package, "--test", name, ..] = words.as_slice() else { return false };
+    let tests = root().join(package).join("tests");
+    tests.join(format!("{name}.rs")).is_file() || tests.join(name).join("main.rs").is_file()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problems(mention: &str, table: &[(&str, &str)]) -> Vec<String> {
+        let typed = ["helm upgrade a b \\\n  --set c=d".to_owned(), "x=$(kubectl get lp -n kafka -o wide)".to_owned()];
+        problems_of(&[("a.md".to_owned(), mention.to_owned())], &typed, table)
+    }
+
+    #[test]
+    fn a_mention_is_of_what_is_typed_or_has_a_row() {
+        for typed in ["helm upgrade", "helm upgrade b --set c=d", "cargo test -p testkit --test docs"] {
+            assert_eq!(problems(typed, &[]), [""; 0], "{typed}");
+        }
+        for untyped in ["helm uninstall", "helm upgrade --set c=d b", "cargo test -p testkit --test none", "tilt up"] {
+            let found = problems(untyped, &[]);
+            assert!(found.len() == 1 && found[0].contains(&format!("no test types `{untyped}`")), "{found:?}");
+        }
+        assert_eq!(problems("tilt up --stream", &[("tilt up", "why")]), [""; 0]);
+        let unused = problems("helm upgrade", &[("helm upgrade", "why")]);
+        assert_eq!(unused, ["testkit/src/docs/mentioned.rs: nothing mentions `helm upgrade` untyped"]);
+    }
+
+    #[test]
+    fn a_name_is_no_command() {
+        assert!(["scripts/kind kafka", "kubectl describe pod", "ctr images ls"].into_iter().all(is_command));
+        assert!(!["scripts/kind", "operator check", "kubectl", "makes it"].into_iter().any(is_command));
+    }
 }

@@ -39,6 +39,8 @@ const CHART: &str = "charts/login-pipeline-operator/README.md";
 /// A machine with a Kafka and nothing else.
 const MACHINE: &str = "processor/tests/documents.rs: what_the_readme_tells_of_a_machine_with_a_kafka";
 const DEMO: &str = "processor/tests/documents.rs: the_demo";
+/// A machine without any service.
+const ALONE: &str = "operator/tests/docs.rs: what_is_typed_without_a_cluster";
 /// A machine on which docker is played.
 const DOCKER: &str = "operator/tests/install/documents.rs: what_is_typed_where_docker_is";
 /// A real API server.
@@ -53,7 +55,8 @@ const ACLS_OF_THE_OPERATOR: &str =
 /// Every command that a page tells to type. A row is added with the command and with the test that types it.
 pub const TABLE: &[Row] = &[
     typed(README, "make demo", DEMO),
-    untyped(README, "make test", "it is what runs every other row"),
+    untyped(README, "make test", "CI types it (.ci/run), and so every other row"),
+    typed(README, "target/release/operator", ALONE),
     typed("docs/quickstart.md", "make demo", DEMO),
     typed("docs/quickstart.md", "target/release/processor", DEMO),
     typed(README, "cargo build", MACHINE),
@@ -69,6 +72,8 @@ pub const TABLE: &[Row] = &[
     typed("docs/operating.md", "kubectl", NODE),
     typed(INSTALL, "registry=", SERVER),
     typed(INSTALL, "for name in", DOCKER),
+    typed(INSTALL, "scripts/kind", DOCKER),
+    typed(INSTALL, "make kind", DOCKER),
     typed(INSTALL, "helm", SERVER),
     typed(INSTALL, "kubectl", SERVER),
     typed(INSTALL, "LOGIN_PIPELINE_E2E_KUBECONFIG", DOCKER),
@@ -93,6 +98,20 @@ fn all_commands() -> Result<Vec<Command>, Error> {
         all.extend(commands(&page, &read(&page)?)?);
     }
     Ok(all)
+}
+
+/// The commands that tests type.
+pub(super) fn typed_commands() -> Result<Vec<Command>, Error> {
+    let is_its = |command: &Command| matches!(row_of(TABLE, command), Some(Row { by: By::Test(_), .. }));
+    Ok(all_commands()?.into_iter().filter(is_its).collect())
+}
+
+/// Whether one of these commands is this text, or becomes it when words of it are left out.
+pub(super) fn is_typed(text: &str, commands: &[String]) -> bool {
+    commands.iter().any(|command| {
+        let mut words = command.split_whitespace();
+        text.split_whitespace().all(|word| words.any(|other| other == word))
+    })
 }
 
 /// The commands that the table gives to a test, page by page.
