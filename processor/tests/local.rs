@@ -257,7 +257,9 @@ impl Terminal {
     fn start(manifest: Manifest, options: &str) -> Self {
         let log = manifest.folder.path().join("terminal.log");
         let program = env!("CARGO_BIN_EXE_processor");
-        let command = format!("{program} local {} {options}; echo status $?; stty -a", manifest.file.display());
+        // The shell lives on when Ctrl-C comes: some end with it, whatever the program makes of it.
+        let command =
+            format!("trap : INT; {program} local {} {options}; echo status $?; stty -a", manifest.file.display());
         let script = Command::new("script")
             .args(["--quiet", "--flush", "--command", &command])
             .arg("/dev/null")

@@ -16,6 +16,9 @@ const BOUND: Duration = Duration::from_secs(420);
 /// What is not linked: what is built is the test's own, and history is no part of the files.
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
+/// A reader's terminal is not below the `make` that runs the tests, of which another one would say where it is.
+const FRESH: &str = "unset MAKEFLAGS MAKELEVEL MFLAGS";
+
 /// The folder: its entries are links to those of the repository, but for `target`, where `release/` has the binaries that the
 /// test was built with. Commands find the programs of the test first.
 pub struct Checkout {
@@ -147,10 +150,11 @@ impl Checkout {
         self.typed += 1;
         let last = self.as_typed(command);
         // A lone command is exec'ed, so that signals reach it.
+        let folder = self.path().display();
         let script = if self.definitions.is_empty() {
-            format!("cd '{}' || exit\n{last}", self.path().display())
+            format!("{FRESH}\ncd '{folder}' || exit\n{last}")
         } else {
-            format!("set -e\ncd '{}'\n{}\n{last}", self.path().display(), self.definitions.join("\n"))
+            format!("set -e\n{FRESH}\ncd '{folder}'\n{}\n{last}", self.definitions.join("\n"))
         };
         let program = Program::new(format!("typed-{}", self.typed), "bash").args(["-c", &script]);
         let variables = self.variables.iter();
@@ -218,6 +222,9 @@ mod tests {
         assert_eq!(checkout.succeed(&command("echo $x, $y, $z, $MOOD; f 2")), "played get it, one, a b, calm\nf 2\n");
         assert_eq!(checkout.type_(&command("false")).unwrap().status, 1);
         assert_eq!(checkout.type_(&command("exit 7")).unwrap().status, 7);
+        let mut checkout = Checkout::new().unwrap().variable("MAKELEVEL", "1").variable("MAKEFLAGS", "w");
+        let said = checkout.succeed(&command("make help"));
+        assert!(!said.contains("ntering directory"), "{said}");
         for other in ["A=b make e2e", "make a=b", "(a)"] {
             assert!(!is_definition(other), "{other}");
         }
