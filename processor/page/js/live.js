@@ -67,10 +67,10 @@ function tellAlerts({ alerts }) {
 function take(data) {
   const next = JSON.parse(data);
   heard = performance.now();
-  const returned = connection !== "live";
+  const missed = connection !== "live" || isBehind(next);
   connection = "live";
   addToPast(next);
-  if (returned) fetchPast();
+  if (missed) fetchPast();
   if (held) return;
   view = next;
   at("health").querySelector(".pulse").classList.toggle("beat");
@@ -78,7 +78,7 @@ function take(data) {
   render();
 }
 
-/** The last hour, at the beginning and after each loss of the connection. Without it the plots begin now. */
+/** The last hour: at the beginning, and whenever something of it was missed. Without it the plots begin now. */
 async function fetchPast() {
   try {
     const answer = await fetch("view/history");

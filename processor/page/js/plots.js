@@ -73,11 +73,14 @@ function setPast(columns) {
   for (const name of COLUMNS) past[name] = times.map((_, i) => columns[name]?.[i] ?? null).slice(-KEPT);
 }
 
+/** Whether seconds are missing before a view: nobody looked, or the connection stood still. */
+const isBehind = ({ time }) => time - (past.time.at(-1) ?? -Infinity) > GAP;
+
 /** Adds a second; and a gap, where seconds are missing. */
 function addToPast({ time, rates, lag, latency }) {
   const last = past.time.at(-1) ?? -Infinity;
   if (time - last < 500) return;
-  if (time - last > GAP && past.time.length) push({ time: last + 1000 });
+  if (isBehind({ time }) && past.time.length) push({ time: last + 1000 });
   const { commit, emission } = latency;
   push({
     time, lag, processed: rates.processed, dead_letters: rates.dead_letters,

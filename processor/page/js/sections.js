@@ -57,6 +57,7 @@ const AUDIT = {
   audited: ["Found again", "Logins that were looked up in the topics of the results, one by one."],
   lost: ["Lost", "Logins that are in none of them. There should be none, ever."],
   duplicated: ["Doubled", "Logins that are there more than once. There should be none, ever."],
+  other: ["Otherwise wrong", "Records that are out of order, in the wrong place, changed, or from no login. There should be none, ever."],
 };
 
 function showAudit({ audit }) {
@@ -68,11 +69,9 @@ function showAudit({ audit }) {
     return make("div", { title: meaning }, make("dt", {}, label, make("span", { class: "explanation" }, ` ${meaning}`)), make("dd", { "data-testid": `audit-${name}` }));
   }, (item, [name, value]) => {
     number(item.lastElementChild, value, count(value));
-    const faulty = !["sent", "audited"].includes(name);
-    attribute(item, "class", faulty && known(value) ? (value > 0 ? "bad" : "good") : null);
+    attribute(item, "class", name in NO_FAULTS || !known(value) ? null : value > 0 ? "bad" : "good");
   });
-  const faults = items.some(([name, value]) => !["sent", "audited"].includes(name) && value > 0);
-  text(at("audit-sentence"), faults ? "Something is wrong: what the pipeline wrote is not what was sent." : "While the pipeline runs, each login that was sent is looked up in what it wrote. Nothing is wrong so far.");
+  text(at("audit-sentence"), faultsOf(audit).length ? "Something is wrong: what the pipeline wrote is not what was sent." : "While the pipeline runs, each login that was sent is looked up in what it wrote. Nothing is wrong so far.");
 }
 
 /** The window that the reader chose, else the newest of the chosen size; null where there is none. */
@@ -213,10 +212,12 @@ function showWindows(view) {
 }
 
 function windowRow(one) {
-  const button = make("button", { type: "button", title: `Show this window on the map: ${utc(one.start)} to ${utc(one.end)}` });
+  const button = make("button", { type: "button", title: `Show this window, with its insight and on the map: ${utc(one.start)} to ${utc(one.end)}` });
   button.addEventListener("click", () => {
     choose({ window: one.window, start: String(one.start) });
-    document.getElementById("counts-title").scrollIntoView({ block: "start" });
+    const { counted } = chosenWindow(view);
+    document.getElementById(counted.insight ? "insight-title" : "counts-title").scrollIntoView({ block: "start" });
+    text(at("announcement"), `${windowName(counted)}: ${counted.insight ? insightSentence(counted.insight) : logins(counted.count)}`);
   });
   return make("tr", { "data-testid": "window-row", "data-value": `${one.window}/${one.start}` }, make("th", { scope: "row" }, button), make("td", {}, make("span"), make("span", { class: "tag", title: "The rules changed in its midst" }, "partial")), make("td", { class: "n" }), make("td", { class: "n wide" }), make("td", { class: "n wide" }), make("td", { class: "wide soft" }));
 }

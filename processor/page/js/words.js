@@ -82,10 +82,14 @@ function windowName({ start, end }) {
   return format.formatRange(start * 1000, end * 1000);
 }
 
+/** The most characters of a value that are shown as they are: an app version of hundreds is no name. */
+const LONG = 48;
+
 /** What a value is called: the aggregation's own names begin with an underscore, and states have longer ones. */
 function valueName(dimension, value, states) {
   if (value === "_missing") return "not given";
   if (value === "_other") return "all others";
+  if (value.length > LONG) return `${value.slice(0, 10)}… (${count(value.length)} characters)`;
   return (dimension === "locale" && states.get(value)) || value;
 }
 
@@ -145,10 +149,15 @@ function healthOf(view, connection, held, stuck) {
   return trouble ?? { state: "live", words: "Healthy" };
 }
 
-/** What the audit beside the pipeline has found. */
+/** What of the audit beside the pipeline is no fault. */
+const NO_FAULTS = { sent: true, audited: true };
+const faultsOf = (audit) => Object.entries(audit ?? {}).filter(([name, n]) => !(name in NO_FAULTS) && n > 0);
+
 function faultOf({ audit }) {
-  if (!audit?.lost) return null;
-  return { state: "faulty", words: "Logins lost", banner: `The audit misses ${logins(audit.lost)} in what the pipeline wrote.`, level: "bad" };
+  const faults = faultsOf(audit);
+  if (faults.length === 0) return null;
+  const found = faults.map(([name, n]) => `${count(n)} ${{ lost: "lost", duplicated: "doubled", other: "otherwise wrong" }[name] ?? name}`).join(", ");
+  return { state: "faulty", words: "Audit failed", banner: `What the pipeline wrote is not what was sent: ${found}.`, level: "bad" };
 }
 
 /** So many seconds without progress are no pause between two commits any more. */

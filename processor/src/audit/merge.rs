@@ -18,7 +18,7 @@ use super::{
     expected::{Expected, Source},
     ranges::Offsets,
     record::{Header, Origin, Record, Stream},
-    report::{Counts, Fault, Finding, Findings, PartitionReport, Place},
+    report::{Counts, Fault, Finding, Findings, PartitionReport, Place, Wrong},
     verdict::{Judge, Late, Login, Verdict},
 };
 
@@ -220,6 +220,18 @@ impl PartitionAudit {
     #[must_use]
     pub fn pending(&self) -> usize {
         self.output.awaited.len() + self.dead_letters.awaited.len() + self.passed.len()
+    }
+
+    /// What is wrong so far.
+    #[must_use]
+    pub fn wrong(&self) -> Wrong {
+        let others = [Fault::OutOfOrder, Fault::Misrouted, Fault::Altered, Fault::Unexpected];
+        let found: u64 = others.into_iter().map(|fault| self.findings.count(fault)).sum();
+        Wrong {
+            lost: self.passed.len() as u64 + self.lost.count(),
+            duplicated: self.findings.count(Fault::Duplicated),
+            other: found + self.strays.len() as u64,
+        }
     }
 
     /// Bytes of the records that wait for their counterparts.

@@ -44,7 +44,7 @@ pub use plan::PlanError;
 pub use read::ReadError;
 pub use record::{Header, Origin, Record, Stream, record_bytes};
 pub use replays::{ReplayExample, ReplayFault, Replays};
-pub use report::{Aggregates, Fault, Finding, PartitionReport, Place, Report, conclude};
+pub use report::{Aggregates, Fault, Finding, PartitionReport, Place, Report, Wrong, conclude};
 pub use topic::TopicError;
 pub(crate) use topic::{PATIENCE, Polled, TopicReader, headers, is_transient};
 pub use verdict::{Judge, Late, Login, Verdict};

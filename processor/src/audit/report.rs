@@ -1,6 +1,6 @@
 //! What an audit has found, and how partitions' findings become one report.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
 use crds::records::dead_letter::Reason;
 use serde::Serialize;
@@ -99,8 +99,27 @@ impl Findings {
         }
     }
 
-    fn count(&self, fault: Fault) -> u64 {
+    pub fn count(&self, fault: Fault) -> u64 {
         self.0.get(&fault).map_or(0, |(count, _)| *count)
+    }
+}
+
+/// What is wrong in what was read so far. What is missing may still come, where it does not belong any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Wrong {
+    /// Source records that younger ones have overtaken.
+    pub lost: u64,
+    /// Records beside those that source records should have become.
+    pub duplicated: u64,
+    /// Records that are out of order, in the wrong place, changed, or from no source record.
+    pub other: u64,
+}
+
+impl AddAssign for Wrong {
+    fn add_assign(&mut self, Self { lost, duplicated, other }: Self) {
+        self.lost += lost;
+        self.duplicated += duplicated;
+        self.other += other;
     }
 }
 

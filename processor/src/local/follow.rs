@@ -3,7 +3,7 @@
 use std::{
     io,
     sync::{
-        Arc, OnceLock,
+        Arc, Mutex, OnceLock, PoisonError,
         atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering::Relaxed},
     },
     thread::{self, JoinHandle},
@@ -20,7 +20,7 @@ use rdkafka::{
 use super::live::{Conclusion, Content, LiveAudit};
 use crate::{
     audit::{
-        Record, Stream, WindowFull,
+        Record, Stream, WindowFull, Wrong,
         batch::{HistoryError, Kind},
         headers, is_transient,
     },
@@ -97,6 +97,7 @@ struct Told {
     /// By source partition.
     audited: Vec<AtomicU64>,
     settled: Vec<AtomicI64>,
+    wrong: Mutex<Wrong>,
     is_counted: AtomicBool,
 }
 
@@ -120,7 +121,13 @@ impl Follower {
         let audit = LiveAudit::new(job, limits, starts, partitions.into_iter().max().unwrap_or_default())?;
         let audited = starts.iter().map(|_| AtomicU64::new(0)).collect();
         let settled = starts.iter().copied().map(AtomicI64::new).collect();
-        let told = Told { taken: AtomicU64::new(0), audited, settled, is_counted: AtomicBool::new(false) };
+        let told = Told {
+            taken: AtomicU64::new(0),
+            audited,
+            settled,
+            wrong: Mutex::default(),
+            is_counted: AtomicBool::new(false),
+        };
         let (told, compare, ends) = (Arc::new(told), Stop::default(), Arc::default());
         let mut task =
             Task { readers, audit, told: Arc::clone(&told), compare: compare.clone(), ends: Arc::clone(&ends) };
@@ -145,6 +152,12 @@ impl Follower {
     /// The source offset of each partition before which every event has found its outcome.
     pub fn settled(&self) -> impl Iterator<Item = i64> {
         self.told.settled.iter().map(|settled| settled.load(Relaxed))
+    }
+
+    /// What is wrong with the events so far.
+    #[must_use]
+    pub fn wrong(&self) -> Wrong {
+        *self.told.wrong.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the aggregation has written exactly what all processed events add up to. It is looked at from the first call
@@ -211,11 +224,12 @@ impl Task {
         for reader in written {
             taken += reader.take(&mut self.audit, BATCH, Duration::ZERO)?;
         }
-        let Told { audited, settled, .. } = &*self.told;
+        let Told { audited, settled, wrong, .. } = &*self.told;
         for (partition, (audited, settled)) in audited.iter().zip(settled).enumerate() {
             audited.store(self.audit.audited(partition), Relaxed);
             settled.store(self.audit.settled(partition), Relaxed);
         }
+        *wrong.lock().unwrap_or_else(PoisonError::into_inner) = self.audit.wrong();
         if sent + taken == 0 {
             input.take(&mut self.audit, 1, IDLE)?;
         }

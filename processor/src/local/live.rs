@@ -10,7 +10,7 @@ use crds::{
 use super::insights::Insights;
 use crate::{
     audit::{
-        Bounds, Judge, Late, Login, PartitionAudit, Record, Report, Source, Stream, WindowFull,
+        Bounds, Judge, Late, Login, PartitionAudit, Record, Report, Source, Stream, WindowFull, Wrong,
         batch::{Batch, Found, HistoryError, Kind},
         conclude,
     },
@@ -125,6 +125,14 @@ impl LiveAudit {
     #[must_use]
     pub fn audited(&self, partition: usize) -> u64 {
         self.partitions.get(partition).map_or(0, |audit| audit.inputs().saturating_sub(audit.pending() as u64))
+    }
+
+    /// What is wrong with the events so far.
+    #[must_use]
+    pub fn wrong(&self) -> Wrong {
+        let mut wrong = Wrong::default();
+        self.partitions.iter().for_each(|audit| wrong += audit.wrong());
+        wrong
     }
 
     /// Whether the aggregation has written exactly what the events add up to whose outcome was read.
@@ -293,6 +301,22 @@ mod tests {
         let (count, report) = audited(|output| output[50].1.insert(1, b' '));
         assert_eq!((count, report.altered, report.processed), (100, 1, 100), "{report}");
         assert!(!report.is_clean());
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_while_it_runs() {
+        let job = job();
+        let mut live = LiveAudit::new(&job, LIMITS, &[0], 1).unwrap();
+        (0..4).for_each(|offset| take_login(&mut live, offset, LOGIN));
+        let mut told = |offset| {
+            take_output(&mut live, &job, offset, LOGIN);
+            let Wrong { lost, duplicated, other } = live.wrong();
+            (lost, duplicated, other)
+        };
+        assert_eq!(told(0), (0, 0, 0), "three others are awaited");
+        assert_eq!(told(2), (1, 0, 0));
+        assert_eq!(told(2), (1, 1, 0));
+        assert_eq!(told(1), (0, 1, 1), "what was missing comes out of order");
     }
 
     #[test]

@@ -19,7 +19,7 @@ use super::{
     progress::{Far, Progress},
     replicas::Replicas,
 };
-use crate::{generate::now, kafka::cluster::Cluster, stop::Stop, view::Audit};
+use crate::{audit::Wrong, generate::now, kafka::cluster::Cluster, stop::Stop, view::Audit};
 
 /// How long replicas may take until every partition is taken up.
 pub const ASSIGNMENT: Duration = Duration::from_secs(60);
@@ -138,7 +138,7 @@ impl Session<'_> {
             waiting_since = if excused { Instant::now() } else { waiting_since.max(taken_at) };
             stalled = waiting_since.elapsed() > STALL;
             self.show(feed, audited);
-            self.watch(Audit { sent: feed.acknowledged(), audited, lost: 0 })?;
+            self.watch(audit_of(feed, follower))?;
             if done && feed.is_done() && (self.exit || self.stop.is_set()) {
                 break;
             }
@@ -153,11 +153,10 @@ impl Session<'_> {
 
     /// Ends stage 1, and waits until stage 2 has counted what that processed. Returns where it ended.
     fn settle(&mut self, feed: &Feed, follower: &Follower) -> Result<Vec<i64>, LocalError> {
-        let audit = || Audit { sent: feed.acknowledged(), audited: follower.audited().sum(), lost: 0 };
         self.replicas.drain();
         let deadline = Instant::now() + DRAIN;
         while !self.replicas.have_drained() && Instant::now() < deadline {
-            self.watch(audit())?;
+            self.watch(audit_of(feed, follower))?;
             thread::sleep(Duration::from_millis(5));
         }
         let ends = self.ends(feed)?;
@@ -168,7 +167,7 @@ impl Session<'_> {
                 (taken, taken_at) = (follower.taken(), Instant::now());
             }
             self.show(feed, follower.audited().sum());
-            self.watch(audit())?;
+            self.watch(audit_of(feed, follower))?;
             thread::sleep(Duration::from_millis(5));
         }
         Ok(ends)
@@ -231,6 +230,12 @@ impl Session<'_> {
         }
         Ok(())
     }
+}
+
+/// How far the audit is, for the page.
+fn audit_of(feed: &Feed, follower: &Follower) -> Audit {
+    let Wrong { lost, duplicated, other } = follower.wrong();
+    Audit { sent: feed.acknowledged(), audited: follower.audited().sum(), lost, duplicated, other }
 }
 
 /// Whether every event that was sent by this run has found its outcome, whatever others send.

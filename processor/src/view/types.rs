@@ -334,6 +334,10 @@ pub struct Audit {
     pub sent: u64,
     /// Of these, events whose outcome is audited.
     pub audited: u64,
-    /// Of these, events that were lost.
+    /// Events that younger ones of their partition have overtaken.
     pub lost: u64,
+    /// Records beside those that events should have become.
+    pub duplicated: u64,
+    /// Records that are out of order, in the wrong place, changed, or from no event.
+    pub other: u64,
 }

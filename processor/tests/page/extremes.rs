@@ -1,7 +1,7 @@
 //! The page of pipelines that no test runs: with markup in every text, with as many partitions and replicas as there can be,
 //! and with next to nothing.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, ops::Range};
 
 use processor::view::{self, Publisher};
 use serde_json::{Value, json};
@@ -160,8 +160,33 @@ fn what_is_wrong_is_said_before_all_else() {
     assert_eq!(caption("plot-transactions"), "On average 10 committed a second. One was aborted, and done again.");
     assert_eq!(caption("plot-lag"), "At most 3 behind. 2 rebalances, at the dashed lines.");
 
-    view["audit"] = json!({"sent": 9, "audited": 9, "lost": 1});
+    view["audit"] = json!({"sent": 9, "audited": 9, "lost": 1, "duplicated": 0, "other": 2});
     stage.show(&view);
     look.await_value("health", "faulty");
-    assert_eq!(said("banner"), "The audit misses 1 login in what the pipeline wrote.");
+    assert_eq!(said("banner"), "What the pipeline wrote is not what was sent: 1 lost, 2 otherwise wrong.");
+}
+
+#[test]
+fn who_looks_away_misses_nothing_of_the_past() {
+    let stage = Stage::new();
+    let mut view = view("r", 1, 1);
+    let mut pass = |seconds: Range<i64>| {
+        for second in seconds {
+            view["time"] = json!(1_720_576_825_500_i64 + second * 1000);
+            stage.show(&view);
+        }
+    };
+    pass(0..5);
+    let look = Look::opened(&stage.url, "unready");
+    look.await_value("plot-lag", "5");
+    let hide = |is_hidden: bool| {
+        look.run(&format!(
+            "Object.defineProperty(document, 'hidden', {{configurable: true, value: {is_hidden}}});
+             document.dispatchEvent(new Event('visibilitychange'));"
+        ));
+    };
+    hide(true);
+    pass(5..25);
+    hide(false);
+    look.await_value("plot-lag", "25");
 }
