@@ -102,17 +102,30 @@ fn the_demo() {
     let demo = script.take("README.md", "make demo");
     let again = script.take("docs/quickstart.md", "make demo");
     assert_eq!(again.text, "make demo");
+    let on_kafka = script.take("docs/quickstart.md", "target/release/processor local");
     let mut run = checkout.start(&demo).unwrap();
     shows_a_live_pipeline(&page(&run));
+    // From another terminal.
+    let mut checkout = checkout.replace("/tmp/login-pipeline-0123abcd/job.json", &job_file(&run));
+    for command in script.take_all("docs/quickstart.md") {
+        let said = checkout.succeed(&command);
+        assert_eq!(said.is_empty(), command.text.starts_with("config="), "`{}` says {said:?}", command.text);
+    }
     // Without a terminal it ends by itself.
     assert_eq!(run.wait(4 * BOUND).unwrap(), 0, "{}", run.log());
     assert_eq!((&summary(&run.log())["broker"], &summary(&run.log())["lost"]), (&json!("embedded"), &json!(0)));
 
-    let mut run = checkout.start(&script.take("docs/quickstart.md", "target/release/processor local")).unwrap();
+    let mut run = checkout.start(&on_kafka).unwrap();
     shows_a_live_pipeline(&page(&run));
     run.signal("INT");
     assert_eq!(run.wait(BOUND).unwrap(), 0, "{}", run.log());
     assert_eq!((&summary(&run.log())["broker"], &summary(&run.log())["lost"]), (&json!("kafka"), &json!(0)));
+}
+
+/// The job config that a run of `local` tells to use with other commands.
+fn job_file(run: &Process) -> String {
+    let log = run.log();
+    log.split_whitespace().find(|word| word.ends_with("/job.json")).unwrap().to_owned()
 }
 
 /// Events, closed windows and alerts on the page.

@@ -58,6 +58,7 @@ pub const TABLE: &[Row] = &[
     untyped(README, "make test", "CI types it (.ci/run), and so every other row"),
     typed(README, "target/release/operator", ALONE),
     typed("docs/quickstart.md", "make demo", DEMO),
+    typed("docs/quickstart.md", "config=", DEMO),
     typed("docs/quickstart.md", "target/release/processor", DEMO),
     typed(README, "cargo build", MACHINE),
     typed(README, "target/release/processor", MACHINE),
