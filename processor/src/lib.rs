@@ -18,6 +18,7 @@ pub mod run;
 pub mod aggregate;
 pub mod ingest;
 
+pub mod clock;
 pub mod config;
 pub mod kafka;
 pub mod manifest;

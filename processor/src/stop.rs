@@ -1,12 +1,16 @@
 //! The signal to stop, shared by all threads.
 
 use std::{
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
+    thread,
     time::Duration,
 };
+
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long draining a thread may take: the transaction in progress, and the group's answer. After that the thread ends
 /// without committing, and its successor takes up from what is committed.
@@ -27,4 +31,31 @@ impl Stop {
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
+}
+
+/// Is set by SIGINT or SIGTERM, which from now on no longer end the process; a second one does `again`.
+///
+/// # Errors
+/// The operating system refuses a handler or a thread.
+pub fn on_signals(again: impl Fn() + Send + 'static) -> io::Result<Stop> {
+    let stop = Stop::default();
+    let set = stop.clone();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut interrupt, mut terminate) = runtime
+        .block_on(async { Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)) })?;
+    thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        runtime.block_on(async {
+            loop {
+                tokio::select! {
+                    _ = interrupt.recv() => {}
+                    _ = terminate.recv() => {}
+                }
+                if set.is_set() {
+                    again();
+                }
+                set.set();
+            }
+        });
+    })?;
+    Ok(stop)
 }

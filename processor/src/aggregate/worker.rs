@@ -16,6 +16,7 @@ use super::{
     stage::{PARTITION, Stage},
 };
 use crate::{
+    clock::now_ms,
     kafka::{
         cluster::{Cluster, ClusterError, UNSTABLE_BOUND},
         error::KafkaError,
@@ -28,7 +29,6 @@ use crate::{
     },
     metrics::{Metrics, ThreadStatus, brokers_up},
     stop::{DRAIN_BOUND, Stop},
-    view::now_ms,
 };
 
 /// How long the loop waits when nothing happens. Also how soon it notices a rebalance, and that it is to stop.

@@ -16,5 +16,5 @@ mod send;
 mod trouble;
 
 pub use model::{Event, Events, Kind, Options, Shares, SharesError};
-pub(crate) use send::{Deliveries, now, producer_settings};
-pub use send::{GenerateArgs, GenerateError, Report, ShareArgs, run, send};
+pub(crate) use send::{Deliveries, producer_settings};
+pub use send::{EventArgs, GenerateArgs, GenerateError, Report, run, send};

@@ -1,4 +1,4 @@
-//! Sends generated events to Kafka: an idempotent producer, at a rate, every delivery counted. The only clock is here.
+//! Sends generated events to Kafka: an idempotent producer, at a rate, every delivery counted. The clock is read here alone.
 
 use std::{
     collections::BTreeMap,
@@ -8,7 +8,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use clap::Args;
@@ -28,6 +28,7 @@ use serde::{Serialize, ser::SerializeMap};
 
 use super::model::{Event, Events, Kind, Options, Shares, SharesError};
 use crate::{
+    clock::now_seconds,
     config::{self, ConfigError},
     kafka::{
         cluster::{ClusterError, client_with},
@@ -64,23 +65,23 @@ pub struct GenerateArgs {
     /// Events per second; 0 is as fast as possible
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub rate: u64,
+    /// What they are like
+    #[command(flatten)]
+    pub model: EventArgs,
+    /// How to report
+    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// What events are like. The shares of their kinds are from 0 to 1; the rest is normal.
+#[derive(Args, Clone, Debug)]
+pub struct EventArgs {
     /// The same seed and options give the same events, but for their time
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// How many users there are; some log in much more often than others
     #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub users: u64,
-    /// How many of the events are out of the ordinary
-    #[command(flatten)]
-    pub shares: ShareArgs,
-    /// How to report
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
-    pub output: Format,
-}
-
-/// Shares of the kinds of events, from 0 to 1; the rest is normal.
-#[derive(Args, Clone, Debug)]
-pub struct ShareArgs {
     /// Share of events that are two minutes to an hour behind
     #[arg(long, default_value_t = 0.01, value_name = "SHARE")]
     pub late: f64,
@@ -101,19 +102,20 @@ pub struct ShareArgs {
     pub repeated: f64,
 }
 
-impl ShareArgs {
-    /// The shares, checked.
+impl EventArgs {
+    /// Events like that, from now on.
     ///
     /// # Errors
-    /// When one is not a fraction, or all together are more than 1.
-    pub fn shares(&self) -> Result<Shares, SharesError> {
-        Shares::NONE
+    /// When a share is not a fraction, or all together are more than 1.
+    pub fn options(&self) -> Result<Options, SharesError> {
+        let shares = Shares::NONE
             .with(Kind::Late, self.late)?
             .with(Kind::Future, self.future)?
             .with(Kind::Malformed, self.malformed)?
             .with(Kind::Incomplete, self.incomplete)?
             .with(Kind::Odd, self.odd)?
-            .with(Kind::Repeated, self.repeated)
+            .with(Kind::Repeated, self.repeated)?;
+        Ok(Options { seed: self.seed, users: self.users, shares, start: now_seconds(), per_second: 0 })
     }
 }
 
@@ -214,7 +216,7 @@ pub fn run(args: &GenerateArgs) -> Result<Exit, GenerateError> {
 /// # Errors
 /// As [`run`].
 pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
-    let shares = args.shares.shares()?;
+    let options = args.model.options()?;
     let security = args.security.as_deref().map(config::read_security).transpose()?;
     let kafka = KafkaConfig { bootstrap_servers: args.bootstrap.clone(), security, max_message_bytes: None };
     let producer: BaseProducer<Deliveries> = client_with(&producer_settings(&kafka), Deliveries::default())?;
@@ -229,7 +231,6 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
         .ok_or_else(|| GenerateError::NoTopic(args.topic.clone()))?;
     drop(asking);
 
-    let options = Options { seed: args.seed, users: args.users, shares, start: now(), per_second: 0 };
     let started = Instant::now();
     let mut pace = Pace { started, rate: args.rate };
     let progress = Count::start("sending", "events", Some(args.events));
@@ -239,7 +240,7 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     for number in 1..=args.events {
         pace.wait(number, &producer);
         if number % 256 == 1 || args.rate > 0 {
-            events.set_time(now());
+            events.set_time(now_seconds());
             producer.poll(Duration::ZERO);
             progress.set(deliveries.sent());
         }
@@ -298,12 +299,6 @@ fn send_one(producer: &BaseProducer<Deliveries>, topic: &str, event: &Event) -> 
             Err((error, _)) => return Err(error),
         }
     }
-}
-
-/// Unix seconds.
-pub fn now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// Keeps to a rate.

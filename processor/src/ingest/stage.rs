@@ -11,6 +11,7 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
+    clock::now_ms,
     kafka::{
         cluster::Limits,
         error::{Class, KafkaError},
@@ -21,7 +22,7 @@ use crate::{
         settings,
         transaction::{TransactionError, Transactions, Writer},
     },
-    view::{Sample, Samples, mask::mask, now_ms},
+    view::{Sample, Samples, mask::mask},
 };
 
 /// How many characters of a dead letter's value the page shows.

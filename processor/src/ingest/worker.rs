@@ -17,6 +17,7 @@ use super::{
     stage::{Processed, Stage, StageError},
 };
 use crate::{
+    clock::now_ms,
     kafka::{
         cluster::{Cluster, Limits},
         error::KafkaError,
@@ -29,7 +30,6 @@ use crate::{
     },
     metrics::{Metrics, ThreadStatus},
     stop::{DRAIN_BOUND, Stop},
-    view::now_ms,
 };
 
 /// Messages that are taken at once: enough to amortize the calls, few enough that their output stays in the cache.

@@ -1,6 +1,6 @@
 //! Transactions of one producer, which is made anew where an error leaves the outcome of one open.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::{
     error::{Class, KafkaError},
@@ -10,6 +10,7 @@ use super::{
     },
     settings::{self, Settings},
 };
+use crate::clock::now_ms;
 
 /// How long one call waits for the broker; then the same call goes on.
 const SLICE: Duration = Duration::from_secs(1);
@@ -219,8 +220,7 @@ impl<const N: usize> Writer<N> {
 /// than once a millisecond.
 #[must_use]
 pub fn first_sequence() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or_default()
+    now_ms().unsigned_abs()
 }
 
 /// Makes a call again until it ends or the bound is reached; after that its outcome is open.

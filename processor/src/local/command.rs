@@ -1,23 +1,21 @@
 //! The command: sets the pipeline up, lets it run, and reports.
 
 use std::{
-    io::{self, IsTerminal, Write, stderr, stdout},
+    io::{self, IsTerminal, stderr, stdout},
     net::SocketAddr,
     path::PathBuf,
     sync::{Arc, OnceLock},
-    thread,
     time::Duration,
 };
 
 use clap::Args;
-use cli::{Exit, output::tell};
+use cli::{Exit, Format, output::tell};
 use crds::{
     job::{JobConfig, KafkaConfig},
     manifest::Manifest,
     pipeline::{self, Results},
     topics::{PipelineId, Role, Topic, topics},
 };
-use tokio::signal::unix::{SignalKind, signal};
 
 use super::{
     broker::{Broker, BrokerError},
@@ -29,15 +27,15 @@ use super::{
     pace::{Pace, SPAN},
     page::{ListenError, Site},
     progress::Progress,
-    replicas::{ReplicaEnded, Replicas},
+    replicas::{Replicas, ReplicasError},
     session::{ASSIGNMENT, STALL, Session, program},
     summary::{BrokerKind, Summary},
 };
 use crate::{
     config::{self, ConfigError},
-    generate::{GenerateError, Options, ShareArgs, SharesError, now},
+    generate::{EventArgs, GenerateError, SharesError},
     kafka::cluster::{Cluster, ClusterError},
-    stop::Stop,
+    stop::{self, Stop},
 };
 
 /// How many events a run that ends by itself sends.
@@ -87,15 +85,9 @@ pub struct LocalArgs {
     /// How many replicas run, each a process [default: spec.processor.replicas]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub replicas: Option<u16>,
-    /// The same seed gives the same events, but for their time
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// How many users there are; some log in much more often than others
-    #[arg(long, default_value_t = 100_000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub users: u64,
-    /// How many of the events are out of the ordinary
+    /// What the events are like
     #[command(flatten)]
-    pub shares: ShareArgs,
+    pub model: EventArgs,
     /// Where the page of the pipeline is served [default: 127.0.0.1:8080, or the next port that is free]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
@@ -131,9 +123,9 @@ pub enum LocalError {
     /// Kafka did not answer a question.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// A replica ended by itself.
+    /// Replicas do not go on.
     #[error(transparent)]
-    ReplicaEnded(#[from] ReplicaEnded),
+    Replicas(#[from] ReplicasError),
     /// Replicas did not begin.
     #[error("not every partition was taken up within {} s:{}", ASSIGNMENT.as_secs(), problems.concat())]
     NotAssigned {
@@ -164,7 +156,8 @@ pub enum LocalError {
 pub fn run(args: &LocalArgs) -> Result<Exit, LocalError> {
     let summary = local(args)?;
     let mut out = stdout().lock();
-    writeln!(out, "{summary}\n{}", serde_json::to_string(&summary).map_err(io::Error::from)?)?;
+    Format::Text.write(&mut out, &summary)?;
+    Format::Json.write(&mut out, &summary)?;
     Ok(Exit::found(!summary.is_clean()))
 }
 
@@ -201,7 +194,12 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
         }
     }
     let left: Arc<OnceLock<PathBuf>> = Arc::default();
-    let stop = stop_on_signals(Arc::clone(&left))?;
+    let remains = Arc::clone(&left);
+    let stop = stop::on_signals(move || {
+        keys::restore();
+        remains.get().into_iter().for_each(|folder| RunFolder::remove(folder));
+        std::process::exit(2);
+    })?;
     let security = args.security.as_deref().map(config::read_security).transpose()?;
     let kafka =
         |servers: &String| KafkaConfig { bootstrap_servers: servers.clone(), security, max_message_bytes: None };
@@ -240,8 +238,7 @@ fn has_faults(summary: &Result<Summary, LocalError>) -> bool {
 impl LocalArgs {
     /// What is sent, and at what pace.
     fn feed(&self) -> Result<FeedOptions, LocalError> {
-        let shares = self.shares.shares()?;
-        let events = Options { seed: self.seed, users: self.users, shares, start: now(), per_second: 0 };
+        let events = self.model.options()?;
         let (rate, total) = (self.rate, self.events.or(self.exit.then_some(EVENTS)));
         let has_pace = rate > 0 || total.is_some();
         let since = match &self.since {
@@ -327,30 +324,4 @@ fn introduction(setup: &Setup, broker: &Broker, site: &Site, has_keys: bool) -> 
     let shown: Vec<String> = lines.iter().map(|(name, text)| format!("{name:<10}{text}")).collect();
     let shown = shown.join("\n");
     if stderr().is_terminal() { format!("\n{shown}\n") } else { shown }
-}
-
-/// Is set by SIGINT or SIGTERM; a second one ends the process at once, without what is `left` of it.
-fn stop_on_signals(left: Arc<OnceLock<PathBuf>>) -> io::Result<Stop> {
-    let stop = Stop::default();
-    let set = stop.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let (mut interrupt, mut terminate) = runtime
-        .block_on(async { Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)) })?;
-    thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        runtime.block_on(async {
-            for signals in 1.. {
-                tokio::select! {
-                    _ = interrupt.recv() => {}
-                    _ = terminate.recv() => {}
-                }
-                if signals > 1 {
-                    keys::restore();
-                    left.get().into_iter().for_each(|folder| RunFolder::remove(folder));
-                    std::process::exit(2);
-                }
-                set.set();
-            }
-        });
-    })?;
-    Ok(stop)
 }

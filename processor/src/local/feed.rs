@@ -15,7 +15,8 @@ use rdkafka::{
 
 use super::{pace::Pace, window::Window};
 use crate::{
-    generate::{Deliveries, Event, Events, GenerateError, Options, now, producer_settings},
+    clock::now_seconds,
+    generate::{Deliveries, Event, Events, GenerateError, Options, producer_settings},
     kafka::cluster::client_with,
 };
 
@@ -173,7 +174,7 @@ impl Feed {
 
     fn make_next(&mut self) {
         let ago = self.options.pace.ago(self.made, self.started.elapsed());
-        self.model.set_time(now().saturating_sub_unsigned(ago.as_secs()));
+        self.model.set_time(now_seconds().saturating_sub_unsigned(ago.as_secs()));
         self.model.next_into(&mut self.next.0);
         self.next.1 = self.partition_of(&self.next.0);
     }

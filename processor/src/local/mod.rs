@@ -47,4 +47,4 @@ pub use command::{LocalArgs, LocalError, run};
 pub use follow::FollowError;
 pub use manifest::ManifestError;
 pub use page::ListenError;
-pub use replicas::ReplicaEnded;
+pub use replicas::ReplicasError;

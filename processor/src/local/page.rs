@@ -18,7 +18,10 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, time::timeout};
 
 use super::{fleet::State, replicas::Seen};
-use crate::view::{self, Audit, Publisher, Rates, ReplicaState, View};
+use crate::{
+    clock::now_ms,
+    view::{self, Audit, Publisher, Rates, ReplicaState, View},
+};
 
 /// Where the page is served, unless it is asked for elsewhere: there or at the next port that is free.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
@@ -136,7 +139,7 @@ async fn serve(listener: TcpListener, shown: &Mutex<Shown>) {
 async fn feed(publisher: &Publisher, shown: &Mutex<Shown>) {
     let mut together = Together::default();
     loop {
-        tokio::time::sleep(view::until_next(view::now_ms()) + AFTER).await;
+        tokio::time::sleep(view::until_next(now_ms()) + AFTER).await;
         let (replicas, audit) = {
             let shown = shown.lock().unwrap_or_else(PoisonError::into_inner);
             (shown.replicas.clone(), shown.audit)

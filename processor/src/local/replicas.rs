@@ -21,13 +21,22 @@ use crate::supervised::Told;
 /// How often it is looked whether one has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// A replica ended that was not to.
+/// Why replicas do not go on.
 #[derive(Debug, thiserror::Error)]
-#[error("replica {name} ended by itself, {status}; the end of its log:{log}")]
-pub struct ReplicaEnded {
-    name: String,
-    status: ExitStatus,
-    log: String,
+pub enum ReplicasError {
+    /// One ended that was not to.
+    #[error("replica {name} ended by itself, {status}; the end of its log:{log}")]
+    Ended {
+        /// Which.
+        name: String,
+        /// With what.
+        status: ExitStatus,
+        /// The end of its log.
+        log: String,
+    },
+    /// The system refuses a process.
+    #[error("the operating system refuses: {0}")]
+    System(#[from] io::Error),
 }
 
 /// A replica, as it is seen from here.
@@ -109,11 +118,11 @@ impl Replicas {
     ///
     /// # Errors
     /// When one ended that was not to, or the system refuses a process.
-    pub fn turn(&mut self) -> io::Result<Result<Vec<String>, ReplicaEnded>> {
+    pub fn turn(&mut self) -> Result<Vec<String>, ReplicasError> {
         let now = Instant::now();
         let mut told = Vec::new();
         if now.duration_since(self.looked) < LOOK {
-            return Ok(Ok(told));
+            return Ok(told);
         }
         self.looked = now;
         let mut ended = Vec::new();
@@ -128,7 +137,7 @@ impl Replicas {
                     told.push(format!("{} is gone; it is started again in {} s", name(number), RESTART.as_secs()));
                 }
                 Ended::Failed => {
-                    return Ok(Err(ReplicaEnded { name: name(number), status, log: child.log_end() }));
+                    return Err(ReplicasError::Ended { name: name(number), status, log: child.log_end() });
                 }
             }
         }
@@ -139,7 +148,7 @@ impl Replicas {
                 told.push(format!("{} is started again", name(number)));
             }
         }
-        Ok(Ok(told))
+        Ok(told)
     }
 
     /// How many partitions they have taken up, if all are ready; else what they lack.

@@ -19,7 +19,7 @@ use super::{
     progress::{Far, Progress},
     replicas::Replicas,
 };
-use crate::{audit::Wrong, generate::now, kafka::cluster::Cluster, stop::Stop, view::Audit};
+use crate::{audit::Wrong, clock::now_seconds, kafka::cluster::Cluster, stop::Stop, view::Audit};
 
 /// How long replicas may take until every partition is taken up.
 pub const ASSIGNMENT: Duration = Duration::from_secs(60);
@@ -191,7 +191,7 @@ impl Session<'_> {
 
     /// Looks after the replicas, and tells the page.
     fn watch(&mut self, audit: Audit) -> Result<(), LocalError> {
-        for told in self.replicas.turn()?? {
+        for told in self.replicas.turn()? {
             self.progress.say(&told);
         }
         if self.shown.is_none_or(|shown| shown.elapsed() > SHOW) {
@@ -207,7 +207,7 @@ impl Session<'_> {
             let told = match key {
                 Key::Fleet(wish) => Some(self.replicas.wish(wish)?),
                 Key::Broken => {
-                    let Broken { event, told, reason } = broken(self.broken, now());
+                    let Broken { event, told, reason } = broken(self.broken, now_seconds());
                     self.broken += 1;
                     feed.send_extra(&event)?;
                     Some(format!(

@@ -4,7 +4,6 @@ use std::{
     fs::File,
     io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write, stdin, stdout},
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 use clap::{Args, ValueEnum};
@@ -20,6 +19,7 @@ use super::{
     trial::{Counts, Fate, Trial},
 };
 use crate::{
+    clock::now_ms,
     config::{self, ConfigError},
     manifest::{self, ManifestError},
 };
@@ -172,7 +172,7 @@ fn judge(args: &ValidateArgs, mut input: impl BufRead, trial: &mut Trial) -> Res
             Next::TooLong => return Err(ValidateError::TooLong { path: path(), line: trial.counts().lines + 1 }),
             Next::Line => {}
         }
-        let timestamp = args.timestamp.map_or_else(now, |Moment(millis)| millis);
+        let timestamp = args.timestamp.map_or_else(now_ms, |Moment(millis)| millis);
         let outcome = trial.next(&line, timestamp)?;
         let is_shown = match args.show {
             Show::All => true,
@@ -202,10 +202,4 @@ fn sum(args: &ValidateArgs, counts: &Counts, out: &mut impl Write) -> io::Result
         writeln!(out)?;
     }
     args.output.write(out, counts)
-}
-
-/// Unix milliseconds.
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }

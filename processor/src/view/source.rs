@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     sync::Arc,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use crds::{
@@ -20,6 +20,7 @@ use super::{
 };
 use crate::{
     aggregate::fold::Summary,
+    clock::now_ms,
     metrics::{Metrics, ThreadStatus},
     stop::Stop,
 };
@@ -150,11 +151,4 @@ fn rates(before: &Totals, now: &Totals, elapsed: Duration) -> Rates {
 pub fn until_next(now_ms: i64) -> Duration {
     let since = (now_ms - 500).rem_euclid(1000);
     Duration::from_millis((1000 - since).unsigned_abs())
-}
-
-/// Unix milliseconds.
-#[must_use]
-pub fn now_ms() -> i64 {
-    let elapsed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
 }
