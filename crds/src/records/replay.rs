@@ -145,7 +145,20 @@ impl Entry {
         serde_json::to_string(&wire).unwrap_or_default()
     }
 
-    /// Reads a record of the ledger.
+    /// Reads a record of the ledger: of which dead letter it is, and its entry. None is a tombstone, behind which there is no
+    /// entry, whether or not Kafka has compacted the topic meanwhile.
+    ///
+    /// # Errors
+    /// When something else wrote it, or a later release.
+    pub fn read(key: Option<&[u8]>, value: Option<&[u8]>) -> Result<(Identity, Option<Self>), EntryError> {
+        let key = key.unwrap_or_default();
+        match value {
+            Some(value) => Self::decode(key, value).map(|entry| (entry.identity.clone(), Some(entry))),
+            None => Ok((identity(key)?, None)),
+        }
+    }
+
+    /// Reads an entry.
     ///
     /// # Errors
     /// When something else wrote it, or a later release.
@@ -159,16 +172,15 @@ impl Entry {
             return Err(EntryError::Version(v));
         }
         let Wire { dead_letter, reason, time, not_before, .. } = serde_json::from_slice(value)?;
-        let key = std::str::from_utf8(key).map_err(|_| EntryError::Key(NotAName))?;
-        let identity = key.parse().map_err(EntryError::Key)?;
-        Ok(Self {
-            identity,
-            dead_letter: dead_letter.parse().map_err(EntryError::DeadLetter)?,
-            reason,
-            time,
-            not_before,
-        })
+        let dead_letter = dead_letter.parse().map_err(EntryError::DeadLetter)?;
+        Ok(Self { identity: identity(key)?, dead_letter, reason, time, not_before })
     }
+}
+
+/// Which dead letter a key names.
+fn identity(key: &[u8]) -> Result<Identity, EntryError> {
+    let key = std::str::from_utf8(key).map_err(|_| EntryError::Key(NotAName))?;
+    key.parse().map_err(EntryError::Key)
 }
 
 #[cfg(test)]
@@ -198,6 +210,16 @@ mod tests {
         let (key, value) = GOLDEN.trim_end().split_once('\n').unwrap();
         assert_eq!((sample().key(), sample().encode()), (key.to_owned(), value.to_owned()));
         assert_eq!(Entry::decode(key.as_bytes(), value.as_bytes()).unwrap(), sample());
+    }
+
+    #[test]
+    fn a_tombstone_takes_an_entry_back() {
+        let (key, value) = (sample().key(), sample().encode());
+        let read = |value: Option<&[u8]>| Entry::read(Some(key.as_bytes()), value);
+        assert_eq!(read(Some(value.as_bytes())).unwrap(), (sample().identity, Some(sample())));
+        assert_eq!(read(None).unwrap(), (sample().identity, None));
+        assert!(read(Some(b"")).is_err(), "an empty value is no tombstone");
+        assert!(Entry::read(None, None).is_err());
     }
 
     #[test]

@@ -79,8 +79,9 @@ fn entries(plan: &Plan, cluster: &Cluster) -> Result<BTreeMap<Identity, Entry>, 
     let (low, end) = settled(cluster, &reader, &topic, 0)?;
     reader.assign(0, low, end)?;
     let mut refused = None;
-    reader.rest(|record| match Entry::decode(record.key.unwrap_or_default(), record.value.unwrap_or_default()) {
-        Ok(entry) => drop(entries.insert(entry.identity.clone(), entry)),
+    reader.rest(|record| match Entry::read(record.key, record.value) {
+        Ok((identity, Some(entry))) => drop(entries.insert(identity, entry)),
+        Ok((identity, None)) => drop(entries.remove(&identity)),
         Err(source) => refused = Some((record.offset, source)),
     })?;
     match refused {

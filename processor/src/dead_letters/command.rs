@@ -85,6 +85,7 @@ Examples:
 What was wrong must be mended first, for the events are judged anew: an event that is still bad becomes a dead letter again.
 An event that is replayed has the headers lp-replay and lp-replay-of. Which ones were is noted in the topic
 <namespace>.<name>.replays, in the same transactions: however often this is run, and however it ends, each is replayed once.
+Ctrl-C ends it between two transactions.
 
 Examples:
   processor dead-letters replay --config job.json --reason future --dry-run

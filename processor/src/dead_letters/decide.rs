@@ -7,8 +7,9 @@ use crds::records::{
 
 use super::{
     ledger::Ledger,
-    letter::{Letter, LetterPlace},
+    letter::{Header, Letter, LetterPlace},
 };
+use crate::ingest::dead_letter::{RECORD_OVERHEAD, header_bytes};
 
 /// What becomes of a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,8 +44,11 @@ impl Replay {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
     /// The pipeline did not write it.
-    #[error("it has no lp-source headers: the pipeline did not write it")]
+    #[error("it has not the headers lp-reason and lp-source-* of a dead letter: no pipeline of this release wrote it")]
     NoLetter,
+    /// It was asked for by its place, and is not in the topic.
+    #[error("there is none in topic {0}: list shows those that there are")]
+    NotThere(String),
     /// The event is not whole.
     #[error(
         "its {0} did not fit into the dead letter topic, and was cut (lp-truncated): the event is not whole any more"
@@ -92,7 +96,9 @@ impl Target {
         let dead_letter = Place { topic: self.dead_letters.clone(), partition, offset };
         let replay = Replay { identity, dead_letter, reason };
         let Place { topic, partition, .. } = &replay.identity.place;
-        let bytes = record_bytes(letter, &replay);
+        let added = replay.headers();
+        let added = added.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())));
+        let bytes = record_bytes(letter, letter.original_headers().chain(added));
         let refusal = match letter.truncated() {
             Some(what) => Refusal::Truncated(what.to_owned()),
             None if *topic != self.source => Refusal::OtherSource(topic.clone()),
@@ -104,14 +110,11 @@ impl Target {
     }
 }
 
-/// What a replayed event takes at most, in a batch of its own.
-fn record_bytes(letter: &Letter, replay: &Replay) -> usize {
-    const RECORD: usize = 128;
-    const HEADER: usize = 10;
+/// What an event with these headers takes at most, in a batch of its own.
+pub fn record_bytes<'h>(letter: &Letter, headers: impl Iterator<Item = Header<'h>>) -> usize {
     let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
-    let original: usize = letter.original_headers().map(|(name, value)| HEADER + name.len() + length(value)).sum();
-    let added: usize = replay.headers().iter().map(|(name, value)| HEADER + name.len() + value.len()).sum();
-    RECORD + length(letter.key) + length(letter.value) + original + added
+    let headers = header_bytes(headers.map(|(name, value)| (name, value.unwrap_or_default())));
+    RECORD_OVERHEAD + length(letter.key) + length(letter.value) + headers
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Which dead letters are meant.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::collections::BTreeSet;
 
 use clap::{
     Args,
@@ -10,6 +10,7 @@ use crds::{pipeline, records::dead_letter::Reason};
 use jiff::Timestamp;
 
 use super::letter::{Letter, LetterPlace};
+use crate::clock::now_ms;
 
 /// Which dead letters are meant: those for which everything holds that is given.
 #[derive(Args, Clone, Debug, Default)]
@@ -49,6 +50,11 @@ impl Filter {
             && (self.places.is_empty() || self.places.iter().any(|place| place.partition == partition))
     }
 
+    /// The places that are named, in the partitions that are meant.
+    pub fn named(&self) -> BTreeSet<LetterPlace> {
+        self.places.iter().copied().filter(|place| self.takes_partition(place.partition)).collect()
+    }
+
     /// The offsets [first, last] of a partition among which all that are meant lie.
     pub fn offsets(&self, partition: i32) -> (i64, i64) {
         let named = || self.places.iter().filter(|place| place.partition == partition).map(|place| place.offset);
@@ -64,8 +70,7 @@ fn reason() -> impl TypedValueParser<Value = Reason> {
 
 /// A time, Unix milliseconds.
 fn moment(text: &str) -> Result<i64, String> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
-    moment_at(text, i64::try_from(now).unwrap_or(i64::MAX))
+    moment_at(text, now_ms())
 }
 
 fn moment_at(text: &str, now: i64) -> Result<i64, String> {

@@ -66,6 +66,15 @@ impl Ledger {
     pub fn note(&mut self, identity: Identity, time: i64) {
         self.0.insert(identity, time);
     }
+
+    /// Takes the next record of the topic. Somebody who writes a tombstone lets a dead letter be replayed once more.
+    fn take(&mut self, record: &Letter) -> Result<(), EntryError> {
+        match Entry::read(record.key, record.value)? {
+            (identity, Some(entry)) => self.note(identity, entry.time),
+            (identity, None) => drop(self.0.remove(&identity)),
+        }
+        Ok(())
+    }
 }
 
 /// Whether entries can be written, and will stay.
@@ -100,10 +109,8 @@ pub fn read(job: &JobConfig, cluster: &Cluster) -> Result<Ledger, LedgerError> {
     let mut reader = Reader::new(job, &topic)?;
     let (start, _) = reader.offsets(0)?;
     let mut each = |record: &Letter| -> Result<Step, LedgerError> {
-        let entry = Entry::decode(record.key.unwrap_or_default(), record.value.unwrap_or_default());
-        let offset = record.place.offset;
-        let entry = entry.map_err(|source| LedgerError::Entry { topic: topic.clone(), offset, source })?;
-        ledger.note(entry.identity, entry.time);
+        let refused = |source| LedgerError::Entry { topic: topic.clone(), offset: record.place.offset, source };
+        ledger.take(record).map_err(refused)?;
         Ok(Step::Next)
     };
     reader.read(0, start..end, &mut each)?;

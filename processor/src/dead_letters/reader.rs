@@ -79,8 +79,8 @@ pub trait Visitor {
     ///
     /// # Errors
     /// Its own.
-    fn pause(&mut self) -> Result<(), Self::Error> {
-        Ok(())
+    fn pause(&mut self) -> Result<Step, Self::Error> {
+        Ok(Step::Next)
     }
 }
 
@@ -163,7 +163,9 @@ impl Reader {
                 }
             }
             drop(batch);
-            visitor.pause()?;
+            if visitor.pause()? == Step::Enough {
+                return Ok(Step::Enough);
+            }
             if heard.elapsed() > SILENCE {
                 return Err(ReadError::Silent { topic: self.topic.clone(), partition, next }.into());
             }

@@ -1,24 +1,27 @@
 //! Replays dead letters, each once.
 
 use std::{
-    collections::BTreeMap,
-    fmt,
-    time::{SystemTime, UNIX_EPOCH},
+    collections::{BTreeMap, BTreeSet},
+    fmt, io,
 };
 
-use cli::progress::Count;
+use cli::{Exit, progress::Count};
 use crds::{job::JobConfig, records::replay::Entry};
 use serde::Serialize;
 
 use super::{
-    decide::{Decision, Replay, Target},
+    decide::{Decision, Refusal, Replay, Target},
     filter::Filter,
     ledger::{self, Ledger, LedgerError},
     letter::{Header, Letter, LetterPlace},
     reader::{PATIENCE, ReadError, Reader, Step, Visitor, ranges},
     writer::{WriteError, Writer},
 };
-use crate::kafka::cluster::{Cluster, ClusterError};
+use crate::{
+    clock::now_ms,
+    kafka::cluster::{Cluster, ClusterError},
+    stop::{self, Stop},
+};
 
 /// How many refusals a report names.
 const NAMED: usize = 1000;
@@ -38,6 +41,15 @@ pub enum ReplayError {
     /// Events cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// The operating system refuses a signal handler.
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[from] io::Error),
+    /// Somebody has stopped it.
+    #[error("interrupted, with nothing half done: {replayed} events were replayed; run the command again for the rest")]
+    Interrupted {
+        /// How many events it has written to the source.
+        replayed: u64,
+    },
 }
 
 /// What a run has done. As JSON it is one object; its field names are stable.
@@ -116,21 +128,23 @@ pub fn replay(job: &JobConfig, filter: &Filter, mode: Mode) -> Result<Report, Re
     // First no other run can write any more; then the ledger holds all that was ever replayed.
     let writer = if mode.dry_run { None } else { Some(Writer::start(job, target.limit, ledger_bytes, mode.batch)?) };
     let ledger = ledger::read(job, &cluster)?;
-    let report = Report { dry_run: mode.dry_run, ..Report::default() };
-    let ends = BTreeMap::new();
     let mut run = Run {
         cluster: &cluster,
         filter,
         target,
         writer,
         ledger,
-        ends,
-        report,
+        ends: BTreeMap::new(),
+        unseen: filter.named(),
+        report: Report { dry_run: mode.dry_run, ..Report::default() },
         progress: Count::start("replaying", "events", None),
+        stop: stop::on_signals(|| std::process::exit(Exit::Failed.code().into()))?,
     };
     for (partition, range) in ranges {
-        if run.has_enough() || reader.read(partition, range, &mut run)? == Step::Enough {
-            break;
+        match reader.read(partition, range, &mut run) {
+            Ok(Step::Next) => {}
+            Ok(Step::Enough) => break,
+            Err(error) => return Err(run.abandon(error)),
         }
     }
     run.finish()
@@ -146,48 +160,62 @@ struct Run<'a> {
     ledger: Ledger,
     /// Where partitions of the source ended when the run first wrote to them.
     ends: BTreeMap<i32, i64>,
+    /// What was asked for by its place, and has not come yet.
+    unseen: BTreeSet<LetterPlace>,
     report: Report,
     progress: Count,
+    stop: Stop,
 }
 
 impl Visitor for Run<'_> {
     type Error = ReplayError;
 
     fn letter(&mut self, letter: &Letter) -> Result<Step, ReplayError> {
-        if !self.filter.takes(letter) {
-            return Ok(Step::Next);
-        }
-        match self.target.decide(letter, &self.ledger) {
-            Decision::Replay(replay) => self.replay(letter, replay)?,
-            Decision::Done => self.report.already_replayed += 1,
-            Decision::Refused(refusal) => {
-                self.report.refused += 1;
-                if self.report.refusals.len() < NAMED {
-                    self.report.refusals.push(Refused { place: letter.place, why: refusal.to_string() });
-                }
+        self.unseen.remove(&letter.place);
+        if self.filter.takes(letter) {
+            match self.target.decide(letter, &self.ledger) {
+                Decision::Replay(replay) => self.replay(letter, replay)?,
+                Decision::Done => self.report.already_replayed += 1,
+                Decision::Refused(refusal) => self.report.refuse(letter.place, &refusal),
             }
         }
-        Ok(if self.has_enough() { Step::Enough } else { Step::Next })
+        Ok(self.next())
     }
 
-    fn pause(&mut self) -> Result<(), ReplayError> {
+    fn pause(&mut self) -> Result<Step, ReplayError> {
         self.progress.set(self.writer.as_ref().map_or(self.report.replayed, Writer::written));
-        Ok(self.writer.as_mut().map_or(Ok(()), Writer::pause)?)
+        self.writer.as_mut().map_or(Ok(()), Writer::pause)?;
+        Ok(self.next())
+    }
+}
+
+impl Report {
+    fn refuse(&mut self, place: LetterPlace, refusal: &Refusal) {
+        self.refused += 1;
+        if self.refusals.len() < NAMED {
+            self.refusals.push(Refused { place, why: refusal.to_string() });
+        }
     }
 }
 
 impl Run<'_> {
+    fn next(&self) -> Step {
+        if self.has_enough() || self.stop.is_set() { Step::Enough } else { Step::Next }
+    }
+
     fn has_enough(&self) -> bool {
         self.filter.limit.is_some_and(|limit| self.report.replayed >= limit)
     }
 
     fn replay(&mut self, letter: &Letter, replay: Replay) -> Result<(), ReplayError> {
-        let time = now();
+        let time = now_ms();
         if let Some(writer) = &mut self.writer {
             let partition = replay.identity.place.partition;
-            let end = match self.ends.get(&partition) {
+            let not_before = match self.ends.get(&partition) {
                 Some(end) => *end,
                 None => {
+                    // Kafka may take its time to answer, and no transaction may be open for so long.
+                    writer.commit()?;
                     let end = self.cluster.high_watermark(&self.target.source, partition, PATIENCE)?;
                     *self.ends.entry(partition).or_insert(end)
                 }
@@ -196,8 +224,7 @@ impl Run<'_> {
             let added = added.iter().map(|(name, value)| (name.as_bytes(), Some(value.as_bytes())));
             let headers: Vec<Header> = letter.original_headers().chain(added).collect();
             let Replay { identity, dead_letter, reason } = replay.clone();
-            let entry = Entry { identity, dead_letter, reason, time, not_before: end };
-            writer.replay(letter, &headers, &entry)?;
+            writer.replay(letter, &headers, &Entry { identity, dead_letter, reason, time, not_before })?;
         }
         self.report.replayed += 1;
         // The same event may be a dead letter twice, where somebody has set the group's offsets back.
@@ -209,11 +236,19 @@ impl Run<'_> {
         if let Some(writer) = &mut self.writer {
             writer.commit()?;
         }
+        if self.stop.is_set() {
+            return Err(ReplayError::Interrupted { replayed: self.writer.as_ref().map_or(0, Writer::written) });
+        }
+        if !self.has_enough() {
+            for place in &self.unseen {
+                self.report.refuse(*place, &Refusal::NotThere(self.target.dead_letters.clone()));
+            }
+        }
         Ok(self.report)
     }
-}
 
-fn now() -> i64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+    fn abandon(mut self, error: ReplayError) -> ReplayError {
+        self.writer.iter_mut().for_each(Writer::abandon);
+        error
+    }
 }

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use crds::{job::JobConfig, records::replay::Entry};
 
-use super::letter::{Header, Letter};
+use super::{
+    decide::record_bytes,
+    letter::{Header, Letter},
+};
 use crate::kafka::{
     error::{Class, KafkaError},
     native::producer::Outgoing,
@@ -18,7 +21,7 @@ const START_BOUND: Duration = Duration::from_secs(30);
 /// How long a transaction may stay open while no further letter comes.
 const OPEN_BOUND: Duration = Duration::from_secs(1);
 
-/// How much of the events a transaction holds.
+/// How many bytes of events a transaction holds: it must be written before Kafka ends it.
 const MAX_BYTES: usize = 4 << 20;
 
 /// Why events were not written.
@@ -30,8 +33,11 @@ pub enum WriteError {
         /// What it says.
         source: TransactionError,
     },
-    /// Another run has begun.
-    #[error("another run of dead-letters replay has begun for this pipeline, and goes on where this one stood")]
+    /// Another run has begun, or Kafka has ended the transaction of one that stood still.
+    #[error(
+        "another run of dead-letters replay has begun for this pipeline, and goes on where this one stood; if there is none, \
+         this one stood still for longer than Kafka keeps a transaction: run the command again"
+    )]
     Fenced,
     /// The last transaction was given up.
     #[error("the last transaction was given up, and nothing of it is in the source ({0}): run the command again")]
@@ -95,7 +101,7 @@ impl Writer {
     pub fn replay(&mut self, letter: &Letter, headers: &[Header], entry: &Entry) -> Result<(), WriteError> {
         self.add(letter, headers, entry).or_else(|error| self.give_up(error))?;
         self.in_hand += 1;
-        self.bytes += letter.value.map_or(0, <[u8]>::len);
+        self.bytes += record_bytes(letter, headers.iter().copied());
         if self.in_hand >= self.batch || self.bytes >= MAX_BYTES { self.commit() } else { Ok(()) }
     }
 
@@ -131,20 +137,25 @@ impl Writer {
         Ok(())
     }
 
+    /// Drops the transaction in progress, if there is one: until Kafka ended it by itself, nobody could read behind it.
+    pub fn abandon(&mut self) {
+        self.transactions.give_up(Class::Abortable);
+    }
+
     /// Ends the transaction in progress after an error, and says what is known of it.
     fn give_up(&mut self, error: TransactionError) -> Result<(), WriteError> {
-        if error.is_fenced() {
-            return Err(WriteError::Fenced);
-        }
-        if error.class() == Class::Fatal {
-            return Err(WriteError::Unknown(error));
-        }
-        Err(match self.transactions.abort() {
-            Ok(()) => WriteError::GivenUp(error),
-            Err(why) if why.is_fenced() => WriteError::Fenced,
-            // It was not committed, and without its producer it never will be.
-            Err(_) => WriteError::GivenUp(error),
-        })
+        let why = match error.class() {
+            _ if error.is_fenced() => WriteError::Fenced,
+            Class::Fatal => WriteError::Unknown(error),
+            Class::Retriable | Class::Abortable => match self.transactions.abort() {
+                Err(why) if why.is_fenced() => WriteError::Fenced,
+                // What could not be aborted was not committed either, and without its producer it never will be.
+                Ok(()) | Err(_) => WriteError::GivenUp(error),
+            },
+        };
+        // The run is over, and this producer with it.
+        self.transactions.give_up(Class::Fatal);
+        Err(why)
     }
 }
 

@@ -18,7 +18,7 @@ mod outbox;
 mod resolve;
 mod stage;
 
-mod dead_letter;
+pub mod dead_letter;
 pub mod machine;
 
 mod enrich;
