@@ -1,6 +1,7 @@
 //! The documents: every command is typed by a test, every link leads somewhere.
 
 use std::collections::BTreeSet;
+use std::fs;
 use std::path::{Component, Path, PathBuf};
 
 use testkit::docs::{anchors, hidden_commands, inline, links, pages, problems, read, root, untyped_mentions};
@@ -64,6 +65,21 @@ fn every_page_is_in_the_list_of_the_readme() {
     let listed: BTreeSet<_> = links("README.md", list).into_iter().map(|link| plain(&link.file)).collect();
     for page in pages().unwrap().into_iter().filter(|page| page != "README.md") {
         assert!(listed.contains(Path::new(&page)), "README.md does not lead to {page}");
+    }
+}
+
+/// The golden files hold the bytes, and tests of the formats hold these.
+#[test]
+fn every_record_on_the_page_of_formats_is_one_of_the_golden_files() {
+    let golden = root().join("crds/tests/golden");
+    let files = fs::read_dir(golden).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+    let golden = files.map(|file| String::from_utf8_lossy(&file).into_owned()).collect::<Vec<_>>().join("\n");
+    let golden: BTreeSet<_> = golden.lines().collect();
+    let page = read("docs/formats.md").unwrap();
+    let records: Vec<_> = page.lines().filter(|line| line.starts_with("{\"v\":")).collect();
+    assert!(records.len() > 6, "{records:?}");
+    for record in records {
+        assert!(golden.contains(record), "docs/formats.md: no golden file has {record}");
     }
 }
 
