@@ -35,7 +35,7 @@ function showFinding(section, [dimension, found]) {
     text(value, valueName(dimension, frequency.value, stateNames));
     text(part, share(frequency.share, 1));
     attribute(ranks[i], "data-value", frequency.count);
-    attribute(value, "title", logins(frequency.count));
+    attribute(value, "title", `${frequency.value}: ${logins(frequency.count)}`);
   }
   hide(ranks[1], found.values === 1);
   text(section.lastElementChild, amongWords(found));
