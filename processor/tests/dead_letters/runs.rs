@@ -134,6 +134,26 @@ fn a_run_whose_kafka_goes_away_ends_and_is_finished_by_the_next() {
     assert_once(&pipeline, 1000);
 }
 
+/// Kafka ends a transaction that stays open for 10 s, at the next of its rounds, and with it whoever began it.
+#[test]
+fn a_run_that_stood_still_for_too_long_ends_and_is_finished_by_the_next() {
+    let pipeline = Pipeline::new("stood-still", 1, |_| {});
+    let letters = (0..15_000).map(|offset| letter(&pipeline, offset, 5, &[]));
+    pipeline.kafka.produce(&pipeline.job.topics.dead_letters, letters).unwrap();
+    let end = |isolation| pipeline.kafka.end_offsets(&pipeline.job.topics.source, isolation).unwrap()[&0];
+    let mut run = start(&pipeline, "65535");
+    wait_for("events in an open transaction", BOUND, || (end(Isolation::ReadUncommitted) > 0).then_some(()));
+    run.signal("STOP");
+    wait_for("the end of the transaction", BOUND, || {
+        (end(Isolation::ReadCommitted) == end(Isolation::ReadUncommitted)).then_some(())
+    });
+    run.signal("CONT");
+    assert_eq!(run.wait(BOUND).unwrap(), 2, "{}", run.log());
+    assert!(run.log().contains("this one stood still for longer than Kafka keeps a transaction"), "{}", run.log());
+    assert_eq!(replay(&pipeline, &["--all"]), (15_000, 0, 0));
+    assert_once(&pipeline, 15_000);
+}
+
 #[test]
 fn of_two_runs_the_first_stops_and_nothing_is_doubled() {
     let pipeline = with_dead_letters("two-runs", 2, 1000);
