@@ -183,7 +183,6 @@ impl Visitor for Run<'_> {
     }
 
     fn pause(&mut self) -> Result<Step, ReplayError> {
-        self.progress.set(self.writer.as_ref().map_or(self.report.replayed, Writer::written));
         self.writer.as_mut().map_or(Ok(()), Writer::pause)?;
         Ok(self.next())
     }
@@ -200,6 +199,7 @@ impl Report {
 
 impl Run<'_> {
     fn next(&self) -> Step {
+        self.progress.set(self.writer.as_ref().map_or(self.report.replayed, Writer::written));
         if self.has_enough() || self.stop.is_set() { Step::Enough } else { Step::Next }
     }
 
