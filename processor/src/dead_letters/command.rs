@@ -167,14 +167,14 @@ fn list(job: &JobConfig, filter: &Filter, summary: bool, format: Format) -> Resu
     let mut counts = Summary::default();
     let mut found = 0;
     // Rows say by themselves how far it is.
-    let progress = summary.then(|| Count::start("counting", "dead letters", None));
+    let mut counting = None;
     if !summary && format == Format::Text {
         writeln!(out, "{HEADING}")?;
     }
     each(job, filter, |letter, ledger| {
         let row = Row::new(letter, ledger);
-        if let Some(progress) = &progress {
-            progress.add(1);
+        if summary {
+            counting.get_or_insert_with(|| Count::start("counting", "dead letters", None)).add(1);
             counts.push(&row);
         } else {
             format.write(&mut out, &row)?;
@@ -182,7 +182,7 @@ fn list(job: &JobConfig, filter: &Filter, summary: bool, format: Format) -> Resu
         found += 1;
         Ok(if filter.limit.is_some_and(|limit| found >= limit) { Step::Enough } else { Step::Next })
     })?;
-    drop(progress);
+    drop(counting);
     if summary {
         format.write(&mut out, &counts)?;
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use cli::progress::Progress;
 use crds::{
     job::JobConfig,
     records::replay::{Entry, EntryError, Identity},
@@ -105,6 +106,7 @@ pub fn read(job: &JobConfig, cluster: &Cluster) -> Result<Ledger, LedgerError> {
     if !exists(&topic, cluster)? {
         return Ok(ledger);
     }
+    let _reading = Progress::waiting(format!("reading {topic}, the ledger of what was replayed"));
     let end = cluster.high_watermark(&topic, 0, PATIENCE)?;
     let mut reader = Reader::new(job, &topic)?;
     let (start, _) = reader.offsets(0)?;

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use cli::progress::Progress;
 use crds::{job::JobConfig, records::replay::Entry};
 
 use super::{
@@ -73,6 +74,7 @@ impl Writer {
         settings.set("batch.size", source_bytes.min(ledger_bytes).min(1_000_000).to_string());
         let topics = [job.topics.source.clone(), job.pipeline.replays_topic()];
         let mut transactions = Transactions::new(settings, [&topics[0], &topics[1]]);
+        let _waiting = Progress::waiting("waiting for the transaction of the run before to end");
         let began = Instant::now();
         loop {
             match transactions.prepare() {
