@@ -54,7 +54,7 @@ pub enum Command {
     Generate(GenerateArgs),
     /// Check that each event of the source ended exactly once, in its place, as it should, and was counted once
     Audit(AuditArgs),
-    /// Show what a pipeline has written for itself: deltas, state, committed offsets
+    /// Show what a pipeline has written: insights, alerts, and for itself deltas, state, committed offsets
     Inspect(InspectArgs),
     /// List dead letters, show one, or write their events to the source again, each once
     DeadLetters(DeadLettersArgs),

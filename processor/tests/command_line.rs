@@ -305,6 +305,21 @@ fn a_file_of_another_kind_is_recognized() {
 }
 
 #[test]
+fn a_manifest_that_is_wrong_is_refused_field_by_field() {
+    let files = Files::new();
+    let spec = "kafka: {}, source: {partitions: 0}, outputs: {}";
+    let head = "apiVersion: loginpipeline.dev/v1alpha1\nkind: LoginPipeline\nmetadata: {name: logins}\n";
+    let file = files.with("bad.yaml", format!("{head}spec: {{{spec}}}\n"));
+    let output = processor(&["local", &file, "--exit"], "");
+    let said = text(&output.stderr);
+    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{said}");
+    for field in ["spec.kafka is", "spec.source.partitions is 0", "spec.outputs is "] {
+        let line = format!("{file}: {field}");
+        assert!(said.lines().any(|found| found.trim_start_matches("processor: ").starts_with(&line)), "{line}\n{said}");
+    }
+}
+
+#[test]
 fn values_that_make_no_sense_are_named_with_what_to_write() {
     let said = refusal(&["generate", "--bootstrap", "x:1", "--late", "2"]);
     assert!(said.contains("--late") && said.contains('2') && said.contains("0 to 1"), "{said}");
@@ -326,6 +341,10 @@ fn a_kafka_that_is_away_is_named_with_what_to_check() {
         &generate[..],
         &["audit", "--config", &job, "--bootstrap", &address],
         &["inspect", "--config", &job, "--bootstrap", &address, "offsets"],
+        &["inspect", "--config", &job, "--bootstrap", &address, "insights"],
+        &["dead-letters", "--config", &job, "--bootstrap", &address, "list"],
+        &["dead-letters", "--config", &job, "--bootstrap", &address, "replay", "--all"],
+        &["local", "examples/pipeline.yaml", "--bootstrap", &address, "--exit"],
     ] {
         let output = processor(arguments, "");
         let said = text(&output.stderr);

@@ -100,6 +100,63 @@ fn the_state_is_decoded(pipeline: &Pipeline<'_>) {
     assert!(code == 0 && table.lines().any(|line| line.starts_with("all ") && line.contains(" 1000 ")), "{table}");
 }
 
+/// Three minutes of events that are long over, and one behind that closes them; then one that is late for the first of them.
+#[test]
+fn insights_and_alerts_are_read_from_the_command_line() {
+    let pipeline = Pipeline::new("insights", 1, |spec| {
+        let alert =
+            serde_json::json!({"name": "old", "dimension": "locale", "value": "TX", "window": "1m", "above": 1});
+        spec.alerts = vec![serde_json::from_value(alert).unwrap()];
+    });
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    let login = |minute: i64, locale: &str| NewRecord {
+        payload: Some(
+            format!(
+                r#"{{"user_id":"u{locale}","device_type":"iOS","locale":"{locale}","timestamp":{}}}"#,
+                1_720_576_800 + 60 * minute
+            )
+            .into_bytes(),
+        ),
+        ..NewRecord::default()
+    };
+    let logins = [(0, "RI"), (1, "RI"), (1, "TX"), (1, "TX"), (2, "CA"), (4, "CA")];
+    pipeline.kafka.produce(&pipeline.job.topics.source, logins.map(|(minute, locale)| login(minute, locale))).unwrap();
+    let minutes = |revision: u64| {
+        wait_for("insights", BOUND, || {
+            let found = lines(&pipeline, &["insights", "--window", "60s"]);
+            (found.len() == 3 && found.iter().any(|insight| insight["revision"] == revision)).then_some(found)
+        })
+    };
+    let starts: Vec<Value> = minutes(0).iter().map(|insight| insight["start"].clone()).collect();
+    assert_eq!(starts, ["2024-07-10T02:00:00Z", "2024-07-10T02:01:00Z", "2024-07-10T02:02:00Z"]);
+    let (_, text) = inspect(&pipeline, &["insights", "--window", "1m", "--last", "2"]);
+    assert_eq!(
+        text.lines().take(3).collect::<Vec<_>>(),
+        [
+            "1m/2024-07-10T02:01:00Z  events 3 (+200.0% on 1 before)  unique users 2",
+            "    device_type  most iOS 3 (100.0%)  least iOS 3 (100.0%)  values 1",
+            "    locale       most TX 2 (66.7%)  least RI 1 (33.3%)  values 2",
+        ],
+        "{text}"
+    );
+
+    // A window that is changed again is shown once, as it is now.
+    pipeline.kafka.produce(&pipeline.job.topics.source, [login(0, "WY")]).unwrap();
+    let revised = minutes(1);
+    let first = revised.iter().find(|insight| insight["start"] == "2024-07-10T02:00:00Z").unwrap();
+    assert_eq!((&first["count"], &first["late"], &first["revision"]), (&2.into(), &1.into(), &1.into()));
+    assert_eq!(lines(&pipeline, &["insights", "--window", "5m"]), Vec::<Value>::new());
+
+    let alerts = lines(&pipeline, &["alerts", "--name", "old"]);
+    assert_eq!((alerts.len(), &alerts[0]["value"], &alerts[0]["count"]), (1, &"TX".into(), &2.into()), "{alerts:?}");
+    assert!(alerts[0]["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{alerts:?}");
+    let (code, text) = inspect(&pipeline, &["alerts"]);
+    assert!(code == 0 && text.contains("  old  1m/2024-07-10T02:01:00Z  locale TX: 2 events, more than 1\n"), "{text}");
+    assert_eq!(lines(&pipeline, &["alerts", "--name", "new"]), Vec::<Value>::new());
+    replica.stop();
+}
+
 #[test]
 fn what_cannot_be_read_is_shown_and_told_by_the_exit_code() {
     let pipeline = Pipeline::new("garbled", 1, |_| {});
@@ -109,14 +166,28 @@ fn what_cannot_be_read_is_shown_and_told_by_the_exit_code() {
         payload: Some(value.to_vec()),
         ..NewRecord::default()
     };
-    assert_eq!(inspect(&pipeline, &["deltas"]), (0, String::new()));
-    assert_eq!(inspect(&pipeline, &["state"]), (0, "the state is empty\n".to_owned()));
+    for (arguments, expected) in [
+        (&["deltas"][..], "no transaction has been committed yet\n"),
+        (&["state"], "the state is empty\n"),
+        (&["insights"], "no window has closed yet\n"),
+        (&["insights", "--window", "90s"], "no window of 1m30s has closed yet; the pipeline has 1m, 1h, all\n"),
+        (&["alerts"], "no alert has fired\n"),
+        (&["alerts", "--name", "spike"], "no alert \"spike\" has fired; the pipeline has no alerts\n"),
+        (&["insights", "--output", "json"], ""),
+    ] {
+        assert_eq!(inspect(&pipeline, arguments), (0, expected.to_owned()), "{arguments:?}");
+    }
 
     pipeline.kafka.produce(&pipeline.job.topics.deltas, [record("", b"\x09")]).unwrap();
     let position = encode(&Position { offset: 7 }).unwrap();
     pipeline.kafka.produce(state, [record(&Key::Position.encode(), &position), record("meta", b"\x09")]).unwrap();
     let (code, text) = inspect(&pipeline, &["deltas"]);
     assert_eq!((code, text.as_str()), (1, "0  UNREADABLE: a delta of version 9, this processor reads version 1\n"));
+    let insights = &pipeline.job.topics.results.as_ref().unwrap().insights;
+    pipeline.kafka.produce(insights, [record("1m/2024-07-10T02:00:00Z", br#"{"v":9}"#)]).unwrap();
+    let (code, text) = inspect(&pipeline, &["insights", "--window", "1h"]);
+    let expected = "0  UNREADABLE: a record of results has version 9, this processor reads version 1\n";
+    assert_eq!((code, text.as_str()), (1, expected));
     let (code, text) = inspect(&pipeline, &["state"]);
     assert!(code == 1 && text.contains("the next delta is 7") && text.contains("meta  offset 1"), "{code} {text}");
     let (code, text) = inspect(&pipeline, &["state", "--key", "position"]);

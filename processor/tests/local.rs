@@ -222,30 +222,6 @@ fn a_real_kafka_ends_clean_and_again_on_fresh_topics() {
     assert_eq!(untouched, written);
 }
 
-#[test]
-fn a_bad_manifest_is_refused_with_file_and_field() {
-    let manifest = Manifest::new("kafka: {}, source: {partitions: 0}, outputs: {}");
-    let output = manifest.run(&["--exit"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert_eq!(text(&output.stdout), "");
-    let problems = text(&output.stderr);
-    for field in ["spec.kafka is", "spec.source.partitions is 0", "spec.outputs is "] {
-        let line = format!("{}: {field}", manifest.file.display());
-        let starts = |found: &str| found.trim_start_matches("processor: ").starts_with(&line);
-        assert!(problems.lines().any(starts), "{line}\n{problems}");
-    }
-}
-
-#[test]
-fn a_kafka_that_is_not_there_is_named() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let servers = format!("127.0.0.1:{port}");
-    let output = Manifest::new(KAFKA).run(&["--bootstrap", &servers, "--exit"]);
-    assert_eq!(output.status.code(), Some(2));
-    let problem = text(&output.stderr);
-    assert!(problem.contains(&format!("--bootstrap {servers}")), "{problem}");
-}
-
 /// `processor local` on a terminal of its own, which `script` makes. It ends when the test does: the terminal hangs up.
 struct Terminal {
     script: Child,
@@ -435,7 +411,9 @@ fn no_replica_outlives_a_run_that_is_killed_not_even_one_that_stands_still() {
         let program = env!("CARGO_BIN_EXE_processor");
         Command::new(program).args(command).arg("--config").arg(folder.join("job.json")).output().unwrap()
     };
-    assert_eq!(ask(&["inspect", "state"]).status.code(), Some(0));
+    for subject in ["insights", "alerts", "deltas", "state"] {
+        assert_eq!(ask(&["inspect", subject]).status.code(), Some(0), "{subject}");
+    }
     let audit = ask(&["audit"]);
     assert_eq!(audit.status.code(), Some(2));
     assert!(text(&audit.stderr).contains("the run audits itself"), "{}", text(&audit.stderr));

@@ -46,7 +46,7 @@ Examples:
 Exit codes: 0 nothing is wrong, 1 something is, 2 it could not be told")]
 pub struct AuditArgs {
     /// The pipeline's job config, as the operator mounts it into its pods
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", env = "LOGIN_PIPELINE_CONFIG")]
     pub config: PathBuf,
     /// Kafka's bootstrap servers, instead of the config's
     #[arg(long, value_name = "HOST:PORT")]
@@ -58,7 +58,7 @@ pub struct AuditArgs {
     #[arg(long, default_value = "0s", value_name = "DURATION")]
     pub wait: pipeline::Duration,
     /// How to report
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }
 

@@ -6,7 +6,10 @@ use std::{
 };
 
 use clap::{ArgGroup, Args, Subcommand};
-use cli::{Exit, Format, progress::Count};
+use cli::{
+    Exit, Format,
+    progress::{Count, Progress},
+};
 use crds::job::JobConfig;
 
 use super::{
@@ -43,7 +46,7 @@ pub struct DeadLettersArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub security: Option<PathBuf>,
     /// How to show it
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
     /// What to do
     #[command(subcommand)]
@@ -206,6 +209,7 @@ fn each(
     filter: &Filter,
     mut show: impl FnMut(&Letter, &Ledger) -> Result<Step, DeadLettersError>,
 ) -> Result<(), DeadLettersError> {
+    let asking = Progress::waiting(format!("reading from {}", job.kafka.bootstrap_servers));
     let cluster = Cluster::new(job, "processor-dead-letters")?;
     let topic = &job.topics.dead_letters;
     let partitions = cluster.partitions(topic, PATIENCE)?;
@@ -214,7 +218,9 @@ fn each(
     let mut visitor = |letter: &Letter| -> Result<Step, DeadLettersError> {
         if filter.takes(letter) { show(letter, &ledger) } else { Ok(Step::Next) }
     };
-    for (partition, range) in ranges(&reader, partitions, filter)? {
+    let ranges = ranges(&reader, partitions, filter)?;
+    drop(asking);
+    for (partition, range) in ranges {
         if reader.read(partition, range, &mut visitor)? == Step::Enough {
             break;
         }

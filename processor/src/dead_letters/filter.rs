@@ -6,8 +6,8 @@ use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser},
 };
+use cli::text::Moment;
 use crds::{pipeline, records::dead_letter::Reason};
-use jiff::Timestamp;
 
 use super::letter::{Letter, LetterPlace};
 use crate::clock::now_ms;
@@ -24,7 +24,7 @@ pub struct Filter {
     /// Only those of this partition; several with commas between
     #[arg(long, value_delimiter = ',', value_name = "N")]
     pub partition: Vec<i32>,
-    /// Only those written at this time or later: RFC 3339, or how long ago, such as 2h
+    /// Only those written at this time or later: RFC 3339 or Unix time, or how long ago, such as 2h
     #[arg(long, value_name = "TIME", value_parser = moment)]
     pub since: Option<i64>,
     /// Only those written before this time
@@ -74,11 +74,12 @@ fn moment(text: &str) -> Result<i64, String> {
 }
 
 fn moment_at(text: &str, now: i64) -> Result<i64, String> {
-    if let Ok(time) = text.parse::<Timestamp>() {
-        return Ok(time.as_millisecond());
+    if let Ok(Moment(time)) = text.parse() {
+        return Ok(time);
     }
     let ago: pipeline::Duration = text.parse().map_err(|_| {
-        "write a time as RFC 3339, such as 2024-07-10T02:00:00Z, or how long ago, such as 90s, 2h".to_owned()
+        "write a time as RFC 3339, such as 2024-07-10T02:00:00Z, as Unix time, or how long ago, such as 90s, 2h"
+            .to_owned()
     })?;
     Ok(now.saturating_sub(ago.as_millis()))
 }
@@ -120,6 +121,7 @@ mod tests {
     fn a_time_is_a_time_or_how_long_ago() {
         assert_eq!(moment_at("2024-07-10T02:00:25Z", 0), Ok(1_720_576_825_000));
         assert_eq!(moment_at("2024-07-10T04:00:25.5+02:00", 0), Ok(1_720_576_825_500));
+        assert_eq!(moment_at("1720576825", 0), Ok(1_720_576_825_000));
         assert_eq!(moment_at("2h", 10_000_000), Ok(2_800_000));
         for text in ["", "yesterday", "2024-07-10", "-2h"] {
             assert!(moment_at(text, 0).is_err(), "{text}");

@@ -96,6 +96,8 @@ impl<E: From<ReadError>, F: FnMut(&Letter) -> Result<Step, E>> Visitor for F {
 pub struct Reader {
     topic: String,
     consumer: Consumer,
+    /// The broker that `processor local` embeds does not find offsets by time.
+    finds_times: bool,
 }
 
 impl Reader {
@@ -105,7 +107,8 @@ impl Reader {
     /// When the client refuses a setting.
     pub fn new(job: &JobConfig, topic: &str) -> Result<Self, ReadError> {
         let consumer = Consumer::alone(&settings::reader(job, "processor-dead-letters"), topic, BATCH);
-        Ok(Self { topic: topic.to_owned(), consumer: consumer.map_err(ClusterError::from)? })
+        let finds_times = job.kafka.max_message_bytes.is_none();
+        Ok(Self { topic: topic.to_owned(), consumer: consumer.map_err(ClusterError::from)?, finds_times })
     }
 
     /// The first offset of a partition, and the one behind its last that is committed.
@@ -114,6 +117,15 @@ impl Reader {
     /// When Kafka does not answer.
     pub fn offsets(&self, partition: i32) -> Result<(i64, i64), ReadError> {
         self.consumer.bounds(partition, PATIENCE).map_err(|source| self.error(partition, source))
+    }
+
+    /// An offset of [low, high) before which no record is of this time or later, Unix milliseconds.
+    fn since(&self, partition: i32, time: i64, (low, high): (i64, i64)) -> Result<i64, ReadError> {
+        if !self.finds_times {
+            return Ok(low);
+        }
+        let found = self.consumer.first_since(partition, time, PATIENCE);
+        Ok(found.map_err(|source| self.error(partition, source))?.unwrap_or(high))
     }
 
     /// Shows the committed records of a range. Waits until everything before its end is committed or aborted.
@@ -196,7 +208,8 @@ pub fn ranges(reader: &Reader, partitions: i32, filter: &Filter) -> Result<Vec<(
         .filter(|partition| filter.takes_partition(*partition))
         .map(|partition| {
             let ((low, high), (first, last)) = (reader.offsets(partition)?, filter.offsets(partition));
-            Ok((partition, low.max(first)..high.min(last.saturating_add(1))))
+            let since = filter.since.map_or(Ok(low), |time| reader.since(partition, time, (low, high)))?;
+            Ok((partition, since.max(first)..high.min(last.saturating_add(1))))
         })
         .collect()
 }

@@ -112,6 +112,7 @@ pub struct Mode {
 /// # Errors
 /// When it ends before it is done. Whatever was committed stays, and is not replayed again.
 pub fn replay(job: &JobConfig, filter: &Filter, mode: Mode) -> Result<Report, ReplayError> {
+    let progress = Count::start("replaying", "events", None);
     let cluster = Cluster::new(job, "processor-dead-letters")?;
     ledger::check(job, &cluster)?;
     let source = &job.topics.source;
@@ -137,7 +138,7 @@ pub fn replay(job: &JobConfig, filter: &Filter, mode: Mode) -> Result<Report, Re
         ends: BTreeMap::new(),
         unseen: filter.named(),
         report: Report { dry_run: mode.dry_run, ..Report::default() },
-        progress: Count::start("replaying", "events", None),
+        progress,
         stop: stop::on_signals(|| std::process::exit(Exit::Failed.code().into()))?,
     };
     for (partition, range) in ranges {

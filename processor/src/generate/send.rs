@@ -69,7 +69,7 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub model: EventArgs,
     /// How to report
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }
 

@@ -10,13 +10,18 @@ use std::{
 
 use clap::{Args, Subcommand};
 use cli::{Exit, Format, progress::Progress};
-use crds::job::JobConfig;
+use crds::{
+    job::{JobConfig, ResultTopics},
+    pipeline::{self, Window},
+    records::aggregate::{Alert, Insight},
+};
 use rdkafka::{Message, message::BorrowedMessage};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     deltas,
     offsets::Offsets,
+    results::{Entry, Last},
     state::{self, State},
 };
 use crate::{
@@ -31,9 +36,11 @@ const CLIENT: &str = "processor-inspect";
 /// Which pipeline to look at.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "\
-What the pipeline writes for itself, decoded; docs/formats.md explains each field. It reads, and changes nothing.
+What the pipeline writes, decoded; docs/formats.md explains each field. It reads, and changes nothing.
 
 Examples:
+  processor inspect --config job.json insights
+  processor inspect --config job.json alerts
   processor inspect --config job.json deltas
   processor inspect --config job.json state
   processor inspect --config job.json offsets
@@ -50,7 +57,7 @@ pub struct InspectArgs {
     #[arg(long, global = true, value_name = "FILE")]
     pub security: Option<PathBuf>,
     /// How to show it
-    #[arg(long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
     /// What to look at
     #[command(subcommand)]
@@ -60,6 +67,37 @@ pub struct InspectArgs {
 /// What to look at.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Subject {
+    /// What is worth knowing of the windows that closed last: events, users, most and least frequent values
+    #[command(after_help = "\
+A window that was changed after it had closed is shown once, by its last revision. `most` and `least` are of the values that occurred:
+_missing stands for events without the field.
+
+Examples:
+  processor inspect --config job.json insights
+  processor inspect --config job.json insights --window 1h --last 1 --output json")]
+    Insights {
+        /// The last so many
+        #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        last: u32,
+        /// Only those of windows of this size, such as 1m
+        #[arg(long, value_name = "DURATION")]
+        window: Option<pipeline::Duration>,
+    },
+    /// What was unusual: which count, in which window, and why
+    #[command(after_help = "\
+An alert fires once for each window and value. The time before it is when it was written; the window is of the events' own time.
+
+Examples:
+  processor inspect --config job.json alerts
+  processor inspect --config job.json alerts --name login-spike --last 1 --output json")]
+    Alerts {
+        /// The last so many
+        #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+        last: u32,
+        /// Only those of this alert of the pipeline's spec
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
     /// What each transaction of stage 1 added, and which source offsets it covered
     #[command(after_help = "\
 Examples:
@@ -67,8 +105,14 @@ Examples:
   processor inspect --config job.json deltas --from 1000 --to 1010 --output json")]
     Deltas {
         /// The last so many
-        #[arg(long, default_value_t = 20, value_name = "N", conflicts_with_all = ["from", "to"])]
-        last: usize,
+        #[arg(
+            long,
+            default_value_t = 20,
+            value_name = "N",
+            value_parser = clap::value_parser!(u32).range(1..),
+            conflicts_with_all = ["from", "to"]
+        )]
+        last: u32,
         /// From this offset of the deltas' topic on
         #[arg(long, value_name = "OFFSET")]
         from: Option<i64>,
@@ -105,7 +149,7 @@ pub enum InspectError {
     Config(#[from] ConfigError),
     /// A config of a pipeline that does not aggregate.
     #[error(
-        "the job config names no state topic: an operator of an earlier release wrote it, and its pods do not aggregate"
+        "the job config names no topics of results: an operator of an earlier release wrote it, and its pods do not aggregate"
     )]
     NoResults,
     /// A key that is not there.
@@ -132,6 +176,8 @@ pub fn run(args: &InspectArgs) -> Result<Exit, InspectError> {
     let reading = Progress::waiting(format!("reading from {}", job.kafka.bootstrap_servers));
     let mut printer = Printer { format: args.output, out: stdout().lock(), unreadable: 0, reading: Some(reading) };
     match &args.subject {
+        Subject::Insights { last, window } => insights(&job, *last, *window, &mut printer),
+        Subject::Alerts { last, name } => alerts(&job, *last, name.as_deref(), &mut printer),
         Subject::Deltas { last, from: None, to: None } => last_deltas(&job, *last, &mut printer),
         Subject::Deltas { from, to, .. } => deltas(&job, from.unwrap_or(0), to.unwrap_or(i64::MAX), &mut printer),
         Subject::State { key: None } => state(&job, &mut printer),
@@ -165,7 +211,83 @@ impl<W: Write> Printer<W> {
     }
 }
 
-fn last_deltas(job: &JobConfig, last: usize, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
+fn insights(
+    job: &JobConfig,
+    last: u32,
+    window: Option<pipeline::Duration>,
+    printer: &mut Printer<impl Write>,
+) -> Result<(), InspectError> {
+    let wanted = |insight: &Insight| window.is_none_or(|size| insight.span.window == Window::Finite(size));
+    let found = last_results(job, &results(job)?.insights, last, wanted)?;
+    let none = || match window {
+        None => "no window has closed yet".to_owned(),
+        Some(size) => format!("no window of {size} has closed yet; the pipeline has {}", sizes(job)),
+    };
+    show_results(found, none, printer)
+}
+
+/// The sizes of windows that a pipeline has, for people.
+fn sizes(job: &JobConfig) -> String {
+    let sizes: Vec<String> = job.rules.aggregation.windows.iter().map(ToString::to_string).collect();
+    sizes.join(", ")
+}
+
+fn alerts(
+    job: &JobConfig,
+    last: u32,
+    name: Option<&str>,
+    printer: &mut Printer<impl Write>,
+) -> Result<(), InspectError> {
+    let wanted = |alert: &Alert| name.is_none_or(|name| alert.name == name);
+    let found = last_results(job, &results(job)?.alerts, last, wanted)?;
+    let none = || match name {
+        None => "no alert has fired".to_owned(),
+        Some(name) => {
+            let names: Vec<&str> = job.rules.alerts.iter().map(|alert| alert.name.as_str()).collect();
+            let names = if names.is_empty() { "no alerts".to_owned() } else { names.join(", ") };
+            format!("no alert {name:?} has fired; the pipeline has {names}")
+        }
+    };
+    show_results(found, none, printer)
+}
+
+fn show_results<T>(
+    found: Last<T>,
+    none: impl FnOnce() -> String,
+    printer: &mut Printer<impl Write>,
+) -> Result<(), InspectError>
+where
+    Entry<T>: Display + Serialize,
+{
+    if found.is_empty() && printer.format == Format::Text {
+        writeln!(printer.out(), "{}", none())?;
+    }
+    Ok(found.into_entries().try_for_each(|entry| printer.show(&entry, entry.is_readable()))?)
+}
+
+/// The last records of a topic of results, each key once.
+fn last_results<T: DeserializeOwned>(
+    job: &JobConfig,
+    topic: &str,
+    last: u32,
+    wanted: impl Fn(&T) -> bool,
+) -> Result<Last<T>, InspectError> {
+    let cluster = Cluster::new(job, CLIENT)?;
+    cluster.partitions(topic, PATIENCE)?;
+    let found = RefCell::new(Last::new(usize::try_from(last).unwrap_or(usize::MAX)));
+    let each = |message: &BorrowedMessage<'_>| {
+        let written = message.timestamp().to_millis().unwrap_or_default();
+        let entry = Entry::decode(message.offset(), written, message.payload());
+        if entry.is(&wanted) {
+            found.borrow_mut().push(message.key().unwrap_or_default(), entry);
+        }
+    };
+    cluster.backwards(topic, 0, each, || found.borrow().is_full())?;
+    Ok(found.into_inner())
+}
+
+fn last_deltas(job: &JobConfig, last: u32, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
+    let last = usize::try_from(last).unwrap_or(usize::MAX);
     let found: RefCell<BTreeMap<i64, Option<Vec<u8>>>> = RefCell::default();
     let each = |message: &BorrowedMessage<'_>| {
         let mut found = found.borrow_mut();
@@ -175,7 +297,12 @@ fn last_deltas(job: &JobConfig, last: usize, printer: &mut Printer<impl Write>) 
         }
     };
     let seen = || found.borrow().len() >= last;
-    Cluster::new(job, CLIENT)?.backwards(&job.topics.deltas, 0, each, seen)?;
+    let cluster = Cluster::new(job, CLIENT)?;
+    cluster.partitions(&job.topics.deltas, PATIENCE)?;
+    cluster.backwards(&job.topics.deltas, 0, each, seen)?;
+    if found.borrow().is_empty() && printer.format == Format::Text {
+        writeln!(printer.out(), "no transaction has been committed yet")?;
+    }
     for (offset, value) in found.into_inner() {
         let entry = deltas::Entry::decode(offset, value.as_deref());
         printer.show(&entry, entry.is_readable())?;
@@ -192,7 +319,7 @@ fn deltas(job: &JobConfig, from: i64, to: i64, printer: &mut Printer<impl Write>
 
 fn state(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
     let mut state = State::default();
-    read(job, state_topic(job)?, 0, i64::MAX, |record| {
+    read(job, &results(job)?.state, 0, i64::MAX, |record| {
         state.push(record.offset, record.key.unwrap_or_default(), record.value);
         Ok(())
     })?;
@@ -208,7 +335,7 @@ fn state(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), Inspe
 
 fn one_of_state(job: &JobConfig, key: &str, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
     let mut found = None;
-    read(job, state_topic(job)?, 0, i64::MAX, |record| {
+    read(job, &results(job)?.state, 0, i64::MAX, |record| {
         if record.key.unwrap_or_default() == key.as_bytes() {
             found = record.value.map(|value| state::Entry::whole(record.offset, key.as_bytes(), value));
         }
@@ -218,8 +345,8 @@ fn one_of_state(job: &JobConfig, key: &str, printer: &mut Printer<impl Write>) -
     Ok(printer.show(&entry, entry.is_readable())?)
 }
 
-fn state_topic(job: &JobConfig) -> Result<&str, InspectError> {
-    Ok(&job.topics.results.as_ref().ok_or(InspectError::NoResults)?.state)
+fn results(job: &JobConfig) -> Result<&ResultTopics, InspectError> {
+    job.topics.results.as_ref().ok_or(InspectError::NoResults)
 }
 
 /// Shows the committed records of [from, to) of a topic's only partition, as far as there are any.

@@ -1,13 +1,15 @@
-//! `processor inspect`: what a pipeline has written for itself, decoded for a person.
+//! `processor inspect`: what a pipeline has written, decoded for a person.
 //!
 //! ```text
-//!  command (I/O): reads topics and groups ──> deltas, state, offsets: decode, and show as a table or JSON
+//!  command (I/O): reads topics and groups ──> results, deltas, state, offsets: decode, and show as text or JSON
 //!                                                └── sketch, text: estimates, times, columns
 //! ```
 //!
 //! A record that this release cannot read is shown with the reason; nothing is left out.
 
 mod command;
+
+mod results;
 
 mod deltas;
 mod offsets;

@@ -3,18 +3,19 @@
 use crds::{
     pipeline::{Dimension, Duration, Window},
     records::{
-        aggregate::Span,
+        aggregate::{Alert, Insight, Span},
         delta::{Delta, MISSING, Pane, Range, SKETCH_LG_K, Total},
         offset::OffsetMetadata,
         state::{self, Change, Key, Meta, Partition, Pending, Position, Run, Values},
     },
 };
 use datasketches::hll::{HllSketch, HllType};
-use serde::Serialize;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     deltas,
     offsets::Offsets,
+    results::{self, Last},
     state::{Entry, State},
 };
 
@@ -206,6 +207,44 @@ fn one_record_of_the_state_is_shown_whole() {
         Entry::whole(2, b"total/all/0", &state::encode(&state::Total { count: 3, ..Default::default() }).unwrap());
     insta::assert_snapshot!(total);
     assert!(!Entry::whole(4, b"mata", &value).is_readable());
+}
+
+/// Each second line of a golden file, as records that follow each other.
+fn golden<T: DeserializeOwned>(lines: &str) -> Vec<results::Entry<T>> {
+    let values = lines.lines().skip(1).step_by(2);
+    (7..).zip(values).map(|(at, value)| results::Entry::decode(at, TIME * 1000, Some(value.as_bytes()))).collect()
+}
+
+#[test]
+fn insights_and_alerts_as_people_and_programs_see_them() {
+    let insights: Vec<results::Entry<Insight>> = golden(include_str!("../../../crds/tests/golden/insight.v1.txt"));
+    let alerts: Vec<results::Entry<Alert>> = golden(include_str!("../../../crds/tests/golden/alert.v1.txt"));
+    assert!(insights.iter().all(results::Entry::is_readable) && alerts.iter().all(results::Entry::is_readable));
+    assert_eq!((insights.len(), alerts.len()), (2, 2));
+    let unreadable = [None, Some(&b"{}"[..]), Some(br#"{"v":2}"#)];
+    let unreadable = unreadable.map(|value| results::Entry::<Insight>::decode(9, TIME * 1000 + 1, value));
+    assert!(!unreadable.iter().any(results::Entry::is_readable));
+    let insights = insights.iter().chain(&unreadable).map(|entry| format!("{entry}\n{}", json(entry)));
+    let alerts = alerts.iter().map(|entry| format!("{entry}\n{}", json(entry)));
+    insta::assert_snapshot!(insights.chain(alerts).collect::<Vec<_>>().join("\n"));
+}
+
+/// Records come in steps, the last step first, and in their order within each.
+#[test]
+fn the_last_records_of_keys_are_found_in_any_order() {
+    let shown = |most, steps: &[&[(i64, &str)]]| {
+        let mut last = Last::new(most);
+        for (offset, key) in steps.concat() {
+            last.push(key.as_bytes(), results::Entry::<Alert>::decode(offset, 0, None));
+        }
+        last.into_entries().map(|entry| entry.to_string()[..2].trim().to_owned()).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(shown(2, &[]), "");
+    assert_eq!(shown(2, &[&[(7, "a"), (8, "b"), (9, "b")], &[(4, "c"), (5, "a"), (6, "b")]]), "7 9");
+    assert_eq!(shown(2, &[&[(8, "a"), (9, "a")], &[(4, "a"), (5, "b"), (6, "c"), (7, "a")]]), "6 9");
+    // What was displaced and comes again is as old as it is.
+    assert_eq!(shown(2, &[&[(6, "a"), (7, "b"), (8, "c")], &[(3, "a"), (4, "d")]]), "7 8");
+    assert_eq!(shown(2, &[&[(6, "a"), (7, "b"), (8, "c"), (9, "a")]]), "8 9");
 }
 
 #[test]

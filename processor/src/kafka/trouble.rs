@@ -37,14 +37,26 @@ impl Trouble {
     }
 }
 
-/// What the binding says, and what kept the client from a broker a moment ago.
+/// What the binding says, and what kept the client from a broker a moment ago, which says more than that no broker answered.
 #[derive(Debug, thiserror::Error)]
-#[error("{source}{}", trouble.as_ref().map_or_else(String::new, |trouble| format!(" ({trouble})")))]
+#[error("{}", words(source, trouble.as_deref()))]
 pub struct Told {
     /// The binding's error.
     pub source: Box<KafkaError>,
     /// What librdkafka said of a connection.
     pub trouble: Option<String>,
+}
+
+fn words(source: &KafkaError, trouble: Option<&str>) -> String {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, OperationTimedOut};
+    let no_answer = [AllBrokersDown, BrokerTransportFailure, OperationTimedOut];
+    match trouble {
+        None => source.to_string(),
+        Some(trouble) if source.rdkafka_error_code().is_some_and(|code| no_answer.contains(&code)) => {
+            trouble.to_owned()
+        }
+        Some(trouble) => format!("{source} ({trouble})"),
+    }
 }
 
 impl From<KafkaError> for Told {
@@ -89,5 +101,9 @@ mod tests {
         );
         trouble.error(error(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(trouble.recent().as_deref(), Some("a:1/1: Connect failed"));
+        let said = |code| trouble.with(KafkaError::MetadataFetch(code)).to_string();
+        assert_eq!(said(RDKafkaErrorCode::OperationTimedOut), "a:1/1: Connect failed");
+        let refused = said(RDKafkaErrorCode::TopicAuthorizationFailed);
+        assert!(refused.contains("authorization") && refused.ends_with(" (a:1/1: Connect failed)"), "{refused}");
     }
 }

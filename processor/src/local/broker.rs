@@ -5,6 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cli::progress::Progress;
 use crds::{
     job::KafkaConfig,
     topics::{MAX_GROWTH_BYTES, Role, SOURCE_MAX_MESSAGE_BYTES, Topic},
@@ -145,6 +146,7 @@ impl Broker {
             }
             return Ok(topics.iter().map(|topic| usize::try_from(topic.partitions).unwrap_or_default()).collect());
         }
+        let _asking = Progress::waiting(format!("asking {} for the topics", self.kafka.bootstrap_servers));
         let found = self.partitions(topics)?;
         let missing = topics.iter().zip(&found).filter(|(_, partitions)| **partitions == 0).map(|(topic, _)| topic);
         let admin = self.admin()?;
@@ -158,7 +160,7 @@ impl Broker {
         settings.set("group.id", "processor-local");
         let reader: BaseConsumer = client(&settings)?;
         for (topic, partitions) in topics.iter().zip(&found) {
-            let is_single = !matches!(topic.role, Role::Source | Role::Output | Role::DeadLetters);
+            let is_single = topic.role.is_single();
             let needed = if is_single { 1 } else { source };
             if *partitions < needed || is_single && *partitions != needed {
                 return Err(BrokerError::Partitions { topic: topic.name.clone(), partitions: *partitions, needed });

@@ -317,7 +317,7 @@ fn introduction(setup: &Setup, broker: &Broker, site: &Site, has_keys: bool) -> 
     let lines = [
         ("pipeline", format!("{}, on {broker}, replicas: {}", setup.job.pipeline, setup.replicas)),
         ("page", site.url()),
-        ("try", format!("{} inspect state --config {}", program(), job.display())),
+        ("try", format!("{} inspect insights --config {}", program(), job.display())),
         ("", others.to_owned()),
         ("keys", ends.to_owned()),
     ];

@@ -29,7 +29,8 @@ use crate::{
 #[command(after_help = "\
 Each line is the value of a record, as it would stand in the source; all lines stand in one partition, one behind the other, from its
 beginning. An empty line is an empty value, which is malformed. Lines end with a newline, with or without a carriage return, and are
-bytes: text that is not UTF-8 is malformed too. Keys and headers, which add to a record's size, are not known here.
+bytes: text that is not UTF-8 is malformed too. Keys and headers add to a record's size; they are not in the file, so that
+--key-and-headers says how large they are.
 
 processed    republished, enriched, and counted in its windows
 late         the same, but behind the watermark: a window that is closed already gets a new revision
@@ -58,11 +59,14 @@ pub struct ValidateArgs {
     /// How large a record the output topic takes: its max.message.bytes
     #[arg(long, value_name = "BYTES", default_value_t = (SOURCE_MAX_MESSAGE_BYTES + MAX_GROWTH_BYTES).unsigned_abs())]
     pub max_message_bytes: u32,
+    /// How many bytes each record's key and headers have together, which count towards that
+    #[arg(long, value_name = "BYTES", default_value_t = 0)]
+    pub key_and_headers: u32,
     /// Which lines to report; the sum is there in any case
     #[arg(long, value_name = "LINES", value_enum, default_value_t)]
     pub show: Show,
     /// How to report
-    #[arg(long, value_name = "FORMAT", value_enum, default_value_t)]
+    #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }
 
@@ -121,8 +125,8 @@ pub enum ValidateError {
 pub fn run(args: &ValidateArgs) -> Result<Exit, ValidateError> {
     let job = job(args)?;
     let refused = |error: io::Error| ValidateError::Events { path: args.events.clone(), problem: error.into() };
-    let limit = usize::try_from(args.max_message_bytes).unwrap_or(usize::MAX);
-    let mut trial = Trial::new(&job, limit);
+    let bytes = |number: u32| usize::try_from(number).unwrap_or(usize::MAX);
+    let mut trial = Trial::new(&job, bytes(args.max_message_bytes), bytes(args.key_and_headers));
     if args.events == Path::new("-") {
         if stdin().is_terminal() {
             tell("reading events from the terminal, one a line; Ctrl-D ends");

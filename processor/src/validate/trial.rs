@@ -130,17 +130,19 @@ impl fmt::Display for Counts {
 #[derive(Debug)]
 pub struct Trial {
     ingest: Ingest,
+    /// Bytes of each record's key and headers.
+    fixed_bytes: usize,
     arena: Vec<u8>,
     counts: Counts,
 }
 
 impl Trial {
-    /// Without an event yet. The output topic takes records of so many bytes.
+    /// Without an event yet. The output topic takes records of so many bytes; of each, key and headers have so many.
     #[must_use]
-    pub fn new(job: &JobConfig, output_limit: usize) -> Self {
+    pub fn new(job: &JobConfig, output_limit: usize, fixed_bytes: usize) -> Self {
         let mut ingest = Ingest::new(job, String::new(), 1, output_limit);
         ingest.own(PARTITION, Start::default());
-        Self { ingest, arena: Vec::new(), counts: Counts::default() }
+        Self { ingest, fixed_bytes, arena: Vec::new(), counts: Counts::default() }
     }
 
     /// How often each outcome was there.
@@ -149,7 +151,7 @@ impl Trial {
         &self.counts
     }
 
-    /// What becomes of the next event, a record with this value and Kafka timestamp (Unix milliseconds), without key and headers.
+    /// What becomes of the next event, a record with this value and Kafka timestamp (Unix milliseconds).
     ///
     /// # Errors
     /// When its counts cannot be encoded, which the encoder rules out for values in memory.
@@ -157,7 +159,8 @@ impl Trial {
         let line = self.counts.lines + 1;
         let watermark = self.watermark();
         let offset = i64::try_from(self.counts.lines).unwrap_or(i64::MAX);
-        let record = Record { partition: PARTITION, offset, timestamp_ms, fixed_bytes: 0, value: Some(value) };
+        let fixed_bytes = self.fixed_bytes;
+        let record = Record { partition: PARTITION, offset, timestamp_ms, fixed_bytes, value: Some(value) };
         self.arena.clear();
         let fate = self.ingest.record(&record, &mut self.arena);
         let tally = self.ingest.take_tally();
@@ -217,11 +220,11 @@ mod tests {
 
     const NOW: i64 = 1_720_576_825;
 
-    fn trial(limit: usize) -> Trial {
+    fn trial(limit: usize, fixed_bytes: usize) -> Trial {
         let spec: LoginPipelineSpec =
             serde_json::from_value(json!({"kafka": {"external": {"bootstrapServers": "localhost:9092"}}})).unwrap();
         let id = PipelineId { namespace: "tests".to_owned(), name: "validate".to_owned() };
-        Trial::new(&JobConfig::new(id, &spec, 1, String::new()), limit)
+        Trial::new(&JobConfig::new(id, &spec, 1, String::new()), limit, fixed_bytes)
     }
 
     fn event(time: i64) -> String {
@@ -234,7 +237,7 @@ mod tests {
 
     #[test]
     fn each_line_says_what_becomes_of_it_and_why() {
-        let mut trial = trial(10_000);
+        let mut trial = trial(10_000, 0);
         let mut said = |value: &str| said(&mut trial, value);
         assert_eq!(said(&event(NOW)), "     1  processed    2024-07-10T02:00:25Z");
         // The watermark is 30 s behind the newest event.
@@ -253,13 +256,16 @@ mod tests {
 
     #[test]
     fn the_output_s_limit_counts() {
-        let large = said(&mut trial(200), &event(NOW));
+        let fits = |limit, fixed_bytes| !said(&mut trial(limit, fixed_bytes), &event(NOW)).contains("dead-letter");
+        let large = said(&mut trial(200, 0), &event(NOW));
         assert!(large.contains("dead-letter  too-large: enriched, the record has"), "{large}");
+        let least = (200..1000).find(|limit| fits(*limit, 0)).unwrap();
+        assert!(fits(least + 100, 100) && !fits(least + 100, 101), "key and headers count byte by byte");
     }
 
     #[test]
     fn programs_read_the_same() {
-        let mut trial = trial(10_000);
+        let mut trial = trial(10_000, 0);
         let outcome = trial.next(b"{", 0).unwrap();
         let json = serde_json::to_value(outcome).unwrap();
         assert_eq!(
@@ -272,7 +278,7 @@ mod tests {
     /// What is counted is given up from time to time, as it is committed in a replica.
     #[test]
     fn memory_is_bounded() {
-        let mut trial = trial(10_000);
+        let mut trial = trial(10_000, 0);
         for number in 0..60_000 {
             let value = format!(r#"{{"user_id":"u","device_type":"d{number}","locale":"RI","timestamp":{NOW}}}"#);
             trial.next(value.as_bytes(), NOW * 1000).unwrap();

@@ -230,6 +230,16 @@ impl Consumer {
         check_code("rd_kafka_query_watermark_offsets", code).map(|()| (low, high))
     }
 
+    /// The first committed record of a partition whose timestamp is this one or later, Unix milliseconds; none where there is none.
+    ///
+    /// # Errors
+    /// When no answer came in time, or an error.
+    pub fn first_since(&self, partition: i32, time_ms: i64, timeout: Duration) -> Result<Option<i64>, KafkaError> {
+        // A negative one would ask for the start or the end.
+        let found = self.offsets_for_times([(partition, time_ms.max(0))].into_iter(), timeout)?;
+        Ok(found.first().copied().filter(|offset| *offset >= 0))
+    }
+
     /// The last stable offset of each of the topic's first partitions, so many as said, with one request to each broker.
     ///
     /// # Errors
@@ -237,7 +247,16 @@ impl Consumer {
     pub fn ends(&self, partitions: i32, timeout: Duration) -> Result<Vec<i64>, KafkaError> {
         /// Asked for the offset at this time, Kafka answers with the last one.
         const LATEST: i64 = -1;
-        let list = self.list((0..partitions).map(|partition| (partition, LATEST)))?;
+        self.offsets_for_times((0..partitions).map(|partition| (partition, LATEST)), timeout)
+    }
+
+    /// The offset of each partition at a time, as Kafka counts times.
+    fn offsets_for_times(
+        &self,
+        times: impl Iterator<Item = (i32, i64)>,
+        timeout: Duration,
+    ) -> Result<Vec<i64>, KafkaError> {
+        let list = self.list(times)?;
         // SAFETY: handle and list live during the call.
         let code = unsafe { sys::rd_kafka_offsets_for_times(self.client.rk(), list.ptr(), millis(timeout)) };
         check_code("rd_kafka_offsets_for_times", code)?;

@@ -1,0 +1,161 @@
+//! What the aggregation wrote for others to read: insights and alerts. Pure.
+
+use std::{collections::BTreeMap, fmt};
+
+use crds::records::aggregate::{Alert, Cause, Counted, DimensionInsight, Frequency, Insight, ResultError, decode};
+use serde::{Serialize, Serializer, de::DeserializeOwned};
+
+use super::text::time_of_millis;
+
+/// A record of the insights' or the alerts' topic.
+#[derive(Debug)]
+pub struct Entry<T> {
+    offset: i64,
+    /// When it was written, Unix milliseconds.
+    written: i64,
+    content: Result<T, ResultError>,
+}
+
+impl<T: DeserializeOwned> Entry<T> {
+    /// Decodes a record.
+    pub fn decode(offset: i64, written: i64, value: Option<&[u8]>) -> Self {
+        Self { offset, written, content: decode(value.unwrap_or_default()) }
+    }
+}
+
+impl<T> Entry<T> {
+    /// Whether this release reads it.
+    pub const fn is_readable(&self) -> bool {
+        self.content.is_ok()
+    }
+
+    /// Whether it is wanted; what cannot be read always is.
+    pub fn is(&self, wanted: impl FnOnce(&T) -> bool) -> bool {
+        self.content.as_ref().map_or(true, wanted)
+    }
+}
+
+/// The last so many keys with their last records, of records that come in any order.
+#[derive(Debug)]
+pub struct Last<T> {
+    most: usize,
+    entries: BTreeMap<i64, (Vec<u8>, Entry<T>)>,
+    /// Where the last record of each key stands.
+    offsets: BTreeMap<Vec<u8>, i64>,
+}
+
+impl<T> Last<T> {
+    /// None yet, of at most so many.
+    pub const fn new(most: usize) -> Self {
+        Self { most, entries: BTreeMap::new(), offsets: BTreeMap::new() }
+    }
+
+    /// Takes a record.
+    pub fn push(&mut self, key: &[u8], entry: Entry<T>) {
+        match self.offsets.get(key) {
+            Some(known) if *known > entry.offset => return,
+            Some(known) => drop(self.entries.remove(known)),
+            None => {}
+        }
+        self.offsets.insert(key.to_vec(), entry.offset);
+        self.entries.insert(entry.offset, (key.to_vec(), entry));
+        if self.entries.len() > self.most
+            && let Some((_, (key, _))) = self.entries.pop_first()
+        {
+            self.offsets.remove(&key);
+        }
+    }
+
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether earlier records can change nothing any more.
+    pub fn is_full(&self) -> bool {
+        self.entries.len() >= self.most
+    }
+
+    /// Those that there are, in the order in which they were written.
+    pub fn into_entries(self) -> impl Iterator<Item = Entry<T>> {
+        self.entries.into_values().map(|(_, entry)| entry)
+    }
+}
+
+/// The record itself, with where it stands and when it was written.
+impl<T: Serialize> Serialize for Entry<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        #[derive(Serialize)]
+        struct View<'a, T> {
+            offset: i64,
+            time: String,
+            #[serde(flatten, skip_serializing_if = "Option::is_none")]
+            content: Option<&'a T>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            error: Option<String>,
+        }
+        let (content, error) = (self.content.as_ref().ok(), self.content.as_ref().err().map(ToString::to_string));
+        View { offset: self.offset, time: time_of_millis(self.written), content, error }.serialize(serializer)
+    }
+}
+
+/// A line about the window, and one for each dimension.
+impl fmt::Display for Entry<Insight> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let insight = match &self.content {
+            Ok(insight) => insight,
+            Err(error) => return write!(f, "{}  UNREADABLE: {error}", self.offset),
+        };
+        let Insight { span, count, late, unmerged, unique_users, previous, change, revision, partial, .. } = insight;
+        write!(f, "{}  events {count}", span.key())?;
+        match (previous, change) {
+            (Some(previous), Some(change)) => write!(f, " ({:+.1}% on {previous} before)", change * 100.0)?,
+            (Some(previous), None) => write!(f, " ({previous} before)")?,
+            (None, _) => {}
+        }
+        if let Some(users) = unique_users {
+            write!(f, "  unique users {users}")?;
+        }
+        for (name, number) in [("late", late), ("unmerged", unmerged), ("revision", revision)] {
+            if *number > 0 {
+                write!(f, "  {name} {number}")?;
+            }
+        }
+        f.write_str(if *partial { "  partial" } else { "" })?;
+        let width = insight.dimensions.keys().map(|dimension| dimension.name().len()).max().unwrap_or_default();
+        insight.dimensions.iter().try_for_each(|(dimension, values)| {
+            write!(f, "\n    {:<width$}  ", dimension.name())?;
+            write_values(f, values)
+        })
+    }
+}
+
+fn write_values(f: &mut fmt::Formatter<'_>, insight: &DimensionInsight) -> fmt::Result {
+    let DimensionInsight { most, least, values, truncated, partial } = insight;
+    let share = |Frequency { value, count, share }: &Frequency| format!("{value} {count} ({:.1}%)", share * 100.0);
+    write!(f, "most {}  least {}  values {values}", share(most), share(least))?;
+    f.write_str(if *truncated { " and more" } else { "" })?;
+    f.write_str(if *partial { "  partial" } else { "" })
+}
+
+/// A line that says when it fired, for which window, and why.
+impl fmt::Display for Entry<Alert> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Alert { name, span, of, count, cause, .. } = match &self.content {
+            Ok(alert) => alert,
+            Err(error) => return write!(f, "{}  UNREADABLE: {error}", self.offset),
+        };
+        write!(f, "{}  {name}  {}  ", time_of_millis(self.written), span.key())?;
+        match of {
+            Counted::All => write!(f, "all: {count}")?,
+            Counted::Value(dimension, value) => write!(f, "{} {value}: {count}", dimension.name())?,
+        }
+        match cause {
+            Cause::Above { threshold } => write!(f, " events, more than {threshold}"),
+            Cause::Deviation { mean, sigma, allowed } => {
+                let distance = (*count as f64 - mean).abs() / sigma;
+                write!(f, " events, {distance:.1} standard deviations from the usual {mean:.1}; {allowed} are allowed")
+            }
+        }
+    }
+}
