@@ -23,6 +23,15 @@ const TERMINAL: Pace = Pace { in_place: true, first: Duration::from_millis(500),
 
 const LINES: Pace = Pace { in_place: false, first: Duration::from_secs(2), then: Duration::from_secs(4) };
 
+/// Takes the line in place away.
+pub const NO_LINE: &str = "\r\x1b[K";
+
+/// A line in place of the one before. What a narrow terminal has no room for is cut off: a line that wrapped would stay.
+#[must_use]
+pub fn in_place(line: &str) -> String {
+    format!("{NO_LINE}\x1b[?7l{line}\x1b[?7h")
+}
+
 /// A line that says how far it is, written by a thread of its own, so that a work that stands still says so too. It goes with
 /// this value.
 #[derive(Debug)]
@@ -50,11 +59,11 @@ impl Progress {
             while end.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 wait = pace.then;
                 let line = line();
-                let _ = if pace.in_place { write!(out, "\r{line}\x1b[K") } else { writeln!(out, "{line}") };
+                let _ = if pace.in_place { out.write_all(in_place(&line).as_bytes()) } else { writeln!(out, "{line}") };
                 let _ = out.flush();
             }
             if pace.in_place {
-                let _ = write!(out, "\r\x1b[K");
+                let _ = out.write_all(NO_LINE.as_bytes());
             }
         };
         Self(thread::Builder::new().name("progress".to_owned()).spawn(show).ok().map(|thread| (ended, thread)))
@@ -163,7 +172,7 @@ mod tests {
     #[test]
     fn a_line_is_written_anew_in_place_and_taken_away() {
         let text = shown(Pace { in_place: true, first: SHORT, then: SHORT }, 2);
-        assert!(text.starts_with("\rhalf\x1b[K\rhalf\x1b[K") && text.ends_with("\r\x1b[K"), "{text:?}");
+        assert!(text.starts_with(&"\r\x1b[K\x1b[?7lhalf\x1b[?7h".repeat(2)) && text.ends_with("\r\x1b[K"), "{text:?}");
         assert!(!text.contains('\n'), "{text:?}");
     }
 

@@ -7,6 +7,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use cli::progress::{NO_LINE, in_place};
+
 /// How far it is.
 #[derive(Clone, Copy, Debug)]
 pub struct Far {
@@ -59,7 +61,7 @@ impl Progress {
     }
 
     fn line(&mut self, line: &str) {
-        let line = if self.in_place { format!("\r{line}\x1b[K") } else { format!("{line}\n") };
+        let line = if self.in_place { in_place(line) } else { format!("{line}\n") };
         write(&line);
         self.next = Instant::now() + interval(self.in_place);
     }
@@ -76,7 +78,7 @@ impl Progress {
     /// Takes the line away.
     pub fn clear(&self) {
         if self.in_place {
-            write("\r\x1b[K");
+            write(NO_LINE);
         }
     }
 }
