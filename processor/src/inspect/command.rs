@@ -21,7 +21,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     deltas,
     offsets::Offsets,
-    results::{Entry, Last},
+    results::{Entry, Last, Sequence},
     state::{self, State},
 };
 use crate::{
@@ -251,7 +251,7 @@ fn alerts(
     show_results(found, none, printer)
 }
 
-fn show_results<T>(
+fn show_results<T: Sequence>(
     found: Last<T>,
     none: impl FnOnce() -> String,
     printer: &mut Printer<impl Write>,
@@ -266,7 +266,7 @@ where
 }
 
 /// The last records of a topic of results, each key once.
-fn last_results<T: DeserializeOwned>(
+fn last_results<T: DeserializeOwned + Sequence>(
     job: &JobConfig,
     topic: &str,
     last: u32,

@@ -35,34 +35,74 @@ impl<T> Entry<T> {
     }
 }
 
+/// Which of two results came later. That is not always which was written later: an insight is written again when its window
+/// changes, long after others have closed.
+pub trait Sequence {
+    /// Grows with what came later; none where records are written in that order.
+    fn place(&self) -> Option<i64>;
+    /// Whether everything that came later is written behind this record.
+    fn is_first(&self) -> bool;
+}
+
+impl Sequence for Insight {
+    /// Windows close in the order of their ends.
+    fn place(&self) -> Option<i64> {
+        self.span.end()
+    }
+
+    fn is_first(&self) -> bool {
+        self.revision == 0
+    }
+}
+
+impl Sequence for Alert {
+    fn place(&self) -> Option<i64> {
+        None
+    }
+
+    /// An alert is written once.
+    fn is_first(&self) -> bool {
+        true
+    }
+}
+
+/// Where a record stands among the others: its place, then its offset. What cannot be read comes last, and so is shown.
+type Rank = (i64, i64);
+
 /// The last so many keys with their last records, of records that come in any order.
 #[derive(Debug)]
 pub struct Last<T> {
     most: usize,
-    entries: BTreeMap<i64, (Vec<u8>, Entry<T>)>,
+    entries: BTreeMap<Rank, (Vec<u8>, Entry<T>)>,
     /// Where the last record of each key stands.
-    offsets: BTreeMap<Vec<u8>, i64>,
+    ranks: BTreeMap<Vec<u8>, Rank>,
+    /// From here on everything has come.
+    whole_from: Option<Rank>,
 }
 
-impl<T> Last<T> {
+impl<T: Sequence> Last<T> {
     /// None yet, of at most so many.
     pub const fn new(most: usize) -> Self {
-        Self { most, entries: BTreeMap::new(), offsets: BTreeMap::new() }
+        Self { most, entries: BTreeMap::new(), ranks: BTreeMap::new(), whole_from: None }
     }
 
     /// Takes a record.
     pub fn push(&mut self, key: &[u8], entry: Entry<T>) {
-        match self.offsets.get(key) {
-            Some(known) if *known > entry.offset => return,
+        let rank = (entry.content.as_ref().ok().and_then(T::place).unwrap_or(i64::MAX), entry.offset);
+        if entry.content.as_ref().map_or(true, T::is_first) {
+            self.whole_from = Some(self.whole_from.map_or(rank, |from| from.min(rank)));
+        }
+        match self.ranks.get(key) {
+            Some((_, known)) if *known > entry.offset => return,
             Some(known) => drop(self.entries.remove(known)),
             None => {}
         }
-        self.offsets.insert(key.to_vec(), entry.offset);
-        self.entries.insert(entry.offset, (key.to_vec(), entry));
+        self.ranks.insert(key.to_vec(), rank);
+        self.entries.insert(rank, (key.to_vec(), entry));
         if self.entries.len() > self.most
             && let Some((_, (key, _))) = self.entries.pop_first()
         {
-            self.offsets.remove(&key);
+            self.ranks.remove(&key);
         }
     }
 
@@ -73,10 +113,11 @@ impl<T> Last<T> {
 
     /// Whether earlier records can change nothing any more.
     pub fn is_full(&self) -> bool {
-        self.entries.len() >= self.most
+        let first = self.entries.first_key_value().map(|(rank, _)| *rank);
+        self.entries.len() >= self.most && self.whole_from.is_some() && self.whole_from <= first
     }
 
-    /// Those that there are, in the order in which they were written.
+    /// Those that there are, the last one last.
     pub fn into_entries(self) -> impl Iterator<Item = Entry<T>> {
         self.entries.into_values().map(|(_, entry)| entry)
     }

@@ -247,6 +247,33 @@ fn the_last_records_of_keys_are_found_in_any_order() {
     assert_eq!(shown(2, &[&[(6, "a"), (7, "b"), (8, "c"), (9, "a")]]), "8 9");
 }
 
+/// Late events have insights of earlier windows written again, behind those of the windows that closed last.
+#[test]
+fn the_windows_that_closed_last_are_not_those_that_were_written_last() {
+    let push = |last: &mut Last<Insight>, offset: i64, minute: i64, revision: u64| {
+        let span = Span { window: Window::Finite(Duration::from_secs(60)), start: TIME + 60 * minute };
+        let (start, end) = (span.key().split_off(3), span.next().unwrap().key().split_off(3));
+        let value = serde_json::json!({"v": 1, "window": "1m", "start": start, "end": end, "count": 1, "late": 0,
+            "unmerged": 0, "dimensions": {}, "revision": revision});
+        let entry = results::Entry::decode(offset, 0, Some(value.to_string().as_bytes()));
+        assert!(entry.is_readable(), "{entry}");
+        last.push(span.key().as_bytes(), entry);
+    };
+    let mut last = Last::new(2);
+    for (offset, minute) in [(13, 1), (14, 0), (15, 2)] {
+        push(&mut last, offset, minute, 1);
+    }
+    assert!(!last.is_full(), "a window that closed later may be written before these");
+    for (offset, minute) in [(10, 1), (11, 2), (12, 3)] {
+        push(&mut last, offset, minute, 0);
+    }
+    assert!(last.is_full(), "whatever closed after the window 1 is written behind 10");
+    push(&mut last, 9, 0, 0);
+    let shown: Vec<_> = last.into_entries().map(|entry| serde_json::to_value(&entry).unwrap()).collect();
+    let shown: Vec<_> = shown.iter().map(|entry| (entry["offset"].as_i64(), entry["revision"].as_i64())).collect();
+    assert_eq!(shown, [(Some(15), Some(1)), (Some(12), Some(0))]);
+}
+
 #[test]
 fn offsets_as_people_and_programs_see_them() {
     let mut offsets = Offsets::new("kafka.logins.ingest".to_owned(), "user-login".to_owned());
