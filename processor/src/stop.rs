@@ -45,12 +45,12 @@ pub fn on_signals(again: impl Fn() + Send + 'static) -> io::Result<Stop> {
         .block_on(async { Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)) })?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         runtime.block_on(async {
-            loop {
+            for signals in 1.. {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
-                if set.is_set() {
+                if signals > 1 {
                     again();
                 }
                 set.set();
