@@ -414,6 +414,9 @@ fn no_replica_outlives_a_run_that_is_killed_not_even_one_that_stands_still() {
     for subject in ["insights", "alerts", "deltas", "state"] {
         assert_eq!(ask(&["inspect", subject]).status.code(), Some(0), "{subject}");
     }
+    let offsets = ask(&["inspect", "offsets"]);
+    assert_eq!(offsets.status.code(), Some(2));
+    assert!(text(&offsets.stderr).contains("deltas shows which source offsets"), "{}", text(&offsets.stderr));
     let audit = ask(&["audit"]);
     assert_eq!(audit.status.code(), Some(2));
     assert!(text(&audit.stderr).contains("the run audits itself"), "{}", text(&audit.stderr));

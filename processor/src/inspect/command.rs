@@ -79,7 +79,7 @@ Examples:
         /// The last so many
         #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         last: u32,
-        /// Only those of windows of this size, such as 1m
+        /// Only those of windows of this size, such as 1m; `all` never closes, and has none
         #[arg(long, value_name = "DURATION")]
         window: Option<pipeline::Duration>,
     },
@@ -152,6 +152,12 @@ pub enum InspectError {
         "the job config names no topics of results: an operator of an earlier release wrote it, and its pods do not aggregate"
     )]
     NoResults,
+    /// A broker that tells nobody else what a group has committed.
+    #[error(
+        "the broker that `processor local` embeds does not tell what its groups have committed; deltas shows which source offsets were \
+         processed, and --bootstrap HOST:PORT runs it on a Kafka, which tells"
+    )]
+    Embedded,
     /// A key that is not there.
     #[error("--key {0:?}: the state has no record of this key; without --key all of them are shown")]
     NoKey(String),
@@ -376,6 +382,9 @@ fn read(
 }
 
 fn offsets(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
+    if job.kafka.max_message_bytes.is_some() {
+        return Err(InspectError::Embedded);
+    }
     let source = (job.pipeline.ingest_group(), &job.topics.source);
     let deltas = (job.pipeline.aggregate_group(), &job.topics.deltas);
     for (group, topic) in [source, deltas] {

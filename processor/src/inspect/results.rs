@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fmt};
 use crds::records::aggregate::{Alert, Cause, Counted, DimensionInsight, Frequency, Insight, ResultError, decode};
 use serde::{Serialize, Serializer, de::DeserializeOwned};
 
-use super::text::time_of_millis;
+use super::text::{short, time_of_millis};
 
 /// A record of the insights' or the alerts' topic.
 #[derive(Debug)]
@@ -173,7 +173,8 @@ impl fmt::Display for Entry<Insight> {
 
 fn write_values(f: &mut fmt::Formatter<'_>, insight: &DimensionInsight) -> fmt::Result {
     let DimensionInsight { most, least, values, truncated, partial } = insight;
-    let share = |Frequency { value, count, share }: &Frequency| format!("{value} {count} ({:.1}%)", share * 100.0);
+    let share =
+        |Frequency { value, count, share }: &Frequency| format!("{} {count} ({:.1}%)", short(value), share * 100.0);
     write!(f, "most {}  least {}  values {values}", share(most), share(least))?;
     f.write_str(if *truncated { " and more" } else { "" })?;
     f.write_str(if *partial { "  partial" } else { "" })
@@ -189,7 +190,7 @@ impl fmt::Display for Entry<Alert> {
         write!(f, "{}  {name}  {}  ", time_of_millis(self.written), span.key())?;
         match of {
             Counted::All => write!(f, "all: {count}")?,
-            Counted::Value(dimension, value) => write!(f, "{} {value}: {count}", dimension.name())?,
+            Counted::Value(dimension, value) => write!(f, "{} {}: {count}", dimension.name(), short(value))?,
         }
         match cause {
             Cause::Above { threshold } => write!(f, " events, more than {threshold}"),

@@ -224,6 +224,10 @@ fn insights_and_alerts_as_people_and_programs_see_them() {
     let unreadable = [None, Some(&b"{}"[..]), Some(br#"{"v":2}"#)];
     let unreadable = unreadable.map(|value| results::Entry::<Insight>::decode(9, TIME * 1000 + 1, value));
     assert!(!unreadable.iter().any(results::Entry::is_readable));
+    let long =
+        include_str!("../../../crds/tests/golden/alert.v1.txt").replace("\"RI\"", &format!("\"{}\"", "ö".repeat(256)));
+    let long = golden::<Alert>(&long)[0].to_string();
+    assert!(long.ends_with(&format!("  locale {}…: 10001 events, more than 10000", "ö".repeat(24))), "{long}");
     let insights = insights.iter().chain(&unreadable).map(|entry| format!("{entry}\n{}", json(entry)));
     let alerts = alerts.iter().map(|entry| format!("{entry}\n{}", json(entry)));
     insta::assert_snapshot!(insights.chain(alerts).collect::<Vec<_>>().join("\n"));

@@ -17,6 +17,17 @@ pub fn time_of_millis(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| format!("{millis} ms"), |time| time.to_string())
 }
 
+/// So much of a value stands in a line.
+const WIDTH: usize = 24;
+
+/// A value of an event, which may have 256 characters, cut so that a line stays one.
+pub fn short(value: &str) -> String {
+    match value.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &value[..end]),
+        None => value.to_owned(),
+    }
+}
+
 /// What is there, or a dash.
 pub fn or_dash<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| NOTHING.to_owned(), text)
