@@ -1,8 +1,8 @@
 # Sourced by the scripts, with `here` the root of the repository: where services and tools are kept, and their versions.
 # shellcheck shell=bash disable=SC2034
 cache=${LOGIN_PIPELINE_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/login-pipeline}
-# shellcheck source=../testkit/services/versions
-. "$here/testkit/services/versions"
+# shellcheck source=../tests/testkit/services/versions
+. "$here/tests/testkit/services/versions"
 
 # Where helm and what checks the chart are.
 tools_folder() {

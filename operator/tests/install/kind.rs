@@ -87,7 +87,7 @@ fn the_kafka_is_the_examples_and_of_the_version_that_is_tested() {
     };
     let made = documents(&read("scripts/kafka.yaml"));
     let kafka = made.iter().find(|object| object["kind"] == "Kafka").unwrap();
-    let tested = read("testkit/services/versions");
+    let tested = read("tests/testkit/services/versions");
     assert!(tested.contains(&format!("\nKAFKA_VERSION={}\n", kafka["spec"]["kafka"]["version"].as_str().unwrap())));
     let example = &documents(&read("examples/pipeline.yaml"))[0];
     let cluster = &example["spec"]["kafka"]["strimzi"]["cluster"];

@@ -8,7 +8,7 @@ use crate::Error;
 
 /// The one place that names versions; the script reads it too.
 const VERSIONS: &str = include_str!("../services/versions");
-const SETUP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../scripts/setup");
+const SETUP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/setup");
 
 /// The folder of the Kafka broker: `lib/*.jar` and what `scripts/setup` derived from them.
 pub(crate) fn kafka() -> Result<PathBuf, Error> {

@@ -49,7 +49,7 @@ pub struct Link {
 /// The root of the repository.
 #[must_use]
 pub fn root() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
 /// Every page that is written for people, from the root of the repository.

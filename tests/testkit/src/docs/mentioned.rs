@@ -24,7 +24,7 @@ const MENTIONED: &[(&str, &str)] = &[
     ("make images", "operator/tests/images.rs runs what is in them, operator/tests/install takes them to a cluster"),
     (
         "scripts/images && cargo run",
-        "testkit/tests/node.rs makes a node alike, operator/tests/node one with the images",
+        "tests/testkit/tests/node.rs makes a node alike, operator/tests/node one with the images",
     ),
     ("docker load", "docker is played in the tests; operator/tests/install reads the archives as it does"),
     ("kind load image-archive", "make kind-load runs it: operator/tests/install/kind.rs"),
@@ -98,12 +98,12 @@ fn problems_of(mentions: &[(String, String)], typed: &[String], table: &[(&str, 
     let (known, unknown): (Vec<_>, Vec<_>) = left.partition(|(_, text)| row(text).is_some());
     let unknown = unknown.into_iter().map(|(page, text)| {
         format!(
-            "{page}: no test types `{text}`: make it a block of sh, or give it a row in testkit/src/docs/mentioned.rs"
+            "{page}: no test types `{text}`: make it a block of sh, or give it a row in tests/testkit/src/docs/mentioned.rs"
         )
     });
     let unused = table.iter().enumerate().filter(|(index, _)| !known.iter().any(|(_, text)| row(text) == Some(*index)));
     let unused =
-        unused.map(|(_, (begin, _))| format!("testkit/src/docs/mentioned.rs: nothing mentions `{begin}` untyped"));
+        unused.map(|(_, (begin, _))| format!("tests/testkit/src/docs/mentioned.rs: nothing mentions `{begin}` untyped"));
     unknown.chain(unused).collect()
 }
 
@@ -141,7 +141,7 @@ mod tests {
         }
         assert_eq!(problems("tilt up --stream", &[("tilt up", "why")]), [""; 0]);
         let unused = problems("helm upgrade", &[("helm upgrade", "why")]);
-        assert_eq!(unused, ["testkit/src/docs/mentioned.rs: nothing mentions `helm upgrade` untyped"]);
+        assert_eq!(unused, ["tests/testkit/src/docs/mentioned.rs: nothing mentions `helm upgrade` untyped"]);
     }
 
     #[test]

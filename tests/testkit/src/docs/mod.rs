@@ -7,7 +7,7 @@
 //! mentioned > what they only mention: it is there, and either typed elsewhere or known to work
 //! checkout ─> a folder that looks like a clone in which `cargo build --release` has run, with a shell in it
 //! ```
-//! The test `testkit/tests/docs.rs` holds documents, table and tests together.
+//! The test `tests/testkit/tests/docs.rs` holds documents, table and tests together.
 
 mod checkout;
 mod markdown;
