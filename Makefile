@@ -34,7 +34,7 @@ crd: ## Write crds/login-pipeline.yaml and the chart's copy of it anew, from the
 	@cp crds/login-pipeline.yaml charts/login-pipeline-operator/files/crd.yaml
 
 commands: ## Write docs/commands.md anew, from the definition of both command lines
-	@cargo run --quiet -p processor --example commands > docs/commands.md.new
+	@cargo run --quiet -p xtask -- commands > docs/commands.md.new
 	@mv docs/commands.md.new docs/commands.md
 
 man: ## Write the man pages of both commands: target/man
@@ -42,7 +42,7 @@ man: ## Write the man pages of both commands: target/man
 	@cargo run --quiet --bin operator -- man target/man
 
 docs: commands ## Write the pages anew that are made from the sources: docs/commands.md, docs/resource.md
-	@cargo run --quiet -p operator --example resource > docs/resource.md.new
+	@cargo run --quiet -p xtask -- resource > docs/resource.md.new
 	@mv docs/resource.md.new docs/resource.md
 
 images: ## Build both images from this machine's own release build: target/images/operator.tar and processor.tar
@@ -61,7 +61,7 @@ kind-down: ## Delete the cluster of kind-up and its registry
 pictures: ## Take the pictures in docs/pictures anew: the live page of the demo, in headless Chromium
 	@command -v pngquant >/dev/null || { echo "pngquant is missing; install it (Debian: apt-get install pngquant)" >&2; exit 1; }
 	@cargo build --quiet -p processor --bin processor
-	@cargo run --quiet -p processor --example pictures
+	@cargo run --quiet -p xtask -- pictures
 	@pngquant --force --strip --speed 1 --ext .png 128 docs/pictures/*.png
 
 bench: ## Measure the processor beside a plain pass-through, on a real Kafka

@@ -24,7 +24,10 @@ use testkit::{
     process::{Folder, Process},
 };
 
-use crate::{BOUND, BenchError, pipeline::Pipeline};
+use crate::{
+    error::{BOUND, BenchError},
+    pipeline::Pipeline,
+};
 
 const SOURCE: &str = "bench-source";
 const PARTITIONS: i32 = 8;

@@ -15,6 +15,7 @@
 //! each process is compared. The machine may be noisy: the ratio is what counts.
 
 mod aggregation;
+mod error;
 mod operator;
 mod passthrough;
 mod pipeline;
@@ -29,7 +30,7 @@ use std::{
 use clap::{Parser, Subcommand};
 use crds::job::OLDEST_VERSION;
 use pipeline::Pipeline;
-use processor::generate::{Event, Events, Options};
+use processor::commands::generate::{Event, Events, Options};
 use rdkafka::{
     ClientConfig,
     error::{KafkaError, RDKafkaErrorCode},
@@ -41,10 +42,9 @@ use testkit::{
 };
 use usage::Usage;
 
-const SOURCE: &str = "bench-user-login";
+use crate::error::{BOUND, BenchError};
 
-/// How long a job may take.
-const BOUND: Duration = Duration::from_secs(300);
+const SOURCE: &str = "bench-user-login";
 
 #[derive(Parser)]
 #[command(about = "Measures the processor beside a plain pass-through")]
@@ -73,22 +73,6 @@ enum Command {
     Aggregation,
     /// Measure the operator with many pipelines on a real API server: how soon, with how much memory, how quietly
     Operator(operator::OperatorArgs),
-}
-
-#[derive(Debug, thiserror::Error)]
-enum BenchError {
-    #[error(transparent)]
-    Testkit(#[from] testkit::Error),
-    #[error(transparent)]
-    Kafka(#[from] KafkaError),
-    #[error("{0}: {1}")]
-    File(PathBuf, std::io::Error),
-    #[error(transparent)]
-    Kubernetes(#[from] kube::Error),
-    #[error("not JSON of the expected shape: {0}")]
-    Json(#[from] serde_json::Error),
-    #[error("{0}")]
-    Other(String),
 }
 
 fn main() -> ExitCode {

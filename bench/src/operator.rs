@@ -29,7 +29,7 @@ use testkit::{
     stand_in::{StandIn, available_deployment, ready_topic},
 };
 
-use crate::BenchError;
+use crate::error::BenchError;
 
 #[derive(Args)]
 pub(crate) struct OperatorArgs {

@@ -11,7 +11,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer as _},
 };
 
-use crate::{BenchError, usage::Usage};
+use crate::{error::BenchError, usage::Usage};
 
 const COMMIT_INTERVAL: Duration = Duration::from_millis(100);
 

@@ -12,7 +12,7 @@ use testkit::{
     process::{Folder, Process, Program},
 };
 
-use crate::BenchError;
+use crate::error::BenchError;
 
 /// A pipeline.
 pub(crate) struct Pipeline {

@@ -2,7 +2,7 @@
 
 use std::{fs, time::Duration};
 
-use crate::BenchError;
+use crate::error::BenchError;
 
 /// What a process has used.
 #[derive(serde::Deserialize)]

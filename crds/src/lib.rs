@@ -20,5 +20,3 @@ pub mod job;
 pub mod topics;
 
 pub mod records;
-
-pub mod trouble;

@@ -51,7 +51,6 @@ pub mod owned;
 pub mod pods;
 pub mod security;
 pub mod topics;
-pub mod trouble;
 
 pub mod check;
 pub mod client;

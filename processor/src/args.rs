@@ -10,9 +10,12 @@ use cli::{
     pages::{CompletionsArgs, ManArgs},
 };
 
-use crate::{
-    audit::AuditArgs, dead_letters::DeadLettersArgs, generate::GenerateArgs, inspect::InspectArgs, local::LocalArgs,
-    run::RunArgs, validate::ValidateArgs,
+use super::{
+    commands::{
+        audit::AuditArgs, dead_letters::DeadLettersArgs, generate::GenerateArgs, inspect::InspectArgs,
+        local::LocalArgs, validate::ValidateArgs,
+    },
+    replica::run::RunArgs,
 };
 
 /// What `--version` says behind the name.

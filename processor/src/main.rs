@@ -6,7 +6,8 @@ use clap::{CommandFactory, Parser};
 use cli::{Exit, exit, pages};
 use processor::{
     args::{Args, Command},
-    audit, dead_letters, generate, inspect, local, run, validate,
+    commands::{audit, dead_letters, generate, inspect, local, validate},
+    replica::run,
 };
 
 /// librdkafka allocates each message on one thread and frees it on another, in both directions; its calls come here too.

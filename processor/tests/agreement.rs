@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use audit::{self, Late, Login, Verdict};
 use crds::{
     job::{JobConfig, Rules},
     pipeline::{Dimension, Duration, Field, IpRule, LoginPipelineSpec},
@@ -14,13 +15,10 @@ use datasketches::{
     hash::value::raw_bytes,
     hll::{Coupon, HllSketch, HllType},
 };
-use processor::{
-    audit::{self, Late, Login, Verdict},
-    generate::{Events, Kind, Options, Shares},
-    ingest::machine::{Fate, Ingest, Record, Start},
-};
+use processor::commands::generate::{Events, Kind, Options, Shares};
 use proptest::{prelude::*, sample::Index};
 use serde_json::json;
+use stages::ingest::machine::{Fate, Ingest, Record, Start};
 
 const PARTITION: i32 = 3;
 const NOW: i64 = 1_720_576_800;

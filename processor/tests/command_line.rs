@@ -97,17 +97,6 @@ fn the_version_names_revision_and_librdkafka() {
     assert!(librdkafka.starts_with("2.") && librdkafka.ends_with(')'), "{said}");
 }
 
-#[test]
-fn the_reference_is_what_the_definition_says() {
-    let commands = vec![Args::command(), operator::args::Args::command()];
-    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/commands.md")).unwrap();
-    assert!(cli::pages::reference(commands) == page, "docs/commands.md is stale: make commands");
-    for line in ["| 2 | could not be done", "## processor inspect deltas", "## operator check", "`LOGIN_PIPELINE_LOG`"]
-    {
-        assert!(page.contains(line), "{line}");
-    }
-}
-
 /// Every command there is, as words behind the program.
 fn commands(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
     found.push(path.to_vec());

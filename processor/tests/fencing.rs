@@ -8,10 +8,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use processor::kafka::{
+use kafka::{
     native::{
-        Event,
-        consumer::{Consumer, GroupMetadata, Rebalance},
+        Event, GroupMetadata, Rebalance,
+        consumer::Consumer,
         producer::{OffsetToCommit, Producer},
     },
     settings,

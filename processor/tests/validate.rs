@@ -19,7 +19,7 @@ use crds::{
         delta::Delta,
     },
 };
-use processor::generate::{Events, Kind, Options, Shares};
+use processor::commands::generate::{Events, Kind, Options, Shares};
 use serde_json::Value;
 use support::{Pipeline, login};
 use testkit::kafka::{NewRecord, Record};

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use crds::topics::Topic;
 use futures::executor::block_on;
+use kafka::trouble::diagnose;
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, ResourceSpecifier},
@@ -13,7 +14,6 @@ use rdkafka::{
 };
 
 use super::facts::{KafkaFact, TopicFact};
-use crate::trouble::diagnose;
 
 /// How long one request may take.
 const TIMEOUT: Duration = Duration::from_secs(5);

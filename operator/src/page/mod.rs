@@ -6,7 +6,6 @@
 //!   rows      both  the lines of all pipelines: written once for all who look, and what changed for each
 //!   look      I/O   pods and Events of one pipeline, asked of the API server only while somebody looks
 //!   pass      I/O   GETs that are passed on to a replica
-//!   document  I/O   the documents, and the headers that keep them harmless
 //! ```
 //!
 //! The list comes from what the controller's watch has told already: it costs the API server nothing. Pods and Events of one
@@ -16,7 +15,6 @@
 //! same origin, as with `kubectl proxy`. So no document of a pod reaches a browser: the page of a replica is the one of this
 //! release, and of the pod come data alone, under a type that is none of its choosing.
 
-mod document;
 mod list;
 mod look;
 mod pass;
@@ -47,12 +45,9 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, watch},
     time::{MissedTickBehavior, interval},
 };
+use web::{Document, Kind, answer, refusal};
 
-use self::{
-    document::{Document, Kind, answer, refusal},
-    look::Look,
-    rows::Rows,
-};
+use self::{look::Look, rows::Rows};
 use crate::{
     controller::{Guarded, stopped},
     leader::Lead,

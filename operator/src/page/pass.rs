@@ -18,10 +18,10 @@ use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until, timeout},
 };
+use web::{Document, Kind, answer, refusal};
 
 use super::{
     PASSED, Page,
-    document::{Document, Kind, answer, refusal},
     replicas::{answers_at, can_be_named},
 };
 use crate::{

@@ -10,6 +10,7 @@ use std::{
 
 use crds::topics::Topic;
 use futures::executor::block_on;
+use kafka::{admin, trouble::diagnose};
 use rdkafka::{
     ClientConfig,
     admin::{
@@ -20,8 +21,8 @@ use rdkafka::{
     error::{KafkaResult, RDKafkaErrorCode},
 };
 
-use super::{TopicsError, native};
-use crate::{security::Settings, trouble::diagnose};
+use super::TopicsError;
+use crate::security::Settings;
 
 /// How long one request may take. A pass makes few: descriptions, configs, and what it changes.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -127,7 +128,7 @@ impl Admin {
     pub async fn alter(&self, topic: &Topic, changes: Vec<(String, String)>) -> Result<(), TopicsError> {
         let name = topic.name.clone();
         let result =
-            self.blocking(move |client| native::alter_configs(client.inner(), &name, &changes, TIMEOUT)).await?;
+            self.blocking(move |client| admin::alter_configs(client.inner(), &name, &changes, TIMEOUT)).await?;
         result.map_err(|refusal| refused("change the configs of", topic, refusal.to_string()))
     }
 
@@ -174,9 +175,9 @@ impl Admin {
 
 fn existing(client: &Client, names: &[&str]) -> KafkaResult<Result<BTreeMap<String, Existing>, TopicsError>> {
     let mut found = BTreeMap::new();
-    for (name, described) in native::describe_topics(client.inner(), names, TIMEOUT)? {
+    for (name, described) in admin::describe_topics(client.inner(), names, TIMEOUT)? {
         match described {
-            Ok(native::Described { id, partitions }) => {
+            Ok(admin::Described { id, partitions }) => {
                 found.insert(name, Existing { id, partitions, ..Existing::default() });
             }
             Err(code) => {

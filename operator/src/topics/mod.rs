@@ -5,7 +5,7 @@
 //!   strimzi    I/O   KafkaTopic objects, found by the `catalog`, whose `readiness` is judged apart; the topic operator does
 //!                    the work, later
 //!   external   I/O   topics of any other Kafka
-//!   admin      I/O   Kafka's Admin API, with the two calls of `native` that the safe binding lacks
+//!   admin      I/O   Kafka's Admin API, with the two calls of `kafka::admin` that the safe binding lacks
 //!   growth     pure  what the topics should be, sized by what is there, and in which order they come
 //!   shape      pure  which differences between a topic and what it should be matter
 //!   obstacle   pure  what keeps topics from being usable, with cause and remedy
@@ -18,7 +18,6 @@ pub mod external;
 pub mod strimzi;
 
 pub mod admin;
-pub mod native;
 
 pub mod catalog;
 pub mod grant;

@@ -157,7 +157,7 @@ mod tests {
     use serde_json::Value;
 
     use super::*;
-    use crate::generate::{Events, Kind, Options, Shares};
+    use crate::commands::generate::{Events, Kind, Options, Shares};
 
     const LIMIT: usize = 512;
 

@@ -10,8 +10,6 @@
 
 mod page;
 
-mod source;
-
 mod latency;
 mod samples;
 
@@ -27,8 +25,7 @@ pub use latency::Latencies;
 pub use merge::merge;
 pub use page::{Page, Publisher, channel};
 pub use samples::Samples;
-pub use source::{Source, until_next};
 pub use types::{
     Alert, Audit, DeadLetter, Latency, LatencyOf, Partition, Pipeline, Rates, Replica, ReplicaState, Role, Sample,
-    Scope, Thread, Topics, Totals, VERSION, View, Window,
+    Scope, Thread, Topics, Totals, VERSION, View,
 };

@@ -9,7 +9,7 @@ use std::{
 use axum::{
     Router,
     extract::State,
-    http::{HeaderName, StatusCode, header},
+    http::{StatusCode, header},
     response::{
         IntoResponse, Response,
         sse::{Event, KeepAlive, Sse},
@@ -18,14 +18,9 @@ use axum::{
 };
 use futures::{Stream, StreamExt, stream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use web::{Document, HEADERS};
 
 use super::{history::History, types::View};
-
-/// The page: one file, in which a placeholder stands for the nonce of its scripts and styles.
-const HTML: &str = include_str!("../../page/index.html");
-
-/// What stands in the page for the nonce.
-const NONCE: &str = "{{nonce}}";
 
 /// How many may follow the events at once; one more is refused, and may ask for the view itself.
 const READERS: usize = 64;
@@ -35,13 +30,6 @@ const RETRY: Duration = Duration::from_secs(1);
 
 /// How often a comment is sent while nothing is published.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
-
-/// Answers depend on the moment, are what they say they are, and tell no other site where the reader came from.
-const HEADERS: [(HeaderName, &str); 3] = [
-    (header::CACHE_CONTROL, "no-store"),
-    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
-];
 
 /// Makes a page, and what feeds it.
 #[must_use]
@@ -102,16 +90,8 @@ impl Page {
     }
 }
 
-/// The page may load nothing but its own data, run no script but its own, and be shown in no other page.
-async fn page() -> impl IntoResponse {
-    let nonce = format!("{:032x}", rand::random::<u128>());
-    let policy = format!(
-        "default-src 'none'; script-src 'nonce-{nonce}'; style-src 'nonce-{nonce}'; img-src data:; connect-src 'self'; \
-         base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    );
-    let headers =
-        [(header::CONTENT_TYPE, "text/html; charset=utf-8".to_owned()), (header::CONTENT_SECURITY_POLICY, policy)];
-    (HEADERS, headers, HTML.replace(NONCE, &nonce))
+async fn page() -> Document {
+    Document::Replica
 }
 
 async fn view(State(page): State<Page>) -> Response {

@@ -6,10 +6,15 @@ use std::collections::BTreeMap;
 
 use crds::{
     pipeline::{self, Dimension},
-    records::{aggregate::Insight, dead_letter::Reason},
+    records::{
+        aggregate::{Cause, Counted},
+        dead_letter::Reason,
+        state,
+    },
     topics::PipelineId,
 };
 use serde::{Deserialize, Serialize};
+use stages::aggregate::fold::{FiredAlert, WindowSummary};
 
 /// The version of this format.
 pub const VERSION: u32 = 1;
@@ -48,7 +53,7 @@ pub struct View {
     /// Windows in memory.
     pub windows_kept: u64,
     /// Windows, of each size the newest first, the smallest size first; at most 30 of a size.
-    pub windows: Vec<Window>,
+    pub windows: Vec<WindowSummary>,
     /// Alerts that fired since the replicas started, the newest first; at most 50.
     pub alerts: Vec<Alert>,
     /// Dead letters, each reason once.
@@ -240,40 +245,6 @@ pub struct Partition {
     pub idle: bool,
 }
 
-/// A window.
-#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
-pub struct Window {
-    /// Its size.
-    pub window: pipeline::Window,
-    /// Its first second, Unix seconds; 0 for `all`.
-    pub start: i64,
-    /// The first second behind it, Unix seconds; none for `all`.
-    pub end: Option<i64>,
-    /// Whether it is closed.
-    pub closed: bool,
-    /// How often it was changed after that.
-    pub revision: u64,
-    /// Whether it was counted in part only, by a change of the config.
-    pub partial: bool,
-    /// Whether a dimension had more values than are kept.
-    pub truncated: bool,
-    /// Events.
-    pub count: u64,
-    /// Of these, late ones.
-    pub late: u64,
-    /// Events that were too old to be merged.
-    pub unmerged: u64,
-    /// Estimated number of different users; none where that is not asked for.
-    pub unique_users: Option<u64>,
-    /// By dimension the most frequent values with their counts, the most frequent first; `_missing` may be one. At most 64 of
-    /// `locale`, and 10 of any other.
-    pub values: BTreeMap<Dimension, Vec<(String, u64)>>,
-    /// By dimension how many further values are kept.
-    pub more: BTreeMap<Dimension, u64>,
-    /// What is worth knowing of it, as the insights topic has it; none until it is closed, and of `all`.
-    pub insight: Option<Insight>,
-}
-
 /// An alert that fired.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Alert {
@@ -299,6 +270,48 @@ pub struct Alert {
     pub sigma: Option<f64>,
     /// When the replica saw it, Unix milliseconds; after a restart it sees anew what its snapshot has not.
     pub seen: i64,
+}
+
+impl From<&FiredAlert> for Alert {
+    fn from(FiredAlert { alert, seen_ms }: &FiredAlert) -> Self {
+        let (dimension, value) = match &alert.of {
+            Counted::All => (None, None),
+            Counted::Value(dimension, value) => (Some(*dimension), Some(value.clone())),
+        };
+        let shown = Self {
+            name: alert.name.clone(),
+            window: alert.span.window,
+            start: alert.span.start,
+            dimension,
+            value,
+            count: alert.count,
+            above: None,
+            deviation: None,
+            mean: None,
+            sigma: None,
+            seen: *seen_ms,
+        };
+        match alert.cause {
+            Cause::Above { threshold } => Self { above: Some(threshold), ..shown },
+            Cause::Deviation { mean, sigma, allowed } => {
+                Self { deviation: Some(allowed), mean: Some(mean), sigma: Some(sigma), ..shown }
+            }
+        }
+    }
+}
+
+impl From<&state::Partition> for Partition {
+    /// A partition as the deltas tell of it: its owner and its lag are known to the replica alone.
+    fn from(known: &state::Partition) -> Self {
+        Self {
+            partition: known.partition,
+            replica: None,
+            lag: None,
+            watermark: known.watermark,
+            effective: known.effective,
+            idle: known.idle.is_some(),
+        }
+    }
 }
 
 /// Dead letters of one reason.

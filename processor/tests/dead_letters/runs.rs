@@ -2,13 +2,11 @@
 
 use std::{thread, time::Duration};
 
-use processor::{
-    generate::Shares,
-    kafka::{
-        native::producer::{Outgoing, Producer},
-        settings,
-    },
+use kafka::{
+    native::producer::{Outgoing, Producer},
+    settings,
 };
+use processor::commands::generate::Shares;
 use serde_json::json;
 use testkit::{
     kafka::{Cluster, Isolation},

@@ -13,16 +13,15 @@ use std::{
 };
 
 use crds::records::aggregate::{Insight, decode};
+use look::Look;
 use processor::{
-    generate::{Events, Options},
+    commands::generate::{Events, Options},
     view::View,
 };
-use serde_json::Value;
-use testkit::{kafka::NewRecord, wait_for};
-
-use look::Look;
 use proxy::{PREFIX, Proxy};
+use serde_json::Value;
 use support::{BOUND, Pipeline, Replica, mixed};
+use testkit::{kafka::NewRecord, wait_for};
 
 /// A pipeline whose alerts fire.
 fn pipeline(name: &str) -> Pipeline<'static> {
@@ -41,7 +40,7 @@ fn events(count: usize) -> Vec<NewRecord> {
     let start = i64::try_from(now).unwrap() - 600;
     let per_second = (count as u64 / 600).max(1);
     let model = Events::new(Options { shares: mixed(), start, per_second, ..Options::default() });
-    let record = |event: processor::generate::Event| NewRecord {
+    let record = |event: processor::commands::generate::Event| NewRecord {
         key: Some(event.key.clone()),
         payload: event.payload().map(<[u8]>::to_owned),
         ..NewRecord::default()

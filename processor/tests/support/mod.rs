@@ -24,7 +24,7 @@ use crds::{
     topics::{PipelineId, topics},
 };
 use operator::{desired::render, security::Secrets, topics::Listener};
-use processor::generate::{Event, Events, Options, Shares};
+use processor::commands::generate::{Event, Events, Options, Shares};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer},
@@ -345,7 +345,7 @@ fn dead_letter_identity(record: &Record) -> i64 {
 
 /// Some of everything that is wrong with real streams.
 pub fn mixed() -> Shares {
-    use processor::generate::Kind;
+    use processor::commands::generate::Kind;
     [
         (Kind::Late, 0.02),
         (Kind::Future, 0.01),

@@ -102,8 +102,8 @@ fn problems_of(mentions: &[(String, String)], typed: &[String], table: &[(&str, 
         )
     });
     let unused = table.iter().enumerate().filter(|(index, _)| !known.iter().any(|(_, text)| row(text) == Some(*index)));
-    let unused =
-        unused.map(|(_, (begin, _))| format!("tests/testkit/src/docs/mentioned.rs: nothing mentions `{begin}` untyped"));
+    let unused = unused
+        .map(|(_, (begin, _))| format!("tests/testkit/src/docs/mentioned.rs: nothing mentions `{begin}` untyped"));
     unknown.chain(unused).collect()
 }
 

@@ -135,7 +135,9 @@ pub fn problems() -> Result<Vec<String>, Error> {
 fn disagreements(commands: &[Command], table: &[Row], source: impl Fn(&str) -> String) -> Vec<String> {
     let unknown = commands.iter().filter(|command| row_of(table, command).is_none()).map(|command| {
         let Command { page, line, text } = command;
-        format!("{page}:{line}: no test types `{text}`: give it a row in tests/testkit/src/docs/typed.rs, or take it out")
+        format!(
+            "{page}:{line}: no test types `{text}`: give it a row in tests/testkit/src/docs/typed.rs, or take it out"
+        )
     });
     let unused = table.iter().filter(|row| {
         !commands.iter().any(|command| row_of(table, command).is_some_and(|found| std::ptr::eq(found, *row)))

@@ -1,0 +1,353 @@
+//! What the aggregation has written, and of which deltas: asks Kafka; decides nothing about events.
+
+use std::{
+    fmt, thread,
+    time::{Duration, Instant},
+};
+
+use crds::{
+    job::{JobConfig, ResultTopics},
+    records::{
+        delta::{Delta, DeltaError},
+        state::{self, Key, Meta, Position, StateError},
+    },
+};
+use kafka::{
+    cluster::{Cluster, ClusterError, client},
+    settings,
+};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode},
+};
+use serde::de::DeserializeOwned;
+
+use super::{
+    batch::{Found, Kind},
+    coverage::Coverage,
+    plan::Plan,
+    topic::{PATIENCE, Polled, TopicError, TopicReader, is_transient},
+};
+
+/// How often the pipeline is looked at while it is waited for.
+const INTERVAL: Duration = Duration::from_millis(250);
+
+/// How long the aggregation is waited for whoever waits: it writes four times a second, and a moment is needed between two.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// How often a snapshot is read of which the deltas behind it are deleted.
+const TRIES: usize = 5;
+
+/// Stands for an offset that is being committed: no offset is like it.
+const UNKNOWN: i64 = -1;
+
+/// Why the aggregation's results cannot be had.
+#[derive(Debug, thiserror::Error)]
+pub enum AggregationError {
+    /// A question got no answer, or a bad one.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// A topic could not be read.
+    #[error(transparent)]
+    Topic(#[from] TopicError),
+    /// The client says no.
+    #[error("{question}: {source}")]
+    Kafka {
+        /// What was asked.
+        question: &'static str,
+        /// What the client says.
+        source: KafkaError,
+    },
+    /// A delta of another release, or none.
+    #[error("topic {topic} [0], offset {offset}: {source}")]
+    Delta {
+        /// The topic of the deltas.
+        topic: String,
+        /// Where in it.
+        offset: i64,
+        /// What is wrong with it.
+        source: DeltaError,
+    },
+    /// A snapshot of another release, or none.
+    #[error("topic {topic} [0]: {source}")]
+    State {
+        /// The topic of the snapshots.
+        topic: String,
+        /// What is wrong with a record of it.
+        source: StateError,
+    },
+}
+
+/// Why results are not compared at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Skipped {
+    /// The job config has no topics of results.
+    NoResults,
+    /// There is no trace of an aggregation, nor of deltas.
+    NotStarted,
+    /// There are deltas, but no trace of an aggregation.
+    NoTrace,
+    /// There is no snapshot, and so nothing that tells by which rules events were counted.
+    NoSnapshot,
+    /// Rules have changed since the last snapshot.
+    Changed,
+    /// Events that are audited are not in the results yet.
+    AtWork,
+    /// Events that are not audited are in the results already.
+    Beyond,
+}
+
+impl Skipped {
+    /// Whether waiting helps.
+    const fn may_pass(self) -> bool {
+        matches!(self, Self::NoTrace | Self::NoSnapshot | Self::Changed | Self::AtWork)
+    }
+}
+
+impl fmt::Display for Skipped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoResults => "the pipeline's release does not aggregate",
+            Self::NotStarted => "the pipeline has aggregated nothing yet",
+            Self::NoTrace => "the pipeline has aggregated nothing yet: use --wait, such as --wait 1m",
+            Self::NoSnapshot => "there is no snapshot yet, which tells the rules: use --wait, such as --wait 1m",
+            Self::Changed => "the rules changed since the last snapshot: use --wait, such as --wait 1m",
+            Self::AtWork => "the pipeline is still at work: use --wait, such as --wait 1m",
+            Self::Beyond => {
+                "events came while the audit ran, and the results count them already: audit while nothing is written"
+            }
+        })
+    }
+}
+
+/// Looks at the aggregation of a pipeline.
+pub struct Aggregation<'a> {
+    job: &'a JobConfig,
+    topics: &'a ResultTopics,
+    cluster: Cluster,
+    /// Of the aggregation's group, without being a member; answers with what is committed, and final.
+    group: BaseConsumer,
+    /// Sees what is not committed, too.
+    observer: BaseConsumer,
+    deltas: TopicReader,
+    /// Where the deltas ended when they were read last.
+    deltas_end: i64,
+    coverage: Option<Coverage>,
+}
+
+impl<'a> Aggregation<'a> {
+    /// Looks for an aggregation; none where the job config knows of none.
+    ///
+    /// # Errors
+    /// When the client refuses a setting, or a topic cannot be read.
+    pub fn find(job: &'a JobConfig) -> Result<Option<Self>, AggregationError> {
+        const CLIENT: &str = "processor-audit";
+        let Some(topics) = &job.topics.results else { return Ok(None) };
+        let mut group = settings::reader(job, CLIENT);
+        group.set("group.id", job.pipeline.aggregate_group());
+        let mut aggregation = Self {
+            job,
+            topics,
+            cluster: Cluster::new(job, CLIENT)?,
+            group: client(&group)?,
+            observer: client(&settings::observer(job, &job.pipeline.aggregate_group(), CLIENT))?,
+            deltas: TopicReader::new(job, &job.topics.deltas)?,
+            deltas_end: 0,
+            coverage: None,
+        };
+        aggregation.look()?;
+        Ok(Some(aggregation))
+    }
+
+    /// How far the pipeline is; none without a snapshot.
+    pub const fn coverage(&self) -> Option<&Coverage> {
+        self.coverage.as_ref()
+    }
+
+    /// Waits until the deltas cover what is audited, if there is a snapshot: then they tell the rules of all of it.
+    ///
+    /// # Errors
+    /// When a topic cannot be read.
+    pub fn await_coverage(&mut self, plan: &Plan, deadline: Instant) -> Result<(), AggregationError> {
+        while Instant::now() < deadline && self.coverage.is_some() && self.position(plan)? == Some(Skipped::AtWork) {
+            thread::sleep(INTERVAL);
+            self.look()?;
+        }
+        Ok(())
+    }
+
+    /// Waits until the results count exactly what is audited, and takes them.
+    ///
+    /// # Errors
+    /// When a topic cannot be read.
+    pub fn settle(&mut self, plan: &Plan, deadline: Instant) -> Result<Result<Found, Skipped>, AggregationError> {
+        let deadline = deadline.max(Instant::now() + GRACE);
+        loop {
+            self.look()?;
+            let skipped = match self.ends(plan)? {
+                Ok(ends) => return self.results(ends).map(Ok),
+                Err(skipped) => skipped,
+            };
+            if !skipped.may_pass() || Instant::now() >= deadline {
+                return Ok(Err(skipped));
+            }
+            thread::sleep(INTERVAL);
+        }
+    }
+
+    /// Reads the last snapshot, and the deltas behind it.
+    fn look(&mut self) -> Result<(), AggregationError> {
+        // Deltas are deleted behind a snapshot, perhaps behind one that was written since this one was read.
+        for _ in 0..TRIES {
+            let known = self.coverage.as_ref().map(|coverage| coverage.meta().offset);
+            let meta: Option<Meta> = self.state(Key::Meta)?;
+            if let Some(meta) = meta.filter(|meta| known.is_none_or(|known| known < meta.offset)) {
+                self.coverage = Some(Coverage::new(meta));
+            }
+            if self.read_deltas()? {
+                return Ok(());
+            }
+        }
+        self.coverage = None;
+        Ok(())
+    }
+
+    /// Reads the deltas behind what is known; false where some of them are deleted.
+    fn read_deltas(&mut self) -> Result<bool, AggregationError> {
+        let Some(coverage) = &mut self.coverage else { return Ok(true) };
+        let (low, end) = self.deltas.offsets(0)?;
+        if low > coverage.next() {
+            return Ok(false);
+        }
+        self.deltas_end = end;
+        let topic = &self.job.topics.deltas;
+        self.deltas.assign(0, coverage.next(), end)?;
+        let mut taken = Ok(true);
+        self.deltas.rest(|record| match Delta::decode(record.value.unwrap_or_default()) {
+            Ok(delta) => coverage.take(record.offset, &delta),
+            Err(source) => {
+                taken = Err(AggregationError::Delta { topic: topic.clone(), offset: record.offset, source });
+            }
+        })?;
+        taken
+    }
+
+    /// The last record of a key in the state topic; none where that, or the topic, is not there.
+    fn state<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, AggregationError> {
+        let topic = &self.topics.state;
+        match self.cluster.topics.partitions(topic, PATIENCE) {
+            Err(ClusterError::NoTopic(_)) => return Ok(None),
+            other => other?,
+        };
+        let (value, _) = self.cluster.log.last_value(topic, 0, &key.encode())?;
+        let decoded = value.map(|bytes| state::decode(&bytes)).transpose();
+        decoded.map_err(|source| AggregationError::State { topic: topic.clone(), source })
+    }
+
+    /// Whether the deltas cover all that is audited, and nothing else.
+    fn position(&mut self, plan: &Plan) -> Result<Option<Skipped>, AggregationError> {
+        let Some(coverage) = &self.coverage else { return Ok(Some(Skipped::NoSnapshot)) };
+        let mut source = None;
+        for partition in 0..plan.source_partitions() {
+            let range = plan.range(partition);
+            let to = coverage.partition(partition).map_or(range.start, |known| known.to);
+            // Behind a position there may be nothing but records that no reader sees.
+            let (from, to) = (to.min(range.end), to.max(range.end));
+            if from < to && has_records(self.job, &mut source, partition, from, to)? {
+                return Ok(Some(if to > range.end { Skipped::Beyond } else { Skipped::AtWork }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Where the topics of results end when they count exactly what is audited.
+    fn ends(&mut self, plan: &Plan) -> Result<Result<[(i64, i64); 3], Skipped>, AggregationError> {
+        let Some(committed) = self.committed()? else {
+            let (low, end) = self.deltas.offsets(0)?;
+            return Ok(Err(if low == end { Skipped::NotStarted } else { Skipped::NoTrace }));
+        };
+        if let Some(skipped) = self.position(plan)? {
+            return Ok(Err(skipped));
+        }
+        let Some(coverage) = &self.coverage else { return Ok(Err(Skipped::NoSnapshot)) };
+        if coverage.has_changed() {
+            return Ok(Err(Skipped::Changed));
+        }
+        // All deltas, and no other, are in what is committed; no transaction is open before or after; and none was
+        // committed between.
+        let mut ends = [(0, 0); 3];
+        let mut is_quiet = (coverage.next()..=self.deltas_end.max(coverage.next())).contains(&committed);
+        for (ends, topic) in ends.iter_mut().zip(self.result_topics()) {
+            self.cluster.topics.partitions(topic, PATIENCE)?;
+            let asked = |consumer: &BaseConsumer| {
+                let error = |source| AggregationError::Kafka { question: "offsets of the results", source };
+                consumer.fetch_watermarks(topic, 0, PATIENCE).map_err(error)
+            };
+            *ends = asked(&self.group)?;
+            is_quiet &= *ends == asked(&self.observer)?;
+        }
+        is_quiet &= self.committed()? == Some(committed);
+        Ok(if is_quiet { Ok(ends) } else { Err(Skipped::AtWork) })
+    }
+
+    fn result_topics(&self) -> [&'a str; 3] {
+        let ResultTopics { aggregates, insights, alerts, .. } = self.topics;
+        [aggregates, insights, alerts]
+    }
+
+    /// The next delta that the aggregation folds, as it is committed; none where it has committed nothing.
+    fn committed(&self) -> Result<Option<i64>, AggregationError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.job.topics.deltas, 0);
+        let offset = match self.group.committed_offsets(list, PATIENCE) {
+            Ok(list) => list.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset),
+            // A transaction that is open for so long is somebody at work.
+            Err(error) if is_open_transaction(&error) || is_transient(&error) => return Ok(Some(UNKNOWN)),
+            Err(source) => return Err(AggregationError::Kafka { question: "offset of the aggregation", source }),
+        };
+        match offset {
+            Some(Offset::Offset(offset)) => Ok(Some(offset)),
+            // The group's offsets are gone: the snapshots tell.
+            _ => Ok(self.state(Key::Position)?.map(|position: Position| position.offset)),
+        }
+    }
+
+    /// Reads the topics of results up to these ends.
+    fn results(&self, ends: [(i64, i64); 3]) -> Result<Found, AggregationError> {
+        let mut found = Found::default();
+        for ((kind, topic), (low, end)) in Kind::ALL.into_iter().zip(self.result_topics()).zip(ends) {
+            let mut reader = TopicReader::new(self.job, topic)?;
+            reader.assign(0, low, end)?;
+            reader.rest(|record| found.push(kind, record.key.unwrap_or_default(), record.value))?;
+        }
+        Ok(found)
+    }
+}
+
+fn is_open_transaction(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::UnstableOffsetCommit)
+}
+
+/// Whether a source partition has a record in [from, to).
+fn has_records(
+    job: &JobConfig,
+    source: &mut Option<TopicReader>,
+    partition: i32,
+    from: i64,
+    to: i64,
+) -> Result<bool, TopicError> {
+    let reader = match source {
+        Some(reader) => reader,
+        None => source.insert(TopicReader::new(job, &job.topics.source)?),
+    };
+    let (low, _) = reader.offsets(partition)?;
+    reader.assign(partition, from.max(low), to)?;
+    let mut has_records = false;
+    while !reader.is_done() && !has_records {
+        if reader.poll(true, |record| has_records = record.offset < to)? == Polled::End {
+            break;
+        }
+    }
+    Ok(has_records)
+}

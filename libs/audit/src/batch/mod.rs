@@ -1,0 +1,128 @@
+//! What the aggregation should have written: every valid event counted anew, in any order, and compared with what is there.
+//!
+//! ```text
+//!  events ──> Batch: counts by window, dimension and value; nothing is left out ──┐
+//!  meta ────> history: which rules held for an event, what a change has cut ──────┼─> compare ──> Mismatches
+//!  results ─> Found: the last record of each key ─────────────────────────────────┘
+//!                                                       values: what a window keeps of too many values
+//! ```
+//!
+//! Nothing is taken from `aggregate`: what counts where is decided apart from the streaming code, so that a mistake there is
+//! found here. No I/O, no clock.
+
+mod counts;
+mod found;
+mod history;
+mod values;
+
+mod alerts;
+mod compare;
+mod insights;
+mod mismatch;
+
+use std::collections::BTreeMap;
+
+use counts::Counts;
+use crds::{
+    job::Rules,
+    pipeline::{Dimension, Window},
+    records::{
+        aggregate::{Counted, Span},
+        state::Meta,
+    },
+};
+use history::History;
+
+pub use found::{Found, Kind};
+pub use history::{HistoryError, rules};
+pub use mismatch::{Mismatch, Mismatches, Unchecked};
+
+/// A valid event.
+#[derive(Clone, Copy, Debug)]
+pub struct Event<'a> {
+    /// Partition of its source record.
+    pub partition: i32,
+    /// Offset of its source record.
+    pub offset: i64,
+    /// When it happened, Unix seconds.
+    pub time: i64,
+    /// Whether it came after the watermark of its partition.
+    pub late: bool,
+    /// Whether it came so late that finite windows do not take it.
+    pub unmerged: bool,
+    /// Who logged in, unescaped.
+    pub user: Option<&'a str>,
+    /// Its values in the order of [`Dimension::ALL`], unescaped; none for a field that it does not have.
+    pub values: [Option<&'a str>; Dimension::ALL.len()],
+}
+
+/// All events of the source, counted. Memory is linear in the different values of windows, not in events.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    history: History,
+    windows: BTreeMap<Span, Counts>,
+    /// Whether the meta is of the same moment as the results.
+    is_current: bool,
+    /// Windows that start here or before lack events.
+    removed_until: Option<i64>,
+}
+
+impl Batch {
+    /// Nothing counted yet. The meta tells by which rules events are counted; where it `is_current`, that is of the same
+    /// moment as the results, windows are also checked for having been closed or evicted too early.
+    ///
+    /// # Errors
+    /// When rules that the meta names are not in it, or cannot be read.
+    pub fn new(meta: &Meta, is_current: bool) -> Result<Self, HistoryError> {
+        Ok(Self { history: History::new(meta)?, windows: BTreeMap::new(), is_current, removed_until: None })
+    }
+
+    /// The source no longer has all events up to this time, Unix seconds: windows that start then or before, and `all`, are
+    /// not checked.
+    pub fn removed_until(&mut self, time: i64) {
+        self.removed_until = self.removed_until.max(Some(time));
+    }
+
+    /// Counts a valid event.
+    pub fn event(&mut self, event: &Event) {
+        let counted = self.history.counted(event.partition, event.offset);
+        for window in &counted.windows {
+            let counts = self.windows.entry(Span::of(*window, event.time)).or_default();
+            counts.governed.insert(counted.governing);
+            if event.unmerged && *window != Window::All {
+                counts.unmerged += 1;
+            } else {
+                counts.add(event, counted);
+            }
+        }
+    }
+
+    /// Whether the source no longer has all events of a window.
+    fn lacks_events(&self, span: Span) -> bool {
+        self.removed_until.is_some_and(|until| span.window == Window::All || span.start <= until)
+    }
+
+    /// Whether a change of the rules has cut a count; none where the aggregation may say either.
+    fn is_partial(&self, span: Span, of: &Counted, newest: Option<u64>) -> Option<bool> {
+        let counts_window = |rules: &Rules| rules.aggregation.windows.contains(&span.window);
+        match of {
+            Counted::All => {
+                let window = self.history.is_cut(span, newest, counts_window);
+                let users =
+                    self.history.is_cut(span, newest, |rules| counts_window(rules) && rules.aggregation.unique_users);
+                match (window, users) {
+                    (Some(true), _) | (_, Some(true)) => Some(true),
+                    (Some(false), Some(false)) => Some(false),
+                    _ => None,
+                }
+            }
+            Counted::Value(dimension, _) => {
+                let counts = |rules: &Rules| counts_window(rules) && rules.aggregation.dimensions.contains(dimension);
+                self.history.is_cut(span, newest, counts)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,24 @@
+//! The edge to Kafka: librdkafka, and what has to be known about it.
+//!
+//! ```text
+//!  settings ──> native: consumer, producer (batch calls) ──> transaction: what both stages make of them
+//!         └───> cluster: rare queries through the safe binding;  admin: the two calls that the safe binding lacks
+//!  error: the one classifier          trouble, explain: why a connection failed, and what to check
+//! ```
+//!
+//! `native` and `admin` are the only unsafe code of the project. The batch calls cost a third of the safe binding's calls for
+//! each message.
+
+pub mod transaction;
+
+pub mod cluster;
+
+pub mod admin;
+pub mod native;
+
+pub mod settings;
+
+pub mod error;
+pub mod trouble;
+
+mod explain;

@@ -1,0 +1,427 @@
+//! The state of one thread of stage 1: which source partitions it owns, how far it is in each, what the transaction in
+//! progress adds. Bytes and time come in, effects go out as values.
+//!
+//! Nothing here reads a clock or touches Kafka. What is not committed can be dropped at any time: [`Ingest::release`]
+//! forgets a partition, and [`Ingest::own`] takes it up again from what its committed offset says.
+
+use std::{collections::BTreeMap, ops::Range};
+
+use crds::{
+    job::{JobConfig, Rules},
+    records::{
+        dead_letter::Reason,
+        delta::{self, Delta, DeltaError},
+        offset::OffsetMetadata,
+    },
+};
+
+use super::{
+    dead_letter::RECORD_OVERHEAD,
+    enrich::Enricher,
+    judge::{Judge, Rejection},
+    panes::Panes,
+    scan::Scratch,
+};
+
+/// A transaction is closed early when it holds this many counts.
+const MAX_COUNTS: usize = 50_000;
+
+/// One record of the source.
+#[derive(Clone, Copy, Debug)]
+pub struct Record<'a> {
+    /// Its partition.
+    pub partition: i32,
+    /// Its offset.
+    pub offset: i64,
+    /// Its Kafka timestamp, Unix milliseconds; negative when it has none.
+    pub timestamp_ms: i64,
+    /// Bytes of its key and headers on the wire.
+    pub fixed_bytes: usize,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+}
+
+/// What becomes of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes to the output with the value in this part of the arena.
+    Output(Range<usize>),
+    /// It goes to the dead letters.
+    DeadLetter(Rejection),
+    /// It was processed before, or its partition is not owned: nothing is to be done.
+    Passed,
+}
+
+/// Where a partition is taken up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Start {
+    /// The next offset: the committed one.
+    pub position: i64,
+    /// The partition's watermark, Unix seconds.
+    pub watermark: Option<i64>,
+    /// The source's first offset, where that lies behind `position`: what is between is lost.
+    pub log_start: i64,
+}
+
+/// A transaction that is ended but not committed yet: all that has to be written for it. Once it is committed,
+/// [`Ingest::committed`] takes it; otherwise it is dropped, and [`Ingest::abandon`] follows.
+#[must_use = "a sealed transaction is either committed or abandoned"]
+#[derive(Debug, PartialEq, Eq)]
+pub struct Sealed {
+    /// Encoded chunks for the deltas topic, in order.
+    pub deltas: Vec<Vec<u8>>,
+    /// Offsets to commit, with their metadata.
+    pub offsets: Vec<Offset>,
+}
+
+/// An offset to commit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offset {
+    /// Source partition.
+    pub partition: i32,
+    /// The next offset to process.
+    pub offset: i64,
+    /// [`OffsetMetadata`], encoded.
+    pub metadata: String,
+}
+
+/// What the metrics show of the events since the last [`Ingest::take_tally`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// Valid events.
+    pub output: u64,
+    /// Of these, late ones.
+    pub late: u64,
+    /// Of these, too old for finite windows.
+    pub unmerged: u64,
+    /// Dead letters, by `Reason as usize`.
+    pub dead_letters: [u64; Reason::ALL.len()],
+}
+
+#[derive(Debug)]
+struct Partition {
+    /// Where the next range begins.
+    committed: i64,
+    position: i64,
+    watermark: Option<i64>,
+    unmerged: u64,
+    lost: Option<(i64, i64)>,
+    /// The next delta tells of this partition whatever has happened: it has a new owner, or was found idle.
+    announce: bool,
+    idle: Option<i64>,
+    activity: Activity,
+}
+
+/// Whether a partition has valid events. Times are of the clock that [`Ingest::tick`] is told.
+///
+/// ```text
+///           tick                    its end was asked and everything before it is processed
+///  Active ───────> Quiet ─────────────────────────────────────────────────────────────────> Idle ─┐ renewed
+///    ^               │                                                                       │ ^──┘
+///    └───────────────┴──────────────────── a valid event ────────────────────────────────────┘
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Activity {
+    /// A valid event came since the last tick.
+    Active,
+    /// None came since then.
+    Quiet { since_ms: i64 },
+    /// None came since `quiet_since_ms`, and at `since_ms` there was none to come.
+    Idle { quiet_since_ms: i64, since_ms: i64 },
+}
+
+impl Activity {
+    const fn quiet_since_ms(self) -> Option<i64> {
+        match self {
+            Self::Active => None,
+            Self::Quiet { since_ms } | Self::Idle { quiet_since_ms: since_ms, .. } => Some(since_ms),
+        }
+    }
+}
+
+/// The state of one thread of stage 1.
+#[derive(Debug)]
+pub struct Ingest {
+    transactional_id: String,
+    sequence: u64,
+    revision: u64,
+    /// The rules as JSON, until a delta that holds them is committed.
+    rules: Option<String>,
+    timing: Timing,
+    output_limit: usize,
+    source_partitions: u32,
+    /// When anything was last written to the source, in whatever partition.
+    source_moved_ms: Option<i64>,
+    partitions: BTreeMap<i32, Partition>,
+    judge: Judge,
+    enricher: Enricher,
+    panes: Panes,
+    scratch: Scratch,
+    tally: Tally,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Timing {
+    lateness: i64,
+    retention: i64,
+    idle_ms: i64,
+    /// For how long after the last event of the source a window can be open: until the frontier, which is behind that event
+    /// by the allowed lateness, and by the time it takes to find idleness, to renew it, and to renew it once more after all
+    /// others have, has passed the largest window's end. Clocks differ, and no look is on time: one more is allowed for.
+    open_ms: i64,
+}
+
+impl Ingest {
+    /// A thread without partitions. `first_sequence` must be larger than any that a predecessor with the same
+    /// transactional id has used; `output_limit` is the output topic's `max.message.bytes`.
+    #[must_use]
+    pub fn new(job: &JobConfig, transactional_id: String, first_sequence: u64, output_limit: usize) -> Self {
+        let Rules { aggregation, .. } = &job.rules;
+        Self {
+            transactional_id,
+            sequence: first_sequence,
+            revision: job.revision,
+            // Rules are made of numbers and names, which always serialize.
+            rules: serde_json::to_string(&job.rules).ok(),
+            timing: Timing {
+                lateness: aggregation.allowed_lateness.as_secs(),
+                retention: aggregation.retention.as_secs(),
+                idle_ms: aggregation.idle_timeout.as_millis(),
+                open_ms: aggregation
+                    .largest_window()
+                    .saturating_add(aggregation.allowed_lateness.as_secs())
+                    .saturating_mul(1000)
+                    .saturating_add(aggregation.idle_timeout.as_millis().saturating_mul(5)),
+            },
+            output_limit,
+            source_partitions: 0,
+            source_moved_ms: None,
+            partitions: BTreeMap::new(),
+            judge: Judge::new(&job.rules),
+            enricher: Enricher::default(),
+            panes: Panes::new(&job.rules),
+            scratch: Scratch::default(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Takes a partition up. The next transaction announces it.
+    pub fn own(&mut self, partition: i32, start: Start) {
+        let position = start.position.max(start.log_start);
+        let state = Partition {
+            committed: start.position,
+            position,
+            watermark: start.watermark,
+            unmerged: 0,
+            lost: (position > start.position).then_some((start.position, position)),
+            announce: true,
+            idle: None,
+            activity: Activity::Active,
+        };
+        self.partitions.insert(partition, state);
+    }
+
+    /// Forgets a partition. Only between transactions, or before [`Ingest::abandon`].
+    pub fn release(&mut self, partition: i32) {
+        self.partitions.remove(&partition);
+    }
+
+    /// Forgets the transaction in progress, and all partitions with it: they are taken up again from what is committed.
+    pub fn abandon(&mut self) {
+        self.partitions.clear();
+        self.panes.clear();
+        self.sequence += 1;
+    }
+
+    /// The partitions that are owned, each with its position.
+    pub fn positions(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.partitions.iter().map(|(partition, state)| (*partition, state.position))
+    }
+
+    /// The watermark of each owned partition that has one, Unix seconds.
+    pub fn watermarks(&self) -> impl Iterator<Item = (i32, i64)> {
+        self.partitions.iter().filter_map(|(partition, state)| Some((*partition, state.watermark?)))
+    }
+
+    /// How many partitions the source has, as far as this thread has seen.
+    pub fn source_has(&mut self, partitions: u32) {
+        self.source_partitions = self.source_partitions.max(partitions);
+    }
+
+    /// How many partitions the source has, as far as this thread has seen.
+    #[must_use]
+    pub fn source_partitions(&self) -> i32 {
+        i32::try_from(self.source_partitions).unwrap_or(i32::MAX)
+    }
+
+    /// Something was written to the source, in whatever partition: windows are open, and idleness has to be renewed.
+    pub fn source_moved(&mut self, now_ms: i64) {
+        self.source_moved_ms = self.source_moved_ms.max(Some(now_ms));
+    }
+
+    /// Whether a partition had no event for the idle timeout: the caller should tell by [`Ingest::source_moved`] whether other
+    /// partitions go on, which this thread may not own.
+    #[must_use]
+    pub fn is_any_quiet(&self, now_ms: i64) -> bool {
+        let mut quiet = self.partitions.values().filter_map(|state| state.activity.quiet_since_ms());
+        quiet.any(|since_ms| now_ms - since_ms >= self.timing.idle_ms)
+    }
+
+    /// Processes a record. The value for the output is appended to `arena`.
+    pub fn record(&mut self, record: &Record<'_>, arena: &mut Vec<u8>) -> Fate {
+        let Some(partition) = self.partitions.get_mut(&record.partition) else { return Fate::Passed };
+        if record.offset < partition.position {
+            return Fate::Passed;
+        }
+        partition.position = record.offset + 1;
+        let event = match self.judge.judge(record.value, record.timestamp_ms, &mut self.scratch) {
+            Ok(event) => event,
+            Err(rejection) => {
+                self.tally.dead_letters[rejection.reason as usize] += 1;
+                return Fate::DeadLetter(rejection);
+            }
+        };
+        let late = partition.watermark.is_some_and(|watermark| event.time < watermark);
+        let unmerged = partition.watermark.is_some_and(|watermark| event.time < watermark - self.timing.retention);
+
+        let start = arena.len();
+        let id = (record.partition, record.offset);
+        self.enricher.write(record.value.unwrap_or_default(), &event, id, late, &mut self.scratch, arena);
+        let bytes = arena.len() - start + record.fixed_bytes + RECORD_OVERHEAD;
+        if bytes > self.output_limit {
+            arena.truncate(start);
+            self.tally.dead_letters[Reason::TooLarge as usize] += 1;
+            let detail = format!("enriched, the record has {bytes} bytes; the output takes {}", self.output_limit);
+            return Fate::DeadLetter(Rejection { reason: Reason::TooLarge, detail });
+        }
+
+        let watermark = event.time - self.timing.lateness;
+        partition.watermark = Some(partition.watermark.map_or(watermark, |old| old.max(watermark)));
+        partition.activity = Activity::Active;
+        partition.unmerged += u64::from(unmerged);
+        self.panes.count(&event, late, unmerged);
+        self.tally.output += 1;
+        self.tally.late += u64::from(late);
+        self.tally.unmerged += u64::from(unmerged);
+        Fate::Output(start..arena.len())
+    }
+
+    /// The end of the partition was reached at this offset: nothing is before it that was not processed.
+    pub fn reached(&mut self, partition: i32, offset: i64) {
+        if let Some(partition) = self.partitions.get_mut(&partition) {
+            partition.position = partition.position.max(offset);
+        }
+    }
+
+    /// Time passes. Returns the partitions that may be idle: their read_committed end is to be asked now, and told by
+    /// [`Ingest::end_is`].
+    pub fn tick(&mut self, now_ms: i64) -> Vec<i32> {
+        let Timing { idle_ms, open_ms, .. } = self.timing;
+        let others_quiet_ms = self.source_moved_ms.map_or(i64::MAX, |moved| now_ms - moved);
+        let mut candidates = Vec::new();
+        for (partition, state) in &mut self.partitions {
+            let (quiet_since_ms, renewed_ms) = match state.activity {
+                Activity::Active => {
+                    state.activity = Activity::Quiet { since_ms: now_ms };
+                    (now_ms, None)
+                }
+                Activity::Quiet { since_ms } => (since_ms, None),
+                Activity::Idle { quiet_since_ms, since_ms } => (quiet_since_ms, Some(since_ms)),
+            };
+            let quiet_ms = now_ms - quiet_since_ms;
+            let due = renewed_ms.is_none_or(|since_ms| now_ms - since_ms >= idle_ms);
+            // Renewed while a window can be open; after that an idle source costs nothing.
+            if due && quiet_ms >= idle_ms && quiet_ms.min(others_quiet_ms) <= open_ms {
+                candidates.push(*partition);
+            }
+        }
+        candidates
+    }
+
+    /// At `asked_at_ms` the partition's read_committed end was this offset: it is idle if everything before is processed.
+    pub fn end_is(&mut self, partition: i32, end: i64, asked_at_ms: i64) {
+        if let Some(state) = self.partitions.get_mut(&partition)
+            && state.position >= end
+            && let Some(quiet_since_ms) = state.activity.quiet_since_ms()
+        {
+            state.idle = Some(asked_at_ms);
+            state.activity = Activity::Idle { quiet_since_ms, since_ms: asked_at_ms };
+            state.announce = true;
+        }
+    }
+
+    /// Whether there is anything to commit.
+    #[must_use]
+    pub fn has_work(&self) -> bool {
+        self.partitions.values().any(|state| state.announce || state.position != state.committed)
+    }
+
+    /// Whether the transaction in progress should be committed before its time.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.panes.size() >= MAX_COUNTS
+    }
+
+    /// Ends the transaction in progress.
+    ///
+    /// # Errors
+    /// When a delta cannot be encoded, which the encoder rules out for values in memory.
+    pub fn seal(&mut self) -> Result<Sealed, DeltaError> {
+        let mut ranges = Vec::new();
+        let mut offsets = Vec::new();
+        for (partition, state) in &self.partitions {
+            if !state.announce && state.position == state.committed {
+                continue;
+            }
+            ranges.push(delta::Range {
+                partition: *partition,
+                from: state.committed,
+                to: state.position,
+                watermark: state.watermark,
+                idle: state.idle,
+                unmerged: state.unmerged,
+                lost: state.lost,
+            });
+            let metadata = OffsetMetadata {
+                watermark: state.watermark,
+                transactional_id: self.transactional_id.clone(),
+                sequence: self.sequence,
+            };
+            offsets.push(Offset { partition: *partition, offset: state.position, metadata: metadata.encode() });
+        }
+        let delta = Delta {
+            producer: self.transactional_id.clone(),
+            sequence: self.sequence,
+            revision: self.revision,
+            rules: self.rules.clone(),
+            source_partitions: self.source_partitions,
+            ranges,
+            panes: self.panes.take(),
+            ..Delta::default()
+        };
+        let deltas = delta.chunked().iter().map(Delta::encode).collect::<Result<_, _>>()?;
+        Ok(Sealed { deltas, offsets })
+    }
+
+    /// The sealed transaction was committed.
+    pub fn committed(&mut self, sealed: Sealed) {
+        for Offset { partition, offset, .. } in sealed.offsets {
+            let Some(state) = self.partitions.get_mut(&partition) else { continue };
+            state.committed = offset;
+            state.unmerged = 0;
+            state.lost = None;
+            state.announce = false;
+            state.idle = None;
+        }
+        self.rules = None;
+        self.sequence += 1;
+    }
+
+    /// What happened to the events since this was last asked, committed or not.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,592 @@
+//! Reads a JSON object once, without copying: where its known fields are, and whether it is well formed.
+//!
+//! This is the hot path's parser. It checks all of RFC 8259, duplicate keys and nesting included, but builds nothing: a
+//! value that nobody asks for is only walked over. Memory is reused from event to event.
+
+use crds::{
+    pipeline::Field,
+    records::{dead_letter::MAX_DEPTH, enrichment},
+};
+
+use super::text::{plain_bytes, unescape};
+
+/// A known field's value, as it stands in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `null`.
+    Null,
+    /// A string: what stands between the quotes, UTF-8, and whether that contains escapes.
+    Text(&'a [u8], bool),
+    /// A number of digits alone that fits into an `i64`.
+    Integer(i64),
+    /// Anything else.
+    Other,
+}
+
+/// What a well formed event looks like.
+#[derive(Debug)]
+pub struct Scanned<'a> {
+    /// The known fields that are there, by `Field as usize`.
+    pub fields: [Option<Value<'a>>; Field::ALL.len()],
+    /// Where the closing brace stands.
+    pub close: usize,
+    /// Whether the object has any member.
+    pub members: bool,
+    /// Whether a member has a name that enrichment uses.
+    pub reserved: bool,
+    /// Whether the byte 0x7F stands anywhere: the one control character that JSON allows in a string.
+    pub delete_character: bool,
+}
+
+/// Why a value is not an event, and at which byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Malformed {
+    /// What is wrong, for a person.
+    pub what: &'static str,
+    /// The byte at which it was noticed.
+    pub at: usize,
+}
+
+/// One top level member, as it stands in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Member<'a> {
+    /// The key, quotes included.
+    pub key: &'a [u8],
+    /// The value, without white space around it.
+    pub value: &'a [u8],
+    /// Whether enrichment uses this name.
+    pub reserved: bool,
+}
+
+/// What the scanner needs from event to event; it only saves allocations.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    keys: Vec<Key>,
+    decoded: Vec<u8>,
+}
+
+/// Where a key's text is: in the event, or, when it had escapes, in `Scratch::decoded`.
+#[derive(Clone, Copy, Debug)]
+struct Key {
+    start: usize,
+    end: usize,
+    escaped: bool,
+}
+
+/// Scans an event.
+///
+/// # Errors
+/// When the bytes are not one JSON object in UTF-8, with each key once, nested at most [`MAX_DEPTH`] deep.
+pub fn scan<'a>(bytes: &'a [u8], scratch: &mut Scratch) -> Result<Scanned<'a>, Malformed> {
+    walk(bytes, scratch, |_| {})
+}
+
+/// Scans an event and shows each of its top level members.
+///
+/// # Errors
+/// As [`scan`].
+pub fn walk<'a>(
+    bytes: &'a [u8],
+    scratch: &mut Scratch,
+    mut each: impl FnMut(Member<'a>),
+) -> Result<Scanned<'a>, Malformed> {
+    std::str::from_utf8(bytes).map_err(|error| Malformed { what: "not UTF-8", at: error.valid_up_to() })?;
+    scratch.keys.clear();
+    scratch.decoded.clear();
+    let mut scanner = Scanner { bytes, at: 0, depth: 1, scratch };
+    scanner.event(&mut each)
+}
+
+struct Scanner<'a, 's> {
+    bytes: &'a [u8],
+    at: usize,
+    depth: usize,
+    scratch: &'s mut Scratch,
+}
+
+impl<'a> Scanner<'a, '_> {
+    fn event(&mut self, each: &mut impl FnMut(Member<'a>)) -> Result<Scanned<'a>, Malformed> {
+        self.white_space();
+        if self.peek() != Some(b'{') {
+            return Err(self.malformed(if self.peek().is_none() { "no value" } else { "not an object" }));
+        }
+        self.at += 1;
+        let mut scanned = Scanned {
+            fields: [None; Field::ALL.len()],
+            close: 0,
+            members: false,
+            reserved: false,
+            delete_character: memchr::memchr(0x7f, self.bytes).is_some(),
+        };
+        self.white_space();
+        if self.peek() == Some(b'}') {
+            scanned.close = self.at;
+        } else {
+            loop {
+                self.member(&mut scanned, each)?;
+                match self.next_in("expected a comma or the closing brace")? {
+                    b',' => self.white_space(),
+                    b'}' => break,
+                    _ => return Err(self.malformed_before("expected a comma or the closing brace")),
+                }
+            }
+            scanned.close = self.at - 1;
+            scanned.members = true;
+            self.refuse_duplicates(0)?;
+            self.at = scanned.close;
+        }
+        self.at += 1;
+        self.white_space();
+        if self.at < self.bytes.len() {
+            return Err(self.malformed("something behind the object"));
+        }
+        Ok(scanned)
+    }
+
+    #[inline]
+    fn member(&mut self, scanned: &mut Scanned<'a>, each: &mut impl FnMut(Member<'a>)) -> Result<(), Malformed> {
+        let key_start = self.at;
+        let key = self.key()?;
+        let key_end = self.at;
+        let name = Name::of(key_text(self.bytes, &self.scratch.decoded, key));
+        self.colon()?;
+        let value_start = self.at;
+        if let Name::Known(field) = name {
+            let value = self.known_value()?;
+            let slot = &mut scanned.fields[field as usize];
+            if slot.is_some() {
+                return Err(Malformed { what: "a key that stands twice", at: key_start });
+            }
+            *slot = Some(value);
+        } else {
+            // Known fields are told apart by their slots; only the others have to be compared.
+            self.scratch.keys.push(key);
+            self.value()?;
+        }
+        let reserved = name == Name::Reserved;
+        scanned.reserved |= reserved;
+        each(Member { key: &self.bytes[key_start..key_end], value: &self.bytes[value_start..self.at], reserved });
+        self.white_space();
+        Ok(())
+    }
+
+    #[inline]
+    fn known_value(&mut self) -> Result<Value<'a>, Malformed> {
+        match self.peek() {
+            Some(b'"') => {
+                let start = self.at + 1;
+                let escaped = self.string()?;
+                Ok(Value::Text(&self.bytes[start..self.at - 1], escaped))
+            }
+            Some(b'0'..=b'9') => {
+                let start = self.at;
+                self.number()?;
+                Ok(integer(&self.bytes[start..self.at]).map_or(Value::Other, Value::Integer))
+            }
+            Some(b'n') => self.literal(b"null").map(|()| Value::Null),
+            _ => self.value().map(|()| Value::Other),
+        }
+    }
+
+    fn value(&mut self) -> Result<(), Malformed> {
+        match self.peek() {
+            Some(b'"') => self.string().map(|_| ()),
+            Some(b'{') => self.object(),
+            Some(b'[') => self.array(),
+            Some(b'-' | b'0'..=b'9') => self.number(),
+            Some(b't') => self.literal(b"true"),
+            Some(b'f') => self.literal(b"false"),
+            Some(b'n') => self.literal(b"null"),
+            _ => Err(self.malformed("expected a value")),
+        }
+    }
+
+    fn object(&mut self) -> Result<(), Malformed> {
+        self.descend()?;
+        let own_keys = self.scratch.keys.len();
+        self.white_space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+        } else {
+            loop {
+                let key = self.key()?;
+                self.scratch.keys.push(key);
+                self.colon()?;
+                self.value()?;
+                self.white_space();
+                match self.next_in("expected a comma or a closing brace")? {
+                    b',' => self.white_space(),
+                    b'}' => break,
+                    _ => return Err(self.malformed_before("expected a comma or a closing brace")),
+                }
+            }
+            self.refuse_duplicates(own_keys)?;
+            self.scratch.keys.truncate(own_keys);
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    fn array(&mut self) -> Result<(), Malformed> {
+        self.descend()?;
+        self.white_space();
+        if self.peek() == Some(b']') {
+            self.at += 1;
+        } else {
+            loop {
+                self.value()?;
+                self.white_space();
+                match self.next_in("expected a comma or a closing bracket")? {
+                    b',' => self.white_space(),
+                    b']' => break,
+                    _ => return Err(self.malformed_before("expected a comma or a closing bracket")),
+                }
+            }
+        }
+        self.depth -= 1;
+        Ok(())
+    }
+
+    /// Enters an object or an array.
+    fn descend(&mut self) -> Result<(), Malformed> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(self.malformed("nested too deep"));
+        }
+        self.at += 1;
+        Ok(())
+    }
+
+    #[inline]
+    fn key(&mut self) -> Result<Key, Malformed> {
+        if self.peek() != Some(b'"') {
+            return Err(self.malformed("expected a key"));
+        }
+        let start = self.at + 1;
+        let escaped = self.string()?;
+        let end = self.at - 1;
+        if !escaped {
+            return Ok(Key { start, end, escaped });
+        }
+        let decoded = self.scratch.decoded.len();
+        unescape(&self.bytes[start..end], &mut self.scratch.decoded);
+        Ok(Key { start: decoded, end: self.scratch.decoded.len(), escaped })
+    }
+
+    #[inline]
+    fn colon(&mut self) -> Result<(), Malformed> {
+        self.white_space();
+        if self.peek() != Some(b':') {
+            return Err(self.malformed("expected a colon"));
+        }
+        self.at += 1;
+        self.white_space();
+        Ok(())
+    }
+
+    /// Walks over a string, and tells whether it has escapes.
+    #[inline]
+    fn string(&mut self) -> Result<bool, Malformed> {
+        self.at += 1;
+        let mut escaped = false;
+        loop {
+            self.at += plain_bytes(&self.bytes[self.at..]);
+            match self.next_in("a string without end")? {
+                b'"' => return Ok(escaped),
+                b'\\' => {
+                    escaped = true;
+                    self.escape()?;
+                }
+                byte if byte < 0x20 => return Err(self.malformed_before("a control character in a string")),
+                _ => {}
+            }
+        }
+    }
+
+    fn escape(&mut self) -> Result<(), Malformed> {
+        match self.next_in("a string without end")? {
+            b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Ok(()),
+            b'u' => match self.hex4()? {
+                0xDC00..=0xDFFF => Err(self.malformed_before("half a surrogate pair")),
+                0xD800..=0xDBFF => {
+                    if !self.bytes[self.at..].starts_with(b"\\u") {
+                        return Err(self.malformed("half a surrogate pair"));
+                    }
+                    self.at += 2;
+                    match self.hex4()? {
+                        0xDC00..=0xDFFF => Ok(()),
+                        _ => Err(self.malformed_before("half a surrogate pair")),
+                    }
+                }
+                _ => Ok(()),
+            },
+            _ => Err(self.malformed_before("an unknown escape")),
+        }
+    }
+
+    fn hex4(&mut self) -> Result<u32, Malformed> {
+        let digits = self.bytes.get(self.at..self.at + 4).unwrap_or_default();
+        if digits.len() < 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
+            return Err(self.malformed("expected four hexadecimal digits"));
+        }
+        self.at += 4;
+        Ok(digits.iter().fold(0, |code, digit| code * 16 + (*digit as char).to_digit(16).unwrap_or(0)))
+    }
+
+    #[inline]
+    fn number(&mut self) -> Result<(), Malformed> {
+        if self.peek() == Some(b'-') {
+            self.at += 1;
+        }
+        if self.peek() == Some(b'0') {
+            self.at += 1;
+        } else {
+            self.digits()?;
+        }
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            self.digits()?;
+        }
+        if let Some(b'e' | b'E') = self.peek() {
+            self.at += 1;
+            if let Some(b'+' | b'-') = self.peek() {
+                self.at += 1;
+            }
+            self.digits()?;
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn digits(&mut self) -> Result<(), Malformed> {
+        let count = self.bytes[self.at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if count == 0 {
+            return Err(self.malformed("expected a digit"));
+        }
+        self.at += count;
+        Ok(())
+    }
+
+    fn literal(&mut self, literal: &[u8]) -> Result<(), Malformed> {
+        if !self.bytes[self.at..].starts_with(literal) {
+            return Err(self.malformed("expected a value"));
+        }
+        self.at += literal.len();
+        Ok(())
+    }
+
+    /// Compares the keys from `own_keys` on. Few are compared in pairs; many are sorted, for an event of a megabyte can
+    /// have a hundred thousand.
+    fn refuse_duplicates(&mut self, own_keys: usize) -> Result<(), Malformed> {
+        const FEW: usize = 16;
+        let (bytes, decoded) = (self.bytes, &self.scratch.decoded);
+        let keys = &mut self.scratch.keys[own_keys..];
+        let name = |key: &Key| key_text(bytes, decoded, *key);
+        let twice = if keys.len() <= FEW {
+            keys.iter().enumerate().any(|(index, key)| keys[..index].iter().any(|other| name(other) == name(key)))
+        } else {
+            keys.sort_unstable_by(|a, b| name(a).cmp(name(b)));
+            keys.windows(2).any(|pair| name(&pair[0]) == name(&pair[1]))
+        };
+        if twice { Err(self.malformed_before("a key that stands twice")) } else { Ok(()) }
+    }
+
+    #[inline]
+    fn white_space(&mut self) {
+        while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.peek() {
+            self.at += 1;
+        }
+    }
+
+    #[inline]
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    #[inline]
+    fn next_in(&mut self, what: &'static str) -> Result<u8, Malformed> {
+        let byte = self.peek().ok_or(Malformed { what, at: self.at })?;
+        self.at += 1;
+        Ok(byte)
+    }
+
+    fn malformed(&self, what: &'static str) -> Malformed {
+        Malformed { what, at: self.at }
+    }
+
+    fn malformed_before(&self, what: &'static str) -> Malformed {
+        Malformed { what, at: self.at - 1 }
+    }
+}
+
+#[inline]
+fn key_text<'t>(bytes: &'t [u8], decoded: &'t [u8], key: Key) -> &'t [u8] {
+    if key.escaped { &decoded[key.start..key.end] } else { &bytes[key.start..key.end] }
+}
+
+/// What a top level name means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Name {
+    Known(Field),
+    Reserved,
+    Other,
+}
+
+impl Name {
+    #[inline]
+    fn of(name: &[u8]) -> Self {
+        const EVENT_ID: &[u8] = enrichment::EVENT_ID.as_bytes();
+        const LOGIN_TIME: &[u8] = enrichment::LOGIN_TIME.as_bytes();
+        const LATE: &[u8] = enrichment::LATE.as_bytes();
+        match name {
+            b"user_id" => Self::Known(Field::UserId),
+            b"app_version" => Self::Known(Field::AppVersion),
+            b"ip" => Self::Known(Field::Ip),
+            b"locale" => Self::Known(Field::Locale),
+            b"device_id" => Self::Known(Field::DeviceId),
+            b"timestamp" => Self::Known(Field::Timestamp),
+            b"device_type" => Self::Known(Field::DeviceType),
+            EVENT_ID | LOGIN_TIME | LATE => Self::Reserved,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// The value of a scanned number that is digits alone and fits.
+fn integer(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0_i64, |value, digit| {
+        let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
+        value.checked_mul(10)?.checked_add(digit)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn check(text: &str) -> Result<bool, &'static str> {
+        scan(text.as_bytes(), &mut Scratch::default()).map(|scanned| scanned.reserved).map_err(|error| error.what)
+    }
+
+    #[test]
+    fn sees_the_known_fields() {
+        let text =
+            r#" {"user_id":"a","timestamp":1720576825,"ip":null,"locale":7,"x":{"locale":"RI"},"app_version":"2\n"} "#;
+        let mut scratch = Scratch::default();
+        let scanned = scan(text.as_bytes(), &mut scratch).unwrap();
+        let field = |field: Field| scanned.fields[field as usize];
+        assert_eq!(field(Field::UserId), Some(Value::Text(b"a", false)));
+        assert_eq!(field(Field::Timestamp), Some(Value::Integer(1_720_576_825)));
+        assert_eq!(field(Field::Ip), Some(Value::Null));
+        assert_eq!(field(Field::Locale), Some(Value::Integer(7)));
+        assert_eq!(field(Field::AppVersion), Some(Value::Text(b"2\\n", true)));
+        assert_eq!(field(Field::DeviceType), None);
+        assert_eq!(&text[scanned.close..], "} ");
+        assert!(scanned.members && !scanned.reserved);
+    }
+
+    #[test]
+    fn refuses_what_is_no_event() {
+        for (text, what) in [
+            ("", "no value"),
+            ("  ", "no value"),
+            ("null", "not an object"),
+            ("[]", "not an object"),
+            ("{", "expected a key"),
+            ("{}{}", "something behind the object"),
+            (r#"{"a":1,}"#, "expected a key"),
+            (r#"{"a" 1}"#, "expected a colon"),
+            (r#"{"a":}"#, "expected a value"),
+            (r#"{"a":01}"#, "expected a comma or the closing brace"),
+            (r#"{"a":1.}"#, "expected a digit"),
+            (r#"{"a":+1}"#, "expected a value"),
+            (r#"{"a":nul}"#, "expected a value"),
+            (r#"{"a":NaN}"#, "expected a value"),
+            (r#"{"a":"x"#, "a string without end"),
+            ("{\"a\":\"\n\"}", "a control character in a string"),
+            (r#"{"a":"\x"}"#, "an unknown escape"),
+            (r#"{"a":"\u12"}"#, "expected four hexadecimal digits"),
+            (r#"{"a":"\ud800"}"#, "half a surrogate pair"),
+            (r#"{"a":"\udc00"}"#, "half a surrogate pair"),
+            (r#"{"a":"\ud800\u0041"}"#, "half a surrogate pair"),
+            (r#"{"a":1,"a":2}"#, "a key that stands twice"),
+            (r#"{"user_id":"a","user_id":"a"}"#, "a key that stands twice"),
+            (r#"{"user_id":null,"us\u0065r_id":null}"#, "a key that stands twice"),
+            (r#"{"x":[{"b":1,"c":2,"b":3}]}"#, "a key that stands twice"),
+            ("\u{feff}{}", "not an object"),
+        ] {
+            assert_eq!(check(text), Err(what), "{text}");
+        }
+        assert_eq!(scan(b"{\"a\":\"\xff\"}", &mut Scratch::default()).unwrap_err().what, "not UTF-8");
+    }
+
+    #[test]
+    fn accepts_odd_but_legal_events() {
+        let many: Vec<String> = (0..500).map(|index| format!("\"k{index}\":{index}")).collect();
+        let many = format!("{{{}}}", many.join(","));
+        for text in [
+            "{}",
+            " \t\r\n{ \"a\" : [ ] , \"b\" : { } } \n",
+            r#"{"a":-0.5E+999,"b":1e400,"c":123456789012345678901234567890}"#,
+            r#"{"a":"\ud83d\ude00 \"\\\/\b\f\n\r\t"}"#,
+            r#"{"":1,"a":{"":1}}"#,
+            r#"{"a":{"b":1},"b":{"a":1}}"#,
+            &many,
+        ] {
+            assert_eq!(check(text), Ok(false), "{text}");
+        }
+        assert_eq!(check(r#"{"event_id":1}"#), Ok(true));
+        assert_eq!(check(r#"{"l\u0061te":1}"#), Ok(true));
+        assert_eq!(check(r#"{"x":{"late":1}}"#), Ok(false));
+    }
+
+    #[test]
+    fn many_keys_are_compared_too() {
+        let keys: Vec<String> = (0..500).chain([123]).map(|index| format!("\"k{index}\":{index}")).collect();
+        assert_eq!(check(&format!("{{{}}}", keys.join(","))), Err("a key that stands twice"));
+    }
+
+    #[test]
+    fn depth_is_bounded() {
+        let nested = |depth: usize| format!("{{\"a\":{}{}}}", "[".repeat(depth - 1), "]".repeat(depth - 1));
+        assert_eq!(check(&nested(MAX_DEPTH)), Ok(false));
+        assert_eq!(check(&nested(MAX_DEPTH + 1)), Err("nested too deep"));
+        assert_eq!(check(&"[{".repeat(1_000_000)), Err("not an object"));
+        assert_eq!(check(&format!("{{\"a\":{}", "[".repeat(1_000_000))), Err("nested too deep"));
+    }
+
+    fn json() -> impl Strategy<Value = serde_json::Value> {
+        use serde_json::Value;
+        let text = prop_oneof!["[ -~]{0,12}", "\\PC{0,6}", Just("\u{1}\"\\\n".to_owned())];
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            text.clone().prop_map(Value::from),
+        ];
+        leaf.prop_recursive(4, 24, 5, move |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..5).prop_map(Value::from),
+                prop::collection::btree_map(text.clone(), inner, 0..5).prop_map(|map| map.into_iter().collect()),
+            ]
+        })
+    }
+
+    proptest! {
+        /// What serde_json writes is accepted exactly when it is an object; what it refuses is refused.
+        #[test]
+        fn agrees_with_serde_json(value in json(), cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let text = value.to_string();
+            prop_assert_eq!(check(&text).is_ok(), value.is_object());
+            let mut damaged = text.into_bytes();
+            let at = cut.index(damaged.len());
+            damaged[at] = byte;
+            if serde_json::from_slice::<&serde_json::value::RawValue>(&damaged).is_err() {
+                prop_assert!(scan(&damaged, &mut Scratch::default()).is_err());
+            }
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! `processor generate`: realistic login events, on any Kafka.
+//!
+//! ```text
+//!  Options ──> Events (model: which kind, when) ──> Event{kind, key, payload} ──> send (I/O): rate, delivery reports
+//!                 │
+//!                 ├─ population: who logs in, from where, on what
+//!                 └─ trouble: malformed and odd payloads
+//! ```
+//!
+//! [`Events`] is pure: the same options give the same events, byte for byte. Only `send` reads a clock.
+
+mod model;
+mod population;
+pub mod random;
+mod send;
+mod trouble;
+
+pub use model::{Event, Events, Kind, Options, Shares, SharesError};
+pub(crate) use send::{Deliveries, producer_settings};
+pub use send::{EventArgs, GenerateArgs, GenerateError, Report, run, send};

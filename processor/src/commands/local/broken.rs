@@ -1,0 +1,68 @@
+//! Events that are wrong, for a person who wants to see what becomes of one. Pure.
+
+use crate::commands::generate::{Event, Kind};
+
+/// Whose events they are.
+const USER: &str = "00000000-0000-4000-8000-000000000000";
+
+/// A broken event, and what is to be told of it.
+#[derive(Debug)]
+pub struct Broken {
+    /// The event.
+    pub event: Event,
+    /// What is wrong with it.
+    pub told: &'static str,
+    /// The reason of its dead letter.
+    pub reason: &'static str,
+}
+
+/// A broken event, each time of another kind. `now` is the present, Unix seconds.
+#[must_use]
+pub fn broken(number: usize, now: i64) -> Broken {
+    let event = |kind, rest: &str| {
+        let payload = format!(r#"{{"user_id":"{USER}","app_version":"2.3.0","ip":"192.0.2.1","locale":"RI"{rest}"#);
+        Event::new(kind, USER, &payload)
+    };
+    match number % 4 {
+        0 => Broken {
+            event: event(Kind::Incomplete, &format!(r#","timestamp":{now}}}"#)),
+            told: "without its device_type",
+            reason: "missing-field",
+        },
+        1 => Broken {
+            event: event(Kind::Malformed, r#","device_type":"iOS","times"#),
+            told: "cut off in the middle",
+            reason: "malformed",
+        },
+        2 => Broken {
+            event: event(Kind::Odd, r#","device_type":"iOS","timestamp":"yesterday"}"#),
+            told: "whose timestamp is a word",
+            reason: "invalid-field",
+        },
+        _ => Broken {
+            event: event(Kind::Future, &format!(r#","device_type":"iOS","timestamp":{}}}"#, now + 86_400)),
+            told: "from tomorrow",
+            reason: "future",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use audit::{Judge, Record, Verdict};
+
+    #[test]
+    fn each_becomes_the_dead_letter_that_is_told() {
+        const NOW: i64 = 1_720_576_825;
+        let mut judge = Judge::new(crds::job::Rules::default(), 0, 1 << 20, true);
+        for number in 0..8 {
+            let Broken { event, reason, .. } = broken(number, NOW);
+            let value = event.payload();
+            let offset = i64::try_from(number).unwrap();
+            let record = Record { offset, timestamp: NOW * 1000, key: Some(&event.key), value, headers: &[] };
+            let Verdict::DeadLetter(found) = judge.judge(&record) else { panic!("{number} is valid") };
+            assert_eq!(found.as_str(), reason, "{number}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A replica as a child process: `processor run --supervised` of this same program.
+
+use std::{
+    collections::VecDeque,
+    env,
+    fs::{self, File},
+    io::{self, BufRead, BufReader, Write},
+    net::SocketAddr,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{ChildStdin, ChildStdout, Command, ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::replica::supervised::{DRAIN, Told};
+
+/// How long a replica that was told to stop may take: somewhat longer than it takes at most.
+const STOP_BOUND: Duration = Duration::from_secs(12);
+
+/// How many lines of its log are shown of a replica that failed.
+const SHOWN: usize = 12;
+
+/// A replica that runs, or has just ended. Dropping it stops it.
+#[derive(Debug)]
+pub struct Child {
+    process: std::process::Child,
+    /// Its end stops the replica.
+    stdin: Option<ChildStdin>,
+    told: Arc<Mutex<Status>>,
+    log: PathBuf,
+}
+
+/// How a replica is, as far as it has told.
+#[derive(Clone, Debug, Default)]
+pub struct Status {
+    /// Where its HTTP server listens.
+    pub address: Option<SocketAddr>,
+    /// What it told last.
+    pub last: Option<Told>,
+}
+
+impl Status {
+    /// How many partitions it has taken up; none while it is not ready.
+    #[must_use]
+    pub const fn active(&self) -> Option<u64> {
+        if let Some(Told::Ready(active)) = self.last { Some(active) } else { None }
+    }
+}
+
+impl Child {
+    /// Starts a replica. Its files are in `folder`: `job.json`, and the log that it adds to.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn start(folder: &Path, name: &str) -> io::Result<Self> {
+        let log = folder.join(format!("{name}.log"));
+        let mut process = Command::new(env::current_exe()?)
+            .arg("run")
+            .arg("--config")
+            .arg(folder.join("job.json"))
+            .args(["--replica", name, "--listen", "127.0.0.1:0", "--supervised"])
+            // Ctrl-C is for this process alone.
+            .process_group(0)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(File::options().create(true).append(true).open(&log)?)
+            .spawn()?;
+        let told = Arc::default();
+        if let Some(stdout) = process.stdout.take() {
+            let told = Arc::clone(&told);
+            thread::Builder::new().name(name.to_owned()).spawn(move || listen(stdout, &told))?;
+        }
+        Ok(Self { stdin: process.stdin.take(), process, told, log })
+    }
+
+    /// How it is.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        // Until it has been waited for, nobody else has its id.
+        let _ = kill_process(Pid::from_child(&self.process), signal);
+    }
+
+    /// Tells its stage 1 to end.
+    pub fn drain(&mut self) {
+        if let Some(stdin) = &mut self.stdin {
+            // It fails only where the replica has ended.
+            let _ = writeln!(stdin, "{DRAIN}");
+        }
+    }
+
+    /// Tells it to end. One that was paused goes on first.
+    pub fn stop(&mut self) {
+        self.stdin = None;
+        self.signal(Signal::CONT);
+    }
+
+    /// How it ended; none while it runs.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
+        self.process.try_wait()
+    }
+
+    /// Waits for its end, and ends it where that takes too long. Returns whether it ended by itself.
+    pub fn join(&mut self) -> bool {
+        self.stop();
+        let deadline = Instant::now() + STOP_BOUND;
+        while Instant::now() < deadline {
+            if self.ended().is_ok_and(|ended| ended.is_some()) {
+                return true;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        false
+    }
+
+    /// The last lines of its log.
+    #[must_use]
+    pub fn log_end(&self) -> String {
+        let Ok(log) = fs::read(&self.log) else { return String::new() };
+        let mut end = VecDeque::with_capacity(SHOWN + 1);
+        for line in String::from_utf8_lossy(&log).lines() {
+            end.push_back(format!("\n  {line}"));
+            if end.len() > SHOWN {
+                end.pop_front();
+            }
+        }
+        end.into_iter().collect()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        self.join();
+    }
+}
+
+fn listen(stdout: ChildStdout, status: &Mutex<Status>) {
+    for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+        let Ok(told) = serde_json::from_str(&line) else { continue };
+        let mut status = status.lock().unwrap_or_else(PoisonError::into_inner);
+        match told {
+            Told::Listening(address) => status.address = Some(address),
+            told => status.last = Some(told),
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! Sends generated events to the source: at a rate, and never further ahead of the audit than the window allows.
+
+use std::{
+    hash::BuildHasher,
+    mem,
+    time::{Duration, Instant},
+};
+
+use crds::job::KafkaConfig;
+use foldhash::fast::FixedState;
+use kafka::cluster::client_with;
+use rdkafka::{
+    error::{KafkaError, RDKafkaErrorCode},
+    producer::{BaseProducer, BaseRecord, Producer},
+};
+
+use super::{pace::Pace, window::Window};
+use crate::{
+    clock::now_seconds,
+    commands::generate::{Deliveries, Event, Events, GenerateError, Options, producer_settings},
+};
+
+/// Events that are sent before the producer is served and others have their turn.
+const TURN: u64 = 256;
+
+/// How long a turn waits where nothing can be sent.
+const IDLE: Duration = Duration::from_millis(2);
+
+/// What is sent.
+#[derive(Clone, Debug)]
+pub struct FeedOptions {
+    /// Which events.
+    pub events: Options,
+    /// At what pace, but never faster than the audit goes.
+    pub pace: Pace,
+}
+
+/// Sends events.
+pub struct Feed {
+    producer: BaseProducer<Deliveries>,
+    topic: String,
+    partitions: usize,
+    options: FeedOptions,
+    model: Events,
+    /// The next event, and its partition.
+    next: (Event, usize),
+    window: Window,
+    started: Instant,
+    /// Events of the model, and all that were sent.
+    made: u64,
+    sent: u64,
+    ended: bool,
+}
+
+impl Feed {
+    /// A feed that has not sent anything.
+    ///
+    /// # Errors
+    /// When the client refuses a setting.
+    pub fn new(
+        kafka: &KafkaConfig,
+        topic: &str,
+        partitions: usize,
+        window_bytes: usize,
+        options: FeedOptions,
+    ) -> Result<Self, GenerateError> {
+        let producer = client_with(&producer_settings(kafka), Deliveries::default())?;
+        let mut feed = Self {
+            producer,
+            topic: topic.to_owned(),
+            partitions,
+            model: Events::new(options.events.clone()),
+            options,
+            next: (Event::default(), 0),
+            window: Window::new(partitions, window_bytes),
+            started: Instant::now(),
+            made: 0,
+            sent: 0,
+            ended: false,
+        };
+        feed.make_next();
+        Ok(feed)
+    }
+
+    /// Sends no more events.
+    pub fn end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether all events are sent and acknowledged.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.is_at_end() && self.producer.in_flight_count() == 0
+    }
+
+    /// How many events were sent.
+    #[must_use]
+    pub const fn sent(&self) -> u64 {
+        self.sent
+    }
+
+    /// How many events the broker has acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> u64 {
+        self.producer.context().sent()
+    }
+
+    /// The source offset behind the last event that the broker has acknowledged, by partition; none where there is none.
+    #[must_use]
+    pub fn ends(&self) -> Vec<Option<i64>> {
+        let last = self.producer.context().last();
+        (0..).zip(0..self.partitions).map(|(partition, _)| last.get(&partition).map(|last| last + 1)).collect()
+    }
+
+    /// Sends an event beside those that are due.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub fn send_extra(&mut self, event: &Event) -> Result<(), GenerateError> {
+        let partition = self.partition_of(event);
+        // It is small, and hardly ever sent: the window has room enough.
+        self.window.force(partition, bytes(event));
+        self.send(event, partition)
+    }
+
+    /// Sends some events, as many as it is time for and the window has room for. `audited` are those that have found their
+    /// outcome, by partition.
+    ///
+    /// # Errors
+    /// When an event is refused or was not delivered.
+    pub fn turn(&mut self, audited: impl Iterator<Item = u64>) -> Result<(), GenerateError> {
+        for (partition, audited) in audited.enumerate() {
+            self.window.audited(partition, audited);
+        }
+        let before = self.made;
+        let due = self.options.pace.due(self.started.elapsed()).min(before + TURN);
+        while !self.is_at_end() && self.made < due && self.send_next()? {}
+        self.producer.poll(if self.made == before { IDLE } else { Duration::ZERO });
+        let deliveries = self.producer.context();
+        if deliveries.failed() { deliveries.report(self.sent, self.started.elapsed()).map(drop) } else { Ok(()) }
+    }
+
+    fn is_at_end(&self) -> bool {
+        self.ended || self.options.pace.total.is_some_and(|total| self.made >= total)
+    }
+
+    /// Sends the next event. False when it has to wait.
+    fn send_next(&mut self) -> Result<bool, GenerateError> {
+        if !self.window.admit(self.next.1, bytes(&self.next.0)) {
+            return Ok(false);
+        }
+        let (event, partition) = mem::take(&mut self.next);
+        self.send(&event, partition)?;
+        self.made += 1;
+        self.next.0 = event;
+        self.make_next();
+        Ok(true)
+    }
+
+    fn send(&mut self, event: &Event, partition: usize) -> Result<(), GenerateError> {
+        let mut record = BaseRecord::with_opaque_to(&self.topic, event.kind as usize).key(&event.key);
+        record.partition = i32::try_from(partition).ok();
+        record.payload = event.payload();
+        while let Err((error, back)) = self.producer.send(record) {
+            if !matches!(error, KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull)) {
+                return Err(GenerateError::Send { number: self.sent + 1, source: error });
+            }
+            record = back;
+            self.producer.poll(IDLE);
+        }
+        self.sent += 1;
+        Ok(())
+    }
+
+    fn make_next(&mut self) {
+        let ago = self.options.pace.ago(self.made, self.started.elapsed());
+        self.model.set_time(now_seconds().saturating_sub_unsigned(ago.as_secs()));
+        self.model.next_into(&mut self.next.0);
+        self.next.1 = self.partition_of(&self.next.0);
+    }
+
+    /// The events of a user share a partition, as their keys are equal.
+    fn partition_of(&self, event: &Event) -> usize {
+        let hash = FixedState::default().hash_one(&event.key);
+        (hash % self.partitions.max(1) as u64) as usize
+    }
+}
+
+fn bytes(event: &Event) -> usize {
+    event.key.len() + event.payload().map_or(0, <[u8]>::len)
+}

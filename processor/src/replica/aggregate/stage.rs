@@ -1,0 +1,72 @@
+//! The transactions of a replica: what the machine has sealed, and the offset that goes with it.
+
+use crds::job::{JobConfig, ResultTopics};
+use kafka::{
+    error::KafkaError,
+    native::{
+        GroupMetadata,
+        producer::{OffsetToCommit, Outgoing},
+    },
+    settings,
+    transaction::{TransactionError, Transactions, Writer},
+};
+use stages::aggregate::{fold::Record, machine::Sealed};
+
+/// The one partition of each topic that stage 2 reads or writes.
+pub const PARTITION: i32 = 0;
+
+/// The transactions of a replica.
+#[derive(Debug)]
+pub struct Stage<'a> {
+    deltas: &'a str,
+    /// Aggregates, insights, alerts, state.
+    transactions: Transactions<4>,
+}
+
+impl<'a> Stage<'a> {
+    /// A stage without a producer yet. `max_bytes` is the smallest `max.message.bytes` of the topics.
+    #[must_use]
+    pub fn new(job: &'a JobConfig, topics: &ResultTopics, transactional_id: &str, max_bytes: usize) -> Self {
+        let names = [&topics.aggregates, &topics.insights, &topics.alerts, &topics.state].map(String::as_str);
+        let settings = settings::producer(job, transactional_id, max_bytes);
+        Self { deltas: &job.topics.deltas, transactions: Transactions::new(settings, names) }
+    }
+
+    /// Makes the producer, or goes on initializing it: [`Transactions::prepare`].
+    ///
+    /// # Errors
+    /// When librdkafka refuses; try again later.
+    pub fn prepare(&mut self) -> Result<bool, KafkaError> {
+        self.transactions.prepare()
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    /// The transaction has to be given up.
+    pub fn commit(&mut self, sealed: &Sealed, group: Option<&GroupMetadata>) -> Result<(), TransactionError> {
+        let group = group.ok_or(TransactionError::NotAMember)?;
+        self.transactions.begin()?;
+        let Writer { producer, topics: [aggregates, insights, alerts, state], .. } = self.transactions.writer()?;
+        let results = &sealed.results;
+        for (topic, records) in [
+            (*aggregates, &results.aggregates),
+            (*insights, &results.insights),
+            (*alerts, &results.alerts),
+            (*state, &sealed.state),
+        ] {
+            producer.produce_batch(topic, PARTITION, records.iter().map(outgoing))?;
+        }
+        let offset = OffsetToCommit { partition: PARTITION, offset: sealed.offset, metadata: &sealed.metadata };
+        self.transactions.commit(self.deltas, &[offset], group)
+    }
+
+    /// Gives the transaction in progress up. Returns whether it is known not to be committed.
+    pub fn give_up(&mut self, error: &TransactionError) -> bool {
+        self.transactions.give_up(error.class())
+    }
+}
+
+fn outgoing(record: &Record) -> Outgoing<'_> {
+    Outgoing { key: Some(record.key.as_bytes()), value: record.value.as_deref() }
+}

@@ -1,0 +1,368 @@
+//! Stage 2 of one replica: the loop that follows the group and performs what the machine says.
+//!
+//! The group's consumer fetches nothing: that it is assigned the deltas means that this replica emits. Deltas and state are
+//! read by a consumer that belongs to no group, as standbys read them too.
+
+use std::time::{Duration, Instant};
+
+use crds::{
+    job::{JobConfig, ResultTopics},
+    records::state::{Key, Meta, decode},
+};
+use kafka::{
+    cluster::{Cluster, ClusterError, UNSTABLE_BOUND},
+    error::KafkaError,
+    native::{Event, GroupMetadata, Rebalance, consumer::Consumer},
+    settings,
+    transaction::TransactionError,
+};
+use stages::aggregate::{
+    fold::Fold,
+    machine::{Committed, Machine, Outcome, Question, Role, Sealed, SetBack},
+};
+
+use super::{
+    reader::Reader,
+    stage::{PARTITION, Stage},
+};
+use crate::{
+    clock::{first_sequence, now_ms},
+    replica::{metrics::Metrics, statistics::Statistics, status::ThreadStatus},
+    stop::{DRAIN_BOUND, Stop},
+};
+
+/// How long the loop waits when nothing happens. Also how soon it notices a rebalance, and that it is to stop.
+const TURN: Duration = Duration::from_millis(50);
+
+/// How long one question may take, so that a thread that waits can still be told to stop.
+const SLICE: Duration = Duration::from_millis(500);
+
+/// How long a question that got no answer rests.
+const RETRY: Duration = Duration::from_millis(250);
+
+/// How often the metrics are set.
+const SHOW: Duration = Duration::from_secs(1);
+
+/// What stage 2 works with.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The job.
+    pub job: &'a JobConfig,
+    /// Its topics of results and state.
+    pub topics: &'a ResultTopics,
+    /// The replica's transactional id, which is also its `client.id` in the group.
+    pub transactional_id: &'a str,
+    /// Answers the seldom questions. It knows the group of stage 2.
+    pub cluster: &'a Cluster,
+    /// What each of the topics takes, in bytes of one record.
+    pub max_bytes: usize,
+    /// Where it tells what it does.
+    pub metrics: &'a Metrics,
+    /// Where it tells how it is.
+    pub status: &'a ThreadStatus,
+}
+
+/// Runs until it is told to stop.
+///
+/// # Errors
+/// When librdkafka refuses a setting; everything that Kafka does is handled.
+pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
+    let Context { job, topics, transactional_id, max_bytes, .. } = *context;
+    let settings = settings::consumer(job, &job.pipeline.aggregate_group(), transactional_id);
+    let mut worker = Worker {
+        context,
+        started: Instant::now(),
+        consumer: Consumer::subscribe(&settings, &job.topics.deltas, 1)?,
+        reader: Reader::new(job, topics, format!("{transactional_id}.reader")),
+        stage: Stage::new(job, topics, transactional_id, max_bytes),
+        machine: Machine::new(transactional_id.to_owned(), first_sequence()),
+        group: None,
+        assigned: None,
+        unsettled: None,
+        role: (Role::Restoring, Instant::now()),
+        next_question: Instant::now(),
+        next_show: Instant::now(),
+        reported: String::new(),
+        trim_refused: false,
+    };
+    while !stop.is_set() {
+        worker.turn();
+    }
+    worker.drain();
+    Ok(())
+}
+
+struct Worker<'a> {
+    context: &'a Context<'a>,
+    started: Instant,
+    consumer: Consumer,
+    reader: Reader<'a>,
+    stage: Stage<'a>,
+    machine: Machine,
+    group: Option<GroupMetadata>,
+    /// Since when the deltas are assigned to this replica.
+    assigned: Option<Instant>,
+    /// Since when the stable committed offset is asked for.
+    unsettled: Option<Instant>,
+    /// What the replica is, and since when.
+    role: (Role, Instant),
+    next_question: Instant,
+    next_show: Instant,
+    /// The last problem that was logged, so that one that lasts is logged once.
+    reported: String,
+    /// Whether it was logged that deltas cannot be deleted.
+    trim_refused: bool,
+}
+
+impl Worker<'_> {
+    /// One turn of the loop. It ends within a bound, whatever Kafka does.
+    fn turn(&mut self) {
+        self.context.status.beat();
+        self.follow_group(Duration::ZERO);
+        match self.reader.read(&mut self.machine, TURN) {
+            Ok(took) => self.context.metrics.aggregate.folded(took),
+            Err(error) => self.report(&error.to_string()),
+        }
+        self.ask();
+        if let Some(sealed) = self.machine.seal(millis(self.started)) {
+            let result = commit(&mut self.stage, &self.consumer, self.group.as_ref(), sealed, self.context);
+            self.ended(result);
+        }
+        self.trim();
+        self.show();
+    }
+
+    /// Takes what the group has to say.
+    fn follow_group(&mut self, timeout: Duration) {
+        let events = self.consumer.poll(1, timeout).take_events();
+        for event in events {
+            match event {
+                Event::Rebalance(Rebalance::Assign { partitions, group }) => self.assigned(&partitions, group),
+                Event::Rebalance(Rebalance::Revoke { partitions, group, lost }) => {
+                    self.revoked(&partitions, group, lost);
+                }
+                Event::Trouble { all_brokers_down: true, message } => {
+                    self.context.status.kafka_is(false);
+                    self.report(&format!("no broker is reachable: {message}"));
+                }
+                Event::Trouble { message, .. } => tracing::debug!("{message}"),
+                Event::Statistics(json) => {
+                    let is_up = Statistics::parse(&json).is_some_and(|statistics| statistics.brokers_up() > 0);
+                    self.context.status.kafka_is(is_up);
+                }
+            }
+        }
+    }
+
+    fn assigned(&mut self, partitions: &[i32], group: Option<GroupMetadata>) {
+        self.group = group.or(self.group.take());
+        // Answered with none: this consumer fetches nothing.
+        if let Err(error) = self.consumer.assign(&[]) {
+            self.report(&error.to_string());
+        }
+        self.context.status.joined();
+        if partitions.contains(&PARTITION) {
+            tracing::info!("taking over the aggregation");
+            self.machine.assigned(millis(self.started));
+            self.assigned = Some(Instant::now());
+            (self.unsettled, self.next_question) = (None, Instant::now());
+        }
+    }
+
+    fn revoked(&mut self, partitions: &[i32], group: Option<GroupMetadata>, lost: bool) {
+        // The callback of a revoke already runs in the new generation.
+        self.group = if lost { None } else { group.or(self.group.take()) };
+        if partitions.contains(&PARTITION) {
+            tracing::info!(lost, "giving the aggregation back");
+            if !lost {
+                self.commit_rest();
+            }
+            self.machine.revoked();
+            self.assigned = None;
+        }
+        if let Err(error) = self.consumer.unassign(&[]) {
+            self.report(&error.to_string());
+        }
+    }
+
+    fn commit_rest(&mut self) {
+        if let Some(sealed) = self.machine.seal_rest(millis(self.started)) {
+            let result = commit(&mut self.stage, &self.consumer, self.group.as_ref(), sealed, self.context);
+            self.ended(result);
+        }
+    }
+
+    /// Tells the machine what became of its transaction.
+    fn ended(&mut self, result: Result<(), TransactionError>) {
+        let outcome = match result {
+            Ok(()) => {
+                self.context.status.kafka_is(true);
+                self.reported.clear();
+                Outcome::Committed
+            }
+            Err(error) => {
+                if error.is_rebalance() {
+                    tracing::info!("the group changed during a transaction: {error}");
+                } else {
+                    self.report(&format!("a transaction of results is given up, and tried again: {error}"));
+                }
+                self.context.metrics.aggregate.aborted();
+                if self.stage.give_up(&error) { Outcome::Aborted } else { Outcome::Unknown }
+            }
+        };
+        self.machine.outcome(outcome, millis(self.started));
+    }
+
+    /// Asks what the machine wants to know, if it does. A question without an answer is asked again.
+    fn ask(&mut self) {
+        if Instant::now() < self.next_question {
+            return;
+        }
+        let Some(question) = self.machine.asks(millis(self.started)) else { return };
+        match self.answer(question) {
+            Ok(()) => {
+                self.context.status.kafka_is(true);
+                if self.assigned.is_none() {
+                    self.reported.clear();
+                }
+            }
+            Err(error) => {
+                self.next_question = Instant::now() + RETRY;
+                self.report(&error.to_string());
+            }
+        }
+    }
+
+    fn answer(&mut self, question: Question) -> Result<(), ClusterError> {
+        let Context { job, topics, cluster, transactional_id, .. } = *self.context;
+        match question {
+            Question::StateEnd => {
+                let end = cluster.topics.high_watermark(&topics.state, PARTITION, SLICE)?;
+                self.machine.state_ends(end);
+            }
+            Question::Committed => {
+                let committed = cluster.group.committed(&job.topics.deltas, PARTITION, SLICE)?;
+                let committed = committed.map(|(offset, metadata)| Committed { offset, metadata });
+                self.machine.committed_is(committed.as_ref(), millis(self.started));
+            }
+            Question::StableCommitted => {
+                let since = *self.unsettled.get_or_insert_with(Instant::now);
+                // Fences a predecessor of this replica, and settles what became of our own last transaction.
+                if !self.stage.prepare()? {
+                    return Ok(());
+                }
+                let answer = match self.consumer.committed(&[PARTITION], SLICE) {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        if since.elapsed() >= UNSTABLE_BOUND {
+                            cluster.group.fence_dead_writer(&job.topics.deltas, PARTITION, transactional_id, SLICE)?;
+                        }
+                        return Err(error.into());
+                    }
+                };
+                let committed = answer.into_iter().next().and_then(|answer| answer.offset);
+                let committed = committed.map(|(offset, metadata)| Committed { offset, metadata });
+                self.machine.stable_is(committed, millis(self.started));
+                self.unsettled = None;
+            }
+            Question::LastSnapshot => {
+                let (meta, _) = cluster.log.last_value(&topics.state, PARTITION, &Key::Meta.encode())?;
+                // One that cannot be read counts as none: then the next snapshot is a whole one.
+                let meta = meta.and_then(|value| decode::<Meta>(&value).ok());
+                self.machine.last_snapshot_is(meta.map(|meta| meta.offset));
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the deltas that no restore needs. Where that is refused, they only take space.
+    fn trim(&mut self) {
+        let Some(offset) = self.machine.take_trim() else { return };
+        let Context { job, cluster, .. } = *self.context;
+        if let Err(error) = cluster.topics.delete_before(&job.topics.deltas, PARTITION, offset, 4 * SLICE)
+            && !std::mem::replace(&mut self.trim_refused, true)
+        {
+            tracing::warn!("deltas that are in a snapshot are kept, as they cannot be deleted: {error}");
+        }
+    }
+
+    /// Leaves the group after the rest is committed.
+    fn drain(mut self) {
+        let started = Instant::now();
+        self.commit_rest();
+        self.consumer.unsubscribe();
+        while started.elapsed() < DRAIN_BOUND && self.assigned.is_some() {
+            self.context.status.beat();
+            self.follow_group(RETRY);
+        }
+        tracing::info!(seconds = started.elapsed().as_secs_f32(), "drained");
+        self.consumer.close();
+    }
+
+    fn show(&mut self) {
+        if let Some(SetBack { committed, position }) = self.machine.take_set_back() {
+            tracing::warn!(committed, position, "the committed offset was set back: going on behind the snapshot");
+        }
+        let role = self.machine.role();
+        let Context { metrics, status, .. } = *self.context;
+        if role != self.role.0 {
+            let (was, since) = std::mem::replace(&mut self.role, (role, Instant::now()));
+            if was == Role::Restoring {
+                metrics.aggregate.restored(since.elapsed());
+                tracing::info!(seconds = since.elapsed().as_secs_f32(), "restored");
+            }
+            if let (Role::Emitter, Some(assigned)) = (role, self.assigned) {
+                metrics.aggregate.took_over(assigned.elapsed());
+                tracing::info!(seconds = assigned.elapsed().as_secs_f32(), "aggregating");
+            }
+            self.next_show = Instant::now();
+        }
+        if Instant::now() < self.next_show {
+            return;
+        }
+        self.next_show = Instant::now() + SHOW;
+        metrics.aggregate.is(role, self.machine.failure().is_some());
+        metrics.aggregate.fold_is(self.machine.fold().map(Fold::stats));
+        let before = metrics.aggregate.summary();
+        let summary = self.machine.fold().map(|fold| fold.summary(&before, now_ms()));
+        metrics.aggregate.shows(summary.unwrap_or_else(|| before.without_fold()));
+        match self.machine.failure() {
+            Some(failure) => {
+                let failure = format!("has stopped: {failure}");
+                if failure != self.reported {
+                    tracing::error!("the aggregation {failure}");
+                    status.blocked(Some(&failure));
+                    self.reported = failure;
+                }
+            }
+            None => status.blocked((role == Role::Restoring).then_some("reads the snapshot of the aggregation")),
+        }
+    }
+
+    /// Logs a problem that librdkafka or a later turn mends, once while it lasts.
+    fn report(&mut self, problem: &str) {
+        if problem != self.reported {
+            tracing::warn!("{problem}");
+            self.context.status.problem(problem);
+            problem.clone_into(&mut self.reported);
+        }
+    }
+}
+
+/// Performs a transaction.
+fn commit(
+    stage: &mut Stage<'_>,
+    consumer: &Consumer,
+    group: Option<&GroupMetadata>,
+    sealed: &Sealed,
+    context: &Context<'_>,
+) -> Result<(), TransactionError> {
+    let started = Instant::now();
+    stage.commit(sealed, group.filter(|_| !consumer.is_lost()))?;
+    context.metrics.aggregate.emitted(started.elapsed(), sealed.snapshot.then_some(&sealed.state));
+    Ok(())
+}
+
+fn millis(since: Instant) -> i64 {
+    i64::try_from(since.elapsed().as_millis()).unwrap_or(i64::MAX)
+}

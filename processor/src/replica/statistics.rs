@@ -1,0 +1,44 @@
+//! librdkafka's statistics, as far as they are of interest: which brokers are connected, and where partitions end.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+pub struct Statistics {
+    brokers: BTreeMap<String, BrokerStatistics>,
+    topics: BTreeMap<String, TopicStatistics>,
+}
+
+impl Statistics {
+    /// Reads a report of librdkafka; `None` for one that is not of the expected shape.
+    pub fn parse(json: &str) -> Option<Self> {
+        serde_json::from_str(json).ok()
+    }
+
+    /// How many brokers are connected.
+    pub fn brokers_up(&self) -> usize {
+        self.brokers.values().filter(|broker| broker.state == "UP").count()
+    }
+
+    /// The last stable offset of a partition, where librdkafka knows it.
+    pub fn last_stable_offset(&self, topic: &str, partition: i32) -> Option<i64> {
+        let partition = self.topics.get(topic)?.partitions.get(&partition.to_string())?;
+        (partition.ls_offset >= 0).then_some(partition.ls_offset)
+    }
+}
+
+#[derive(Deserialize)]
+struct BrokerStatistics {
+    state: String,
+}
+
+#[derive(Deserialize)]
+struct TopicStatistics {
+    partitions: BTreeMap<String, PartitionStatistics>,
+}
+
+#[derive(Deserialize)]
+struct PartitionStatistics {
+    ls_offset: i64,
+}

@@ -1,0 +1,209 @@
+//! The threads of a replica: stage 1, as many as the config says, and one of stage 2.
+
+use std::{
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use crds::job::{JobConfig, ResultTopics};
+use kafka::cluster::{Cluster, ClusterError};
+
+use super::{
+    aggregate, error::RunError, ingest, metrics::Metrics, status::ThreadStatus, supervised::Told, view::Source,
+};
+use crate::stop::{DRAIN_BOUND, Stop};
+
+/// How long a replica takes to end after SIGTERM, at most: what a thread may take to drain, and a second for the rest.
+pub const STOP_BOUND: Duration = DRAIN_BOUND.saturating_add(Duration::from_secs(1));
+
+/// How long a question to Kafka may take before it is asked again.
+const ASK: Duration = Duration::from_secs(2);
+
+/// Threads of a replica, from start to stop.
+#[derive(Debug)]
+pub struct Replica {
+    ingest: Vec<JoinHandle<Result<(), RunError>>>,
+    aggregate: Vec<JoinHandle<Result<(), RunError>>>,
+    /// How each thread is.
+    pub statuses: Arc<Vec<ThreadStatus>>,
+    /// What they tell.
+    pub metrics: Arc<Metrics>,
+    job: Arc<JobConfig>,
+    name: String,
+    /// Stops stage 1.
+    pub drain: Stop,
+    stop: Stop,
+}
+
+impl Replica {
+    /// Starts the threads of a replica.
+    ///
+    /// # Errors
+    /// When librdkafka refuses a setting, or the system a thread.
+    pub fn start(job: &Arc<JobConfig>, name: &str) -> Result<Self, RunError> {
+        let names = (0..job.threads).map(|index| format!("ingest-{index}"));
+        let names = names.chain(job.topics.results.iter().map(|_| "aggregate".to_owned()));
+        let starting = Starting {
+            job: Arc::clone(job),
+            replica: name.to_owned(),
+            statuses: Arc::new(names.map(ThreadStatus::new).collect()),
+            metrics: Arc::new(Metrics::new(job.revision)),
+            drain: Stop::default(),
+            stop: Stop::default(),
+        };
+        let ingest = starting.ingest()?;
+        let aggregate = job.topics.results.iter().map(|topics| starting.aggregate(topics.clone()));
+        let aggregate = aggregate.collect::<Result<_, _>>()?;
+        let Starting { job, replica: name, statuses, metrics, drain, stop } = starting;
+        Ok(Self { ingest, aggregate, statuses, metrics, job, name, drain, stop })
+    }
+
+    /// What the live page shows of it.
+    #[must_use]
+    pub fn source(&self) -> Source {
+        Source {
+            job: Arc::clone(&self.job),
+            replica: self.name.clone(),
+            statuses: Arc::clone(&self.statuses),
+            metrics: Arc::clone(&self.metrics),
+            stop: self.stop.clone(),
+        }
+    }
+
+    /// Tells all threads to drain.
+    pub fn stop(&self) {
+        self.drain.set();
+        self.stop.set();
+    }
+
+    /// Whether any thread has ended by itself.
+    #[must_use]
+    pub fn any_ended(&self) -> bool {
+        let ended =
+            |threads: &[JoinHandle<_>], stop: &Stop| !stop.is_set() && threads.iter().any(JoinHandle::is_finished);
+        ended(&self.ingest, &self.drain) || ended(&self.aggregate, &self.stop)
+    }
+
+    /// How it is, in a word.
+    #[must_use]
+    pub fn told(&self) -> Told {
+        if self.drain.is_set() && self.ingest.iter().all(JoinHandle::is_finished) {
+            return Told::Drained;
+        }
+        let problem = |status: &ThreadStatus| Some(format!("thread {} {}", status.name, status.not_ready()?));
+        match self.statuses.iter().find_map(problem) {
+            Some(problem) => Told::NotReady(problem),
+            None => Told::Ready(self.statuses.iter().map(|status| status.partitions().len() as u64).sum()),
+        }
+    }
+
+    /// Waits for the threads to end, within the bound that is stated for a stop. Returns whether all did.
+    ///
+    /// # Errors
+    /// The first error of a thread.
+    pub fn join(self) -> Result<bool, RunError> {
+        let deadline = Instant::now() + STOP_BOUND;
+        let mut all = true;
+        for thread in self.ingest.into_iter().chain(self.aggregate) {
+            while !thread.is_finished() && Instant::now() < deadline {
+                thread::sleep(Duration::from_millis(10));
+            }
+            if thread.is_finished() {
+                thread.join().map_err(|_| RunError::Panicked)??;
+            } else {
+                all = false;
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What the threads of a replica share while it starts.
+#[derive(Clone)]
+struct Starting {
+    job: Arc<JobConfig>,
+    replica: String,
+    statuses: Arc<Vec<ThreadStatus>>,
+    metrics: Arc<Metrics>,
+    drain: Stop,
+    stop: Stop,
+}
+
+impl Starting {
+    /// Starts the threads of stage 1.
+    fn ingest(&self) -> Result<Vec<JoinHandle<Result<(), RunError>>>, RunError> {
+        let cluster = Arc::new(Cluster::new(&self.job, &self.observer("ingest"))?);
+        let start = |index: usize| {
+            let transactional_id = self.job.pipeline.ingest_transactional_id(&self.replica, index);
+            let (shared, cluster) = (self.clone(), Arc::clone(&cluster));
+            self.spawn(index, move |status| {
+                let ask = || cluster.topics.limits(ASK);
+                let Some(limits) = await_answer(ask, status, &shared.drain) else { return Ok(()) };
+                let Starting { job, metrics, drain, .. } = &shared;
+                let transactional_id = &transactional_id;
+                let context =
+                    ingest::worker::Context { job, transactional_id, cluster: &cluster, limits, metrics, status };
+                Ok(ingest::worker::run(&context, drain)?)
+            })
+        };
+        (0..self.job.threads).map(start).collect()
+    }
+
+    /// Starts the thread of stage 2.
+    fn aggregate(&self, topics: ResultTopics) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+        let transactional_id = self.job.pipeline.aggregate_transactional_id(&self.replica);
+        let group = self.job.pipeline.aggregate_group();
+        let cluster = Cluster::of_group(&self.job, group, &self.observer("aggregate"))?;
+        let shared = self.clone();
+        self.spawn(self.job.threads, move |status| {
+            let names = [&topics.aggregates, &topics.insights, &topics.alerts, &topics.state].map(String::as_str);
+            let ask =
+                || cluster.topics.limits_of(names, ASK).map(|limits| limits.into_iter().min().unwrap_or_default());
+            let Some(max_bytes) = await_answer(ask, status, &shared.stop) else { return Ok(()) };
+            let Starting { job, metrics, stop, .. } = &shared;
+            let (topics, transactional_id, cluster) = (&topics, &*transactional_id, &cluster);
+            let context =
+                aggregate::worker::Context { job, topics, transactional_id, cluster, max_bytes, metrics, status };
+            Ok(aggregate::worker::run(&context, stop)?)
+        })
+    }
+
+    /// The client id of what asks the seldom questions.
+    fn observer(&self, stage: &str) -> String {
+        format!("{}.{stage}.{}.observer", self.job.pipeline, self.replica)
+    }
+
+    /// Starts a thread that tells its state at this place.
+    fn spawn(
+        &self,
+        place: usize,
+        body: impl FnOnce(&ThreadStatus) -> Result<(), RunError> + Send + 'static,
+    ) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+        let statuses = Arc::clone(&self.statuses);
+        let name = statuses.get(place).map(|status| status.name.clone()).unwrap_or_default();
+        let body = move || statuses.get(place).map_or(Ok(()), body);
+        Ok(thread::Builder::new().name(name).spawn(body)?)
+    }
+}
+
+/// Asks until Kafka answers, for ever: a replica that starts before its Kafka only waits.
+fn await_answer<T>(ask: impl Fn() -> Result<T, ClusterError>, status: &ThreadStatus, stop: &Stop) -> Option<T> {
+    let mut reported = String::new();
+    while !stop.is_set() {
+        status.beat();
+        match ask() {
+            Ok(answer) => return Some(answer),
+            Err(error) => {
+                let problem = error.to_string();
+                if problem != reported {
+                    tracing::warn!("{problem}");
+                    status.problem(&problem);
+                    reported = problem;
+                }
+                thread::sleep(Duration::from_millis(500));
+            }
+        }
+    }
+    None
+}
