@@ -10,7 +10,6 @@ use std::{
 };
 
 use cli::exit::with_causes;
-use crds::pipeline::LoginPipeline;
 use futures::{Stream, StreamExt, channel::mpsc};
 use k8s_openapi::api::{
     apps::v1::Deployment,
@@ -20,7 +19,6 @@ use k8s_openapi::api::{
 };
 use kube::{
     Client, Resource,
-    core::DeserializeGuard,
     runtime::{
         WatchStreamExt,
         controller::{self, Action, Config, Controller},
@@ -31,18 +29,19 @@ use kube::{
 use tokio::sync::{Semaphore, SemaphorePermit, watch};
 
 use crate::{
+    health::Health,
     measure,
     metrics::Metrics,
+    pace::backoff,
     pods::Measurements,
-    reconcile::{Next, ReconcileError, Surroundings, jitter, reconcile},
-    server::Health,
+    reconcile::{Next, ReconcileError, Surroundings, reconcile},
+    resource::{Guarded, Key, key},
+    scope::Scope,
+    stop::stopped,
     strimzi_watch,
     topics::strimzi::Strimzi,
-    watching::{self, Scope},
+    watching,
 };
-
-/// A LoginPipeline that may have another shape than this release's: one bad object must not hide the others.
-pub type Guarded = DeserializeGuard<LoginPipeline>;
 
 /// How long one pass may take before it is given up.
 const PASS_TIMEOUT: Duration = Duration::from_secs(60);
@@ -100,7 +99,7 @@ struct Context {
     slots: Semaphore,
     slots_of_failing: Semaphore,
     /// Of pipelines whose last pass failed.
-    failures: Mutex<BTreeMap<(String, String), Failures>>,
+    failures: Mutex<BTreeMap<Key, Failures>>,
 }
 
 /// Failed passes in a row.
@@ -266,39 +265,5 @@ impl Context {
         }
         failures.count = failures.count.saturating_add(1);
         failures.count
-    }
-}
-
-/// Doubles from one second to a minute, less some jitter.
-#[must_use]
-pub fn backoff(failures: u32) -> Duration {
-    let seconds = f64::from(1_u32 << failures.saturating_sub(1).min(6)).min(60.0);
-    Duration::from_secs_f64(seconds * jitter())
-}
-
-fn key(pipeline: &Guarded) -> (String, String) {
-    let metadata = pipeline.meta();
-    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
-}
-
-/// Completes when `stop` turns true.
-pub async fn stopped(mut stop: watch::Receiver<bool>) {
-    // An error means that nobody can stop the operator any more, which is to stop it.
-    let _ = stop.wait_for(|stop| *stop).await;
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retries_slow_down_to_a_minute() {
-        let mut longest = Duration::ZERO;
-        for failures in 1..100 {
-            let pause = backoff(failures);
-            assert!(pause >= Duration::from_millis(800) && pause <= Duration::from_secs(60), "{failures}: {pause:?}");
-            longest = longest.max(pause);
-        }
-        assert!(backoff(1) <= Duration::from_secs(1) && longest > Duration::from_secs(40));
     }
 }

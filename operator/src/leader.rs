@@ -39,7 +39,7 @@ use tokio::time::{sleep, timeout, timeout_at};
 
 pub use self::election::Lost;
 use self::election::{Election, RENEW_INTERVAL, RETRY_INTERVAL, Turn};
-use crate::reconcile::jitter;
+use crate::pace::jitter;
 
 /// How long releasing may take: a Lease that is not released is taken a little later.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);

@@ -23,20 +23,17 @@ use kube::{
 
 use crate::{
     build::PIPELINE_LABEL,
-    controller::Guarded,
+    pace::{PAGE, jitter},
     pods::{
-        Key, Measurements, address,
+        Measurements, address,
         ask::get,
         figures::{Counts, Figures, counted, decide, lag, rate},
     },
-    reconcile::jitter,
+    resource::{Guarded, Key},
 };
 
 /// How many pods are asked at a time.
 const AT_A_TIME: usize = 32;
-
-/// How many pods the API server tells at a time.
-const PAGE: u32 = 100;
 
 /// What the pods of each pipeline counted, and when.
 struct Round {

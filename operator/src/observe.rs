@@ -4,7 +4,7 @@
 
 use std::fmt::Debug;
 
-use crds::pipeline::{LoginPipeline, LoginPipelineStatus};
+use crds::pipeline::LoginPipelineStatus;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Service, ServiceAccount},
@@ -14,13 +14,14 @@ use k8s_openapi::api::{
 use kube::{
     Api, Client, Resource,
     api::ListParams,
-    core::{ApiResource, DynamicObject, NamespaceResourceScope},
+    core::{DynamicObject, NamespaceResourceScope},
 };
 use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     build::{PIPELINE_LABEL, processor_name, service_name},
     owned::is_owned,
+    resource::resources,
 };
 
 /// A pipeline and the objects that stand in its place, whoever owns them.
@@ -139,16 +140,4 @@ where
 {
     let api = Api::<K>::namespaced(client.clone(), namespace);
     api.get_opt(name).await.map_err(|source| ObserveError::Api { what, source })
-}
-
-/// LoginPipelines as the API server holds them.
-#[must_use]
-pub fn resources(client: &Client, namespace: &str) -> Api<DynamicObject> {
-    Api::namespaced_with(client.clone(), namespace, &resource())
-}
-
-/// How the API server serves LoginPipelines.
-#[must_use]
-pub fn resource() -> ApiResource {
-    ApiResource::erase::<LoginPipeline>(&())
 }

@@ -14,21 +14,21 @@ use kube::{
     api::{Patch, PatchParams},
     runtime::{events::Recorder, reflector::Store},
 };
-use rand::Rng;
 use rdkafka::ClientConfig;
 use serde_json::json;
 
 use crate::{
     apply,
     build::Revision,
-    controller::Guarded,
     desired::desired,
     drain::{self, Drain},
     events,
     finalize::{self, End, FinalizeError, Release},
     observe::{self, ObserveError, Observed},
     owned::{ApplyError, FIELD_MANAGER},
+    pace::jitter,
     pods::{self, Figures, Measurements, PodReason},
+    resource::{self, Guarded},
     revisions::{self, Facts},
     rollout::{config_of, failure, is_settled, size},
     security::{self, Credentials, ReadError, Settings},
@@ -209,7 +209,7 @@ async fn end(
         },
     };
     if release.may_leave() {
-        let regarding = observed.resource.object_ref(&observe::resource());
+        let regarding = observed.resource.object_ref(&resource::resource());
         events::publish(surroundings.recorder, &[events::retained(release.why())], &regarding).await;
     }
     hold(client, observed, false).await?;
@@ -408,13 +408,13 @@ async fn publish(
     if let Some(ready) = status::condition(new, status::READY) {
         tracing::info!(ready = ?ready.status, reason = ready.reason, message = ready.message, "status changed");
     }
-    let regarding: ObjectReference = observed.resource.object_ref(&observe::resource());
+    let regarding: ObjectReference = observed.resource.object_ref(&resource::resource());
     events::publish(surroundings.recorder, &events::transitions(&observed.status, new), &regarding).await;
     Ok(())
 }
 
 async fn write(client: &Client, observed: &Observed, status: &LoginPipelineStatus) -> Result<(), kube::Error> {
-    let resource = observe::resource();
+    let resource = resource::resource();
     let metadata = &observed.resource.metadata;
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let name = metadata.name.as_deref().unwrap_or_default();
@@ -426,7 +426,7 @@ async fn write(client: &Client, observed: &Observed, status: &LoginPipelineStatu
         "status": status,
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    match observe::resources(client, namespace).patch_status(name, &params, &Patch::Apply(patch)).await {
+    match resource::resources(client, namespace).patch_status(name, &params, &Patch::Apply(patch)).await {
         Ok(_) => Ok(()),
         // It was deleted meanwhile.
         Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
@@ -469,12 +469,6 @@ fn next(pass: Pass) -> Result<Next, ReconcileError> {
         (false, None) => 600.0,
     };
     Ok(Next::After(Duration::from_secs_f64(seconds * jitter())))
-}
-
-/// A factor that keeps many pipelines from coming at once.
-#[must_use]
-pub fn jitter() -> f64 {
-    rand::rng().random_range(0.8..1.0)
 }
 
 /// Whether a pipeline was reported to be ready.

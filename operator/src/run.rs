@@ -11,14 +11,17 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use crate::{
     args,
     client::{NoApiServer, connect},
-    controller::{self, Guarded, Work, stopped},
+    controller::{self, Work},
+    health::Health,
     leader::{Candidate, Lead, Lost},
     metrics::{Metrics, Readiness},
     page::{Page, Sources},
     reconcile::reported_readiness,
-    server::{self, Health, Shown},
+    resource::Guarded,
+    scope::Scope,
+    server::{self, Shown},
     status,
-    watching::Scope,
+    stop::stopped,
 };
 
 /// Why the operator ended before it was asked to.

@@ -1,12 +1,6 @@
 //! `/healthz`, `/readyz` and `/metrics`, and beside them the page.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, Ordering},
-    },
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -18,52 +12,7 @@ use axum::{
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::{metrics::expose, page::Page};
-
-/// A loop that has not turned for this long stands still. Each turns once a second, whatever it waits for.
-const STANDSTILL: Duration = Duration::from_secs(60);
-
-/// How the operator is.
-pub struct Health {
-    started: Instant,
-    /// When the loop turned last, milliseconds after the start.
-    turned: AtomicU64,
-    is_ready: AtomicBool,
-}
-
-impl Default for Health {
-    fn default() -> Self {
-        Self { started: Instant::now(), turned: AtomicU64::new(0), is_ready: AtomicBool::new(false) }
-    }
-}
-
-impl Health {
-    /// The loop has turned.
-    pub fn turn(&self) {
-        self.turned.store(self.age(), Ordering::Relaxed);
-    }
-
-    /// It does what it should: it stands by, or knows the pipelines.
-    pub fn ready(&self, is_ready: bool) {
-        self.is_ready.store(is_ready, Ordering::Relaxed);
-    }
-
-    /// Whether it does what it should.
-    #[must_use]
-    pub fn is_ready(&self) -> bool {
-        self.is_ready.load(Ordering::Relaxed)
-    }
-
-    fn age(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
-
-    /// How long the loop has stood still, if it does.
-    fn standstill(&self) -> Option<Duration> {
-        let since = Duration::from_millis(self.age().saturating_sub(self.turned.load(Ordering::Relaxed)));
-        (since > STANDSTILL).then_some(since)
-    }
-}
+use crate::{health::Health, metrics::expose, page::Page};
 
 /// What the endpoints show.
 #[derive(Clone)]
@@ -121,18 +70,5 @@ async fn metrics(State(shown): State<Shown>) -> impl IntoResponse {
     match expose(&shown.registry) {
         Ok(text) => (StatusCode::OK, content_type, text),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, content_type, format!("{error}\n")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_loop_that_turns_is_alive() {
-        let health = Health { started: Instant::now().checked_sub(STANDSTILL * 2).unwrap(), ..Health::default() };
-        assert!(health.standstill().is_some_and(|since| since >= STANDSTILL * 2));
-        health.turn();
-        assert_eq!(health.standstill(), None);
     }
 }

@@ -30,12 +30,14 @@ use tokio::sync::watch;
 
 use crate::{
     build::kafka_topic_name,
-    controller::{Guarded, backoff},
+    pace::{PAGE, backoff},
+    resource::Guarded,
+    scope::Scope,
     topics::{
         catalog::{Catalog, described_topic},
         strimzi::{Strimzi, StrimziApi},
     },
-    watching::{PAGE, Scope, listing, logged},
+    watching::{listing, logged},
 };
 
 /// How often it is asked which versions the API server serves; until it answers for the first time, sooner.

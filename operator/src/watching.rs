@@ -14,7 +14,7 @@ use futures::{
     stream::{self, BoxStream},
 };
 use kube::{
-    Api, Client, Resource,
+    Client, Resource,
     core::{NamespaceResourceScope, PartialObjectMeta},
     runtime::{
         WatchStreamExt,
@@ -24,57 +24,12 @@ use kube::{
 };
 use serde::de::DeserializeOwned;
 
-use crate::{build::PIPELINE_LABEL, controller::Guarded};
-
-/// The namespaces that are watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
-    /// All of them, those to come too.
-    All,
-    /// These alone.
-    Namespaces(BTreeSet<String>),
-}
-
-impl Scope {
-    /// These namespaces; all of them when none is named.
-    #[must_use]
-    pub fn of(names: &[String]) -> Self {
-        let names: BTreeSet<_> =
-            names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
-        if names.is_empty() { Self::All } else { Self::Namespaces(names) }
-    }
-
-    /// The parts that are watched apart: one without a name, or one for each namespace.
-    #[must_use]
-    pub fn parts(&self) -> Vec<Option<&str>> {
-        match self {
-            Self::All => vec![None],
-            Self::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
-        }
-    }
-
-    /// The parts, as they are asked.
-    #[must_use]
-    pub fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
-    where
-        K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-    {
-        self.parts().into_iter().map(|namespace| api(client, namespace)).collect()
-    }
-}
-
-fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
-where
-    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
-{
-    match namespace {
-        Some(namespace) => Api::namespaced(client.clone(), namespace),
-        None => Api::all(client.clone()),
-    }
-}
-
-/// Objects that are listed with one request. A thousand at once would take more memory than all else.
-pub const PAGE: u32 = 100;
+use crate::{
+    build::PIPELINE_LABEL,
+    pace::PAGE,
+    resource::Guarded,
+    scope::{Scope, api},
+};
 
 /// How a kind is listed before it is watched.
 #[must_use]
@@ -196,14 +151,6 @@ mod tests {
             "metadata": {"namespace": namespace, "name": name}, "spec": {"kafka": {"strimzi": {"cluster": "c"}}},
         });
         serde_json::from_value(pipeline).unwrap()
-    }
-
-    #[test]
-    fn a_scope_is_all_namespaces_or_those_that_are_named() {
-        assert_eq!(scope(&[]), Scope::All);
-        assert_eq!(scope(&["", " "]), Scope::All);
-        assert_eq!(scope(&["b", " a", "b"]).parts(), [Some("a"), Some("b")]);
-        assert_eq!(Scope::All.parts(), [None]);
     }
 
     /// Whatever the order of lists and changes, the store holds what the watches have told.

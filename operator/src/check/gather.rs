@@ -30,9 +30,9 @@ use super::{
 use crate::{
     args,
     rights::{Place, RIGHTS, RIGHTS_ABROAD, Right},
+    scope::Scope,
     security::{self, Credentials},
     strimzi_watch::discover,
-    watching::Scope,
 };
 
 /// Requests at a time.

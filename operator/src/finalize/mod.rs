@@ -19,9 +19,10 @@ use serde_json::{Value, json};
 pub use decide::{End, FINALIZER, FORCE_DELETE, Release, end, is_held, is_needed, left};
 
 use crate::{
-    observe::{self, ObserveError, Observed},
+    observe::{ObserveError, Observed},
     owned::{self, ApplyError},
     pods,
+    resource,
     security::{ReadError, SecurityError},
     topics::{Topics, TopicsError, lost::Known},
     validate::Valid,
@@ -39,7 +40,7 @@ pub async fn hold(client: &Client, observed: &Observed, hold: bool) -> Result<()
     if is_held(metadata) == hold {
         return Ok(());
     }
-    let resource = observe::resource();
+    let resource = resource::resource();
     let namespace = metadata.namespace.as_deref().unwrap_or_default();
     let name = metadata.name.as_deref().unwrap_or_default();
     let finalizers: &[&str] = if hold { &[FINALIZER] } else { &[] };
@@ -50,7 +51,7 @@ pub async fn hold(client: &Client, observed: &Observed, hold: bool) -> Result<()
         "metadata": {"name": name, "namespace": namespace, "uid": metadata.uid, "finalizers": finalizers},
     });
     let params = PatchParams::apply(FIELD_MANAGER).force();
-    match observe::resources(client, namespace).patch(name, &params, &Patch::Apply::<Value>(patch)).await {
+    match resource::resources(client, namespace).patch(name, &params, &Patch::Apply::<Value>(patch)).await {
         Ok(_) => Ok(()),
         // It is gone, which is what taking the finalizer off is for.
         Err(kube::Error::Api(status)) if status.is_not_found() && !hold => Ok(()),

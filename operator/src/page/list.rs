@@ -7,7 +7,7 @@ use kube::Resource;
 use serde::Serialize;
 
 use crate::{
-    controller::Guarded,
+    resource::Guarded,
     status::{DEGRADED, PAUSED, READY, STALLED, condition},
 };
 

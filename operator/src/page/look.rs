@@ -11,7 +11,7 @@ use k8s_openapi::api::{core::v1::Pod, events::v1::Event};
 use kube::{Api, Client, Resource, ResourceExt, api::ListParams};
 use tokio::{sync::Mutex, time::timeout};
 
-use crate::{controller::Guarded, pods};
+use crate::{pods, resource::Guarded};
 
 /// How old an answer may be. So whoever looks, and however often: a pipeline's pods are asked for once in this time.
 const FRESH: Duration = Duration::from_secs(2);

@@ -54,10 +54,11 @@ use self::{
     rows::Rows,
 };
 use crate::{
-    controller::{Guarded, stopped},
+    health::Health,
     leader::Lead,
-    server::Health,
-    watching::Scope,
+    resource::Guarded,
+    scope::Scope,
+    stop::stopped,
 };
 
 /// How often those who look are told what has changed.

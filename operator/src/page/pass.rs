@@ -25,8 +25,8 @@ use super::{
     replicas::{answers_at, can_be_named},
 };
 use crate::{
-    controller::stopped,
     pods::ask::{self, AskError, Connection},
+    stop::stopped,
 };
 
 /// What a replica is asked for, and what it answers with: whatever it says itself, it counts as nothing else.

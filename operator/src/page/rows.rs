@@ -6,11 +6,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use kube::{Resource, runtime::reflector::Store};
+use kube::runtime::reflector::Store;
 use serde_json::value::{RawValue, to_raw_value};
 
 use super::list::Row;
-use crate::{controller::Guarded, pods::Key};
+use crate::resource::{Guarded, Key, key};
 
 /// How old the lines may be.
 const FRESH: Duration = Duration::from_millis(500);
@@ -98,11 +98,6 @@ impl Shot {
         let gone = old.0.keys().filter(|key| !self.0.contains_key(*key)).cloned();
         Changes { changed: changed.collect(), gone: gone.collect() }
     }
-}
-
-fn key(pipeline: &Guarded) -> Key {
-    let metadata = pipeline.meta();
-    (metadata.namespace.clone().unwrap_or_default(), metadata.name.clone().unwrap_or_default())
 }
 
 #[cfg(test)]

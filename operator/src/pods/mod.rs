@@ -28,6 +28,7 @@ pub use reason::{PodReason, Trouble, reason};
 use crate::{
     build::{HTTP_PORT, selector},
     observe::ObserveError,
+    resource::Key,
 };
 
 /// How much of what a pod says of its readiness is repeated, in characters.
@@ -65,9 +66,6 @@ pub fn address(pod: &Pod) -> Option<SocketAddr> {
     let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
     Some(SocketAddr::new(ip, u16::try_from(HTTP_PORT).ok()?))
 }
-
-/// Namespace and name of a pipeline.
-pub type Key = (String, String);
 
 /// What is to be reported of each pipeline's pace.
 #[derive(Debug, Default)]

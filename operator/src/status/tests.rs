@@ -10,7 +10,7 @@ use super::*;
 use crate::{
     build::{Revision, Shape},
     desired::desired,
-    observe,
+    resource,
     revisions::{Facts, render},
     rollout::size,
     topics::{Control, State, obstacle::Obstacle},
@@ -20,7 +20,7 @@ use crate::{
 const GENERATION: i64 = 4;
 
 fn observed() -> Observed {
-    let mut resource = DynamicObject::new("logins", &observe::resource()).within("streams");
+    let mut resource = DynamicObject::new("logins", &resource::resource()).within("streams");
     resource.metadata.generation = Some(GENERATION);
     resource.metadata.uid = Some("1".to_owned());
     Observed {

@@ -36,9 +36,9 @@ use super::{
 use crate::{
     build::{ADOPTED_ANNOTATION, OWNER_UID_LABEL, kafka_topic, kafka_topic_name},
     owned::{self, ApplyError, is_owned},
+    pace::PAGE,
     security::Credentials,
     validate::Valid,
-    watching::PAGE,
 };
 
 /// What the API server says of Strimzi's resources.
