@@ -20,7 +20,7 @@ use kube::{
 use tokio::time::timeout;
 use tower::{Layer, Service};
 
-use crate::metrics::Metrics;
+use crate::serve::metrics::Metrics;
 
 /// No client can be made.
 #[derive(Debug, thiserror::Error)]

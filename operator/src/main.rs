@@ -14,9 +14,10 @@ use operator::{
     args::{Args, Check, Command, Run},
     check::{gather, judge::judge},
     client::connect,
-    controller, manifest,
-    metrics::Metrics,
+    manifest,
     run::RunError,
+    serve::metrics::Metrics,
+    watch::slots,
 };
 use tokio::{
     net::TcpListener,
@@ -61,7 +62,7 @@ fn check(options: &Check) -> Result<Exit, Box<dyn Error>> {
 
 fn run(options: Run) -> Result<Exit, RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .max_blocking_threads(controller::BLOCKING_THREADS)
+        .max_blocking_threads(slots::BLOCKING_THREADS)
         .enable_all()
         .build()?;
     let result = runtime.block_on(run_until_signal(options));

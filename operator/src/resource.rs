@@ -9,6 +9,9 @@ use kube::{
 /// A LoginPipeline that may have another shape than this release's: one bad object must not hide the others.
 pub type Guarded = DeserializeGuard<LoginPipeline>;
 
+/// The annotation of a LoginPipeline that is being deleted: with the value `true` the topics that are not deleted yet stay.
+pub const FORCE_DELETE: &str = "loginpipeline.dev/force-delete";
+
 /// Namespace and name of a pipeline.
 pub type Key = (String, String);
 

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crds::pipeline::ConditionStatus;
 use kube::{
     Client, ResourceExt,
     runtime::reflector::{self, Store, store::Writer},
@@ -11,17 +12,21 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use crate::{
     args,
     client::{NoApiServer, connect},
-    controller::{self, Work},
-    health::Health,
-    leader::{Candidate, Lead, Lost},
-    metrics::{Metrics, Readiness},
-    page::{Page, Sources},
-    reconcile::reported_readiness,
+    pass::condition::{READY, condition},
     resource::Guarded,
     scope::Scope,
-    server::{self, Shown},
-    status,
+    serve::{
+        health::Health,
+        lead::Lead,
+        metrics::{Metrics, Readiness},
+        page::{Page, Sources},
+        server::{self, Endpoints},
+    },
     stop::stopped,
+    watch::{
+        controller::{self, Work},
+        leader::{Candidate, Lost},
+    },
 };
 
 /// Why the operator ended before it was asked to.
@@ -50,7 +55,7 @@ pub async fn run(options: args::Run, listener: TcpListener, stop: watch::Receive
     let client = connect(metrics.clone()).await?;
     let health = Arc::new(Health::default());
     let (pipelines, writer) = reflector::store();
-    let shown = Shown {
+    let endpoints = Endpoints {
         health: health.clone(),
         registry: Arc::new(registry),
         refresh: Arc::new(count(pipelines.clone(), metrics.clone())),
@@ -67,7 +72,7 @@ pub async fn run(options: args::Run, listener: TcpListener, stop: watch::Receive
             stop: stop.clone(),
         })
     });
-    let serving = tokio::spawn(server::serve(listener, shown, page, stopped(stop.clone())));
+    let serving = tokio::spawn(server::serve(listener, endpoints, page, stopped(stop.clone())));
     lead(&options, client, (pipelines, writer), health, metrics, tell, stop).await?;
     match timeout(FAREWELL, serving).await {
         Ok(served) => served.map_err(std::io::Error::other)??,
@@ -141,11 +146,11 @@ fn count(pipelines: Store<Guarded>, metrics: Metrics) -> impl Fn() + Send + Sync
 
 fn readiness(pipeline: &Guarded) -> Readiness {
     let status = pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.as_ref());
-    let ready = status.and_then(|status| status::condition(status, status::READY));
+    let ready = status.and_then(|status| condition(status, READY));
     Readiness {
         namespace: pipeline.namespace().unwrap_or_default(),
         name: pipeline.name_any(),
-        ready: reported_readiness(status),
+        ready: ready.map_or(ConditionStatus::Unknown, |ready| ready.status),
         reason: ready.map(|ready| ready.reason.clone()),
     }
 }

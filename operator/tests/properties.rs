@@ -13,10 +13,9 @@ use crds::{
 };
 use operator::{
     build::kafka_topic,
-    desired::render,
+    pass::{desired::render, validate::check_pipeline},
     security::Secrets,
     topics::{Listener, growth::wanted},
-    validate::check_pipeline,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 
 use super::{CONFIG_VOLUME, metadata, processor_name, selector};
-use crate::validate::Valid;
+use crate::pass::validate::Valid;
 
 /// The Deployment of so many pods of this template, which run the job config of this ConfigMap.
 #[must_use]

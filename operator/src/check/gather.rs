@@ -32,7 +32,7 @@ use crate::{
     rights::{Place, RIGHTS, RIGHTS_ABROAD, Right},
     scope::Scope,
     security::{self, Credentials},
-    strimzi_watch::discover,
+    watch::strimzi::discover,
 };
 
 /// Requests at a time.

@@ -6,7 +6,7 @@
 //!   ask       I/O   one HTTP GET to a pod
 //! ```
 //!
-//! A pass reads pods only where they do not all run as they should; [`crate::measure`] asks them for their figures.
+//! A pass reads pods only where they do not all run as they should; [`crate::watch::measure`] asks them for their figures.
 
 pub mod ask;
 pub mod figures;
@@ -27,7 +27,7 @@ pub use reason::{PodReason, Trouble, reason};
 
 use crate::{
     build::{HTTP_PORT, selector},
-    observe::ObserveError,
+    pass::observe::ObserveError,
     resource::Key,
 };
 

@@ -6,7 +6,7 @@ use super::{
     Seen, State, find,
     shape::{MAX_MESSAGE_BYTES, output_bytes},
 };
-use crate::validate::Valid;
+use crate::pass::validate::Valid;
 
 /// The topics as they should be: what the pipeline needs, sized by what is already there. Nothing ever shrinks, the
 /// outputs have a partition for each of the source's, and they take what the source takes and enrichment adds.

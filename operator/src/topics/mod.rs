@@ -40,7 +40,10 @@ use self::{
     obstacle::Obstacle,
     strimzi::{Strimzi, StrimziTopics},
 };
-use crate::{owned::ApplyError, security::Credentials, validate::Valid};
+use crate::{
+    pass::{owned::ApplyError, validate::Valid},
+    security::Credentials,
+};
 
 /// What is known of a pipeline's Kafka.
 #[derive(Clone, Debug, PartialEq)]

@@ -35,10 +35,12 @@ use super::{
 };
 use crate::{
     build::{ADOPTED_ANNOTATION, OWNER_UID_LABEL, kafka_topic, kafka_topic_name},
-    owned::{self, ApplyError, is_owned},
     pace::PAGE,
+    pass::{
+        owned::{self, ApplyError, is_owned},
+        validate::Valid,
+    },
     security::Credentials,
-    validate::Valid,
 };
 
 /// What the API server says of Strimzi's resources.

@@ -6,7 +6,7 @@ use super::{
     obstacle::{Cause, obstacles},
     *,
 };
-use crate::validate::check_pipeline;
+use crate::pass::validate::check_pipeline;
 
 fn soon() -> State {
     State::Pending(Obstacle { cause: Cause::Awaited, message: "soon".to_owned() })

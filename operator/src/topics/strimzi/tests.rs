@@ -2,7 +2,7 @@ use crds::pipeline::LoginPipeline;
 use serde_json::json;
 
 use super::*;
-use crate::validate::check_pipeline;
+use crate::pass::validate::check_pipeline;
 
 /// A `KafkaTopic` of the output that is as it should be.
 fn ready() -> Value {
