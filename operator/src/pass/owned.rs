@@ -56,6 +56,17 @@ pub enum ApplyError {
 }
 
 impl ApplyError {
+    /// A static label, for metrics.
+    #[must_use]
+    pub const fn category(&self) -> &'static str {
+        match self {
+            Self::NameTaken { .. } => "name-taken",
+            Self::Refused { .. } => "apply-refused",
+            Self::Contested { .. } => "revision-contested",
+            Self::Api { .. } => "apply-api",
+        }
+    }
+
     fn new(kind: String, name: String, source: kube::Error) -> Self {
         match source {
             kube::Error::Api(status) if status.is_conflict() && status.message.contains("conflict") => {
@@ -79,12 +90,7 @@ impl Reported for ApplyError {
     }
 
     fn category(&self) -> &'static str {
-        match self {
-            Self::NameTaken { .. } => "name-taken",
-            Self::Refused { .. } => "apply-refused",
-            Self::Contested { .. } => "revision-contested",
-            Self::Api { .. } => "apply-api",
-        }
+        Self::category(self)
     }
 }
 
