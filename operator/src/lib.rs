@@ -28,11 +28,11 @@
 pub mod args;
 pub mod run;
 
-pub mod watch;
+mod watch;
 
 pub mod build;
 pub mod pass;
-pub mod pods;
+mod pods;
 pub mod topics;
 
 pub mod serve;
@@ -41,11 +41,11 @@ pub mod check;
 pub mod manifest;
 
 pub mod client;
-pub mod pace;
-pub mod resource;
+mod pace;
+mod resource;
 pub mod rights;
-pub mod scope;
+mod scope;
 pub mod security;
-pub mod stop;
-pub mod text;
-pub mod trouble;
+mod stop;
+mod text;
+mod trouble;

@@ -15,9 +15,8 @@ use operator::{
     check::{gather, judge::judge},
     client::connect,
     manifest,
-    run::RunError,
+    run::{BLOCKING_THREADS, RunError},
     serve::metrics::Metrics,
-    watch::slots,
 };
 use tokio::{
     net::TcpListener,
@@ -61,10 +60,8 @@ fn check(options: &Check) -> Result<Exit, Box<dyn Error>> {
 }
 
 fn run(options: Run) -> Result<Exit, RunError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .max_blocking_threads(slots::BLOCKING_THREADS)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
     let result = runtime.block_on(run_until_signal(options));
     // A thread may still wait for a Kafka that does not answer; it changes nothing any more.
     runtime.shutdown_background();

@@ -5,17 +5,17 @@ use std::time::Duration;
 use rand::Rng;
 
 /// How many objects one request lists. A page of a thousand would take more memory than everything else.
-pub const PAGE: u32 = 100;
+pub(crate) const PAGE: u32 = 100;
 
 /// A factor that keeps many pipelines, or many operators, from coming at once.
 #[must_use]
-pub fn jitter() -> f64 {
+pub(crate) fn jitter() -> f64 {
     rand::rng().random_range(0.8..1.0)
 }
 
 /// The pause after this many failures in a row: it doubles from one second to a minute, less some jitter.
 #[must_use]
-pub fn backoff(failures: u32) -> Duration {
+pub(crate) fn backoff(failures: u32) -> Duration {
     let seconds = f64::from(1_u32 << failures.saturating_sub(1).min(6)).min(60.0);
     Duration::from_secs_f64(seconds * jitter())
 }

@@ -29,6 +29,8 @@ use crate::{
     },
 };
 
+pub use crate::watch::slots::BLOCKING_THREADS;
+
 /// Why the operator ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {

@@ -6,7 +6,7 @@ use kube::{Api, Client, Resource, core::NamespaceResourceScope};
 
 /// The namespaces that are watched.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Scope {
+pub(crate) enum Scope {
     /// All of them, those to come too.
     All,
     /// These alone.
@@ -16,7 +16,7 @@ pub enum Scope {
 impl Scope {
     /// These namespaces; all of them when none is named.
     #[must_use]
-    pub fn of(names: &[String]) -> Self {
+    pub(crate) fn of(names: &[String]) -> Self {
         let names: BTreeSet<_> =
             names.iter().map(|name| name.trim().to_owned()).filter(|name| !name.is_empty()).collect();
         if names.is_empty() { Self::All } else { Self::Namespaces(names) }
@@ -24,7 +24,7 @@ impl Scope {
 
     /// The parts that are watched apart: one without a name, or one for each namespace.
     #[must_use]
-    pub fn parts(&self) -> Vec<Option<&str>> {
+    pub(crate) fn parts(&self) -> Vec<Option<&str>> {
         match self {
             Self::All => vec![None],
             Self::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
@@ -33,7 +33,7 @@ impl Scope {
 
     /// The parts, as they are asked.
     #[must_use]
-    pub fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
+    pub(crate) fn apis<K>(&self, client: &Client) -> Vec<Api<K>>
     where
         K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     {
@@ -43,7 +43,7 @@ impl Scope {
 
 /// Objects of a kind in a namespace; in all of them where none is named.
 #[must_use]
-pub fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
+pub(crate) fn api<K>(client: &Client, namespace: Option<&str>) -> Api<K>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
 {

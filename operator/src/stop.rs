@@ -3,6 +3,6 @@
 use tokio::sync::watch;
 
 /// Completes when `stop` turns true, or when its sender is gone: nothing could stop the operator any more then.
-pub async fn stopped(mut stop: watch::Receiver<bool>) {
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
 }

@@ -316,8 +316,11 @@ fn steps() -> Vec<(String, String)> {
         Some((words.next()?.to_owned(), words.next()?.to_owned()))
     };
     let steps: Vec<_> = text.lines().filter_map(step).collect();
-    let modules: BTreeSet<_> =
-        text.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let modules: BTreeSet<_> = text
+        .lines()
+        .filter(|line| line.starts_with("pub"))
+        .filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'))
+        .collect();
     assert_eq!(steps.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>(), modules);
     steps
 }

@@ -25,7 +25,7 @@ use crate::{
 ///
 /// # Errors
 /// When another owns one of the names, or the API server refuses or fails.
-pub async fn workload(
+pub(crate) async fn workload(
     client: &Client,
     valid: &Valid,
     desired: Desired,
@@ -81,7 +81,7 @@ async fn uncontested(config_maps: &Api<ConfigMap>, valid: &Valid, taken: &Config
 ///
 /// # Errors
 /// When the API server refuses or fails.
-pub async fn prune(
+pub(crate) async fn prune(
     client: &Client,
     valid: &Valid,
     current: &ConfigStatus,

@@ -13,7 +13,7 @@ use super::{
 
 /// How far a suspended pipeline has come to rest. `pods` is none where they could not be listed. A pipeline that was at
 /// rest once stays so until its spec changes: nothing writes any more.
-pub async fn drained(kafka: &Kafka, pods: Option<Vec<Pod>>, observed: &Observed) -> Drain {
+pub(crate) async fn drained(kafka: &Kafka, pods: Option<Vec<Pod>>, observed: &Observed) -> Drain {
     let Some(pods) = pods else { return Drain::Unknown("the pods have not been counted yet".to_owned()) };
     let left = pods.iter().filter(|pod| !has_ended(pod)).count();
     if left > 0 {

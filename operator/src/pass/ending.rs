@@ -30,7 +30,7 @@ const WAITING: Duration = Duration::from_secs(2);
 ///
 /// # Errors
 /// When topics could not be deleted, or the API server did not take the finalizer or the status.
-pub async fn end(
+pub(crate) async fn end(
     surroundings: &Surroundings<'_>,
     valid: Option<&Valid>,
     observed: &Observed,

@@ -7,7 +7,7 @@ use crate::{security::ReadError, topics::TopicsError};
 
 /// Why a pass failed. It is tried again, ever more slowly.
 #[derive(Debug, thiserror::Error)]
-pub enum ReconcileError {
+pub(crate) enum ReconcileError {
     /// The pipeline or its objects were not read.
     #[error(transparent)]
     Observe(#[from] ObserveError),
@@ -37,7 +37,7 @@ pub enum ReconcileError {
 impl ReconcileError {
     /// A static label, for metrics.
     #[must_use]
-    pub fn category(&self) -> &'static str {
+    pub(crate) fn category(&self) -> &'static str {
         match self {
             Self::Observe(error) => error.category(),
             Self::Topics(error) => error.category(),

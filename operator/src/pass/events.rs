@@ -9,7 +9,7 @@ use crate::pass::condition::{READY, condition};
 
 /// What happened between two statuses of a pipeline: readiness or its reason changed, or a new config came into use.
 #[must_use]
-pub fn transitions(before: &LoginPipelineStatus, after: &LoginPipelineStatus) -> Vec<Event> {
+pub(crate) fn transitions(before: &LoginPipelineStatus, after: &LoginPipelineStatus) -> Vec<Event> {
     let mut events = Vec::new();
     let old = condition(before, READY);
     if let Some(new) = condition(after, READY)
@@ -29,7 +29,7 @@ pub fn transitions(before: &LoginPipelineStatus, after: &LoginPipelineStatus) ->
 
 /// A pipeline went, and left topics that its spec wanted deleted.
 #[must_use]
-pub fn retained(why: &str) -> Event {
+pub(crate) fn retained(why: &str) -> Event {
     let note = format!("the pipeline is gone, and topics of it may be left with their data: {why}");
     event(true, "TopicsRetained", note, "Finalize")
 }
@@ -50,7 +50,7 @@ fn event(is_fault: bool, reason: &str, mut note: String, action: &str) -> Event 
 }
 
 /// Publishes events about an object. A lost one is logged: the status says the same.
-pub async fn publish(recorder: &Recorder, events: &[Event], regarding: &ObjectReference) {
+pub(crate) async fn publish(recorder: &Recorder, events: &[Event], regarding: &ObjectReference) {
     for event in events {
         if let Err(error) = recorder.publish(event, regarding).await {
             tracing::warn!(error = with_causes(&error), reason = event.reason, "an Event was lost");

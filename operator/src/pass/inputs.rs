@@ -7,7 +7,7 @@ use crate::{build::Shape, security::Credentials, topics::Listener};
 
 /// What a revision is made from, beside the spec.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Inputs {
+pub(crate) struct Inputs {
     /// How to reach Kafka.
     pub kafka: KafkaConfig,
     /// What shapes the pods.
@@ -20,7 +20,7 @@ impl Inputs {
     /// What pods have to know that reach Kafka by a listener, with credentials. Where the spec names no image, they run
     /// `default_image`.
     #[must_use]
-    pub fn new(listener: &Listener, credentials: &Credentials, default_image: &str) -> Self {
+    pub(crate) fn new(listener: &Listener, credentials: &Credentials, default_image: &str) -> Self {
         Self {
             kafka: KafkaConfig {
                 bootstrap_servers: listener.bootstrap_servers.clone(),

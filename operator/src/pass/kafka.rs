@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Brings the topics of a pipeline as far as possible.
-pub async fn kafka(surroundings: &Surroundings<'_>, valid: &Valid, observed: &Observed) -> Kafka {
+pub(crate) async fn kafka(surroundings: &Surroundings<'_>, valid: &Valid, observed: &Observed) -> Kafka {
     topics(surroundings, valid, observed).await.unwrap_or_else(Kafka::Unobserved)
 }
 

@@ -26,7 +26,7 @@ use crate::{
 
 /// A pipeline and the objects that stand in its place, whoever owns them.
 #[derive(Clone, Debug)]
-pub struct Observed {
+pub(crate) struct Observed {
     /// The resource, unread: its spec may not have the shape of this release.
     pub resource: DynamicObject,
     /// What was reported last.
@@ -48,13 +48,13 @@ pub struct Observed {
 impl Observed {
     /// The pipeline's Deployment, if what has its name is the pipeline's.
     #[must_use]
-    pub fn own_deployment(&self) -> Option<&Deployment> {
+    pub(crate) fn own_deployment(&self) -> Option<&Deployment> {
         self.deployment.as_ref().filter(|deployment| is_owned(*deployment, self.uid()))
     }
 
     /// The namespace and the name of the pipeline.
     #[must_use]
-    pub fn key(&self) -> (&str, &str) {
+    pub(crate) fn key(&self) -> (&str, &str) {
         let metadata = &self.resource.metadata;
         (metadata.namespace.as_deref().unwrap_or_default(), metadata.name.as_deref().unwrap_or_default())
     }
@@ -66,7 +66,7 @@ impl Observed {
 
 /// Why the state of a pipeline could not be read.
 #[derive(Debug, thiserror::Error)]
-pub enum ObserveError {
+pub(crate) enum ObserveError {
     /// The API server failed, or refused.
     #[error("the API server did not answer for {what}: {source}")]
     Api {
@@ -80,7 +80,7 @@ pub enum ObserveError {
 impl ObserveError {
     /// A static label, for metrics.
     #[must_use]
-    pub const fn category(&self) -> &'static str {
+    pub(crate) const fn category(&self) -> &'static str {
         match self {
             Self::Api { .. } => "observe-api",
         }
@@ -91,7 +91,7 @@ impl ObserveError {
 ///
 /// # Errors
 /// When the API server fails or refuses.
-pub async fn pipeline(client: &Client, namespace: &str, name: &str) -> Result<Option<Observed>, ObserveError> {
+pub(crate) async fn pipeline(client: &Client, namespace: &str, name: &str) -> Result<Option<Observed>, ObserveError> {
     let resource = resources(client, namespace).get_opt(name).await;
     let resource = resource.map_err(|source| ObserveError::Api { what: "the LoginPipeline", source })?;
     Ok(resource.map(|resource| {
@@ -114,7 +114,7 @@ pub async fn pipeline(client: &Client, namespace: &str, name: &str) -> Result<Op
 ///
 /// # Errors
 /// When the API server fails or refuses. Nothing is known of any of them then.
-pub async fn children(client: &Client, observed: &mut Observed) -> Result<(), ObserveError> {
+pub(crate) async fn children(client: &Client, observed: &mut Observed) -> Result<(), ObserveError> {
     let failed = |what| move |source| ObserveError::Api { what, source };
     let (namespace, name) = observed.key();
     let (processor, service) = (processor_name(name), service_name(name));

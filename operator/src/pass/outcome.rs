@@ -20,7 +20,7 @@ use crate::{
 
 /// What a pass over a pipeline came to.
 #[derive(Debug)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The spec cannot be run, so nothing was done.
     Invalid(ValidateError),
     /// Several passes in a row could not read the pipeline or its objects, for this reason.
@@ -33,7 +33,7 @@ pub enum Outcome {
 
 /// What a pass over a valid pipeline found and did.
 #[derive(Debug)]
-pub struct Pass {
+pub(crate) struct Pass {
     /// The pipeline.
     pub valid: Valid,
     /// Kafka and the topics.
@@ -48,7 +48,7 @@ pub struct Pass {
 
 /// What a pass found of Kafka, and did to the topics.
 #[derive(Debug)]
-pub enum Kafka {
+pub(crate) enum Kafka {
     /// The topics were not read.
     Unobserved(KafkaProblem),
     /// The topics were read, but one was not made or changed.
@@ -78,7 +78,7 @@ pub enum Kafka {
 
 /// The topics of a pipeline.
 #[derive(Debug)]
-pub struct KnownTopics {
+pub(crate) struct KnownTopics {
     /// The topics as they should be.
     pub wanted: Vec<Topic>,
     /// The topics as they are.
@@ -87,7 +87,7 @@ pub struct KnownTopics {
 
 /// Why the topics were not read.
 #[derive(Debug, thiserror::Error)]
-pub enum KafkaProblem {
+pub(crate) enum KafkaProblem {
     /// Kafka or Strimzi did not answer, or refused.
     #[error(transparent)]
     Topics(#[from] TopicsError),
@@ -104,7 +104,7 @@ pub enum KafkaProblem {
 
 /// What became of the objects that run a pipeline.
 #[derive(Debug)]
-pub enum Workload {
+pub(crate) enum Workload {
     /// None yet: the first pods wait until the topics are ready.
     Waiting,
     /// One could not be applied.
@@ -115,7 +115,7 @@ pub enum Workload {
 
 /// The objects that run a pipeline, after they were applied.
 #[derive(Debug)]
-pub struct Applied {
+pub(crate) struct Applied {
     /// The Deployment.
     pub deployment: Deployment,
     /// The job config that it should run.
@@ -128,7 +128,7 @@ pub struct Applied {
 
 /// How far a suspended pipeline has come to rest.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Drain {
+pub(crate) enum Drain {
     /// The pipeline is not suspended.
     NotSuspended,
     /// The pipeline is suspended, but this was not looked at: it has no objects yet.
@@ -146,7 +146,7 @@ pub enum Drain {
 impl Kafka {
     /// The topics, where they are known.
     #[must_use]
-    pub const fn topics(&self) -> Option<&KnownTopics> {
+    pub(crate) const fn topics(&self) -> Option<&KnownTopics> {
         match self {
             Self::Unobserved(_) => None,
             Self::Unchanged { topics, .. } | Self::NoListener { topics, .. } | Self::Usable { topics, .. } => {
@@ -157,7 +157,7 @@ impl Kafka {
 
     /// The topics as they are; none where they are not known.
     #[must_use]
-    pub fn seen(&self) -> &[Seen] {
+    pub(crate) fn seen(&self) -> &[Seen] {
         self.topics().map_or(&[], |topics| &topics.seen)
     }
 }

@@ -12,7 +12,7 @@ use super::{applied::is_applied, reason::Reason, reported::Reported};
 use crate::build::OWNER_UID_LABEL;
 
 /// Names the operator in `managedFields`.
-pub const FIELD_MANAGER: &str = "login-pipeline-operator";
+pub(crate) const FIELD_MANAGER: &str = "login-pipeline-operator";
 
 /// Why an object could not be written.
 #[derive(Debug, thiserror::Error)]
@@ -96,7 +96,7 @@ impl Reported for ApplyError {
 
 /// Whether an object belongs to the pipeline with this UID: its controller says so or, where it has none, its label.
 #[must_use]
-pub fn is_owned(object: &impl Resource, owner_uid: &str) -> bool {
+pub(crate) fn is_owned(object: &impl Resource, owner_uid: &str) -> bool {
     let mut references = object.meta().owner_references.iter().flatten();
     let controller = references.find(|reference| reference.controller == Some(true)).map(|reference| &reference.uid);
     controller.or_else(|| object.labels().get(OWNER_UID_LABEL)).is_some_and(|uid| uid == owner_uid)
@@ -106,7 +106,7 @@ pub fn is_owned(object: &impl Resource, owner_uid: &str) -> bool {
 ///
 /// # Errors
 /// When another owns the name, or the API server refuses or fails.
-pub async fn apply<K>(
+pub(crate) async fn apply<K>(
     api: &Api<K>,
     kind: &str,
     mut desired: K,
@@ -138,7 +138,7 @@ where
 ///
 /// # Errors
 /// When the API server refuses or fails.
-pub async fn delete<K>(api: &Api<K>, kind: &str, object: &K) -> Result<(), ApplyError>
+pub(crate) async fn delete<K>(api: &Api<K>, kind: &str, object: &K) -> Result<(), ApplyError>
 where
     K: Resource + Clone + DeserializeOwned + Debug,
 {

@@ -5,7 +5,7 @@ use crate::{build::Revision, pods::PodReason, topics::obstacle::obstacles};
 
 /// What the pods of a pipeline are to run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// The revision.
     pub revision: Revision,
     /// Why it is not what the spec asks for, after a rollback.
@@ -15,7 +15,7 @@ pub struct Plan {
 /// What the pods are to run; none before the topics were ready for the first time. While Kafka is not usable, the pods keep
 /// what they run, and only their number follows the spec.
 #[must_use]
-pub fn plan(valid: &Valid, kafka: &Kafka, words: Option<&PodReason>, observed: &Observed) -> Option<Plan> {
+pub(crate) fn plan(valid: &Valid, kafka: &Kafka, words: Option<&PodReason>, observed: &Observed) -> Option<Plan> {
     let usable = match kafka {
         Kafka::Usable { topics, inputs, .. } => Some((obstacles(&topics.wanted, &topics.seen).is_empty(), inputs)),
         Kafka::Unobserved(_) | Kafka::Unchanged { .. } | Kafka::NoListener { .. } => None,

@@ -4,7 +4,7 @@ use crds::pipeline::ConditionStatus;
 
 /// Why a condition has its status: a word for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Reason {
+pub(crate) enum Reason {
     /// Ready: everything holds.
     Running,
     /// ConfigValid: nothing is wrong.
@@ -91,7 +91,7 @@ pub enum Reason {
 
 /// What a state means to whoever waits for it, in kstatus' words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
+pub(crate) enum Progress {
     /// Nothing is left to do.
     Settled,
     /// The operator is at work, or tries again what may succeed.
@@ -102,7 +102,7 @@ pub enum Progress {
 
 impl Reason {
     /// The status of a condition that an error of this reason keeps from being True.
-    pub const fn status_of_failure(self) -> ConditionStatus {
+    pub(crate) const fn status_of_failure(self) -> ConditionStatus {
         match self {
             Self::KafkaUnreachable | Self::ApiServerFailed => ConditionStatus::Unknown,
             _ => ConditionStatus::False,
@@ -110,7 +110,7 @@ impl Reason {
     }
 
     /// What it means.
-    pub const fn progress(self) -> Progress {
+    pub(crate) const fn progress(self) -> Progress {
         match self {
             Self::Running | Self::ScaledToZero | Self::Suspended => Progress::Settled,
             Self::SpecInvalid

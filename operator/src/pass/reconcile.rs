@@ -33,7 +33,11 @@ use crate::{
 ///
 /// # Errors
 /// When a step fails. What the other steps found has been reported then.
-pub async fn reconcile(surroundings: &Surroundings<'_>, namespace: &str, name: &str) -> Result<Next, ReconcileError> {
+pub(crate) async fn reconcile(
+    surroundings: &Surroundings<'_>,
+    namespace: &str,
+    name: &str,
+) -> Result<Next, ReconcileError> {
     let client = surroundings.client;
     let Some(mut observed) = observe::pipeline(client, namespace, name).await? else { return Ok(Next::OnChange) };
     if let Err(error) = observe::children(client, &mut observed).await {

@@ -28,7 +28,7 @@ use crate::{
 ///
 /// # Errors
 /// When the API server does not take the status.
-pub async fn report(
+pub(crate) async fn report(
     surroundings: &Surroundings<'_>,
     observed: &Observed,
     outcome: &Outcome,

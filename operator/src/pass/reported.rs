@@ -5,7 +5,7 @@ use std::fmt::Display;
 use super::reason::Reason;
 
 /// An error that a condition reports. Its text becomes the condition's message.
-pub trait Reported: Display {
+pub(crate) trait Reported: Display {
     /// The reason of the condition that reports it.
     fn reason(&self) -> Reason;
 

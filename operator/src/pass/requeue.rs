@@ -14,7 +14,7 @@ use crate::{
 
 /// When to come again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Next {
+pub(crate) enum Next {
     /// Never: only a change of the resource can help.
     OnChange,
     /// After this time.
@@ -44,7 +44,7 @@ const CONFLICT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// When the pass failed in a way that the next one may not.
-pub fn pause(pass: Pass) -> Result<Duration, ReconcileError> {
+pub(crate) fn pause(pass: Pass) -> Result<Duration, ReconcileError> {
     let Pass { valid, kafka, workload, drain, .. } = pass;
     let topics = match kafka {
         Kafka::Unobserved(KafkaProblem::Topics(error)) | Kafka::Unchanged { error, .. } => return Err(error.into()),

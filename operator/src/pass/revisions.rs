@@ -29,7 +29,7 @@ const SECRETS_ANNOTATION: &str = "loginpipeline.dev/secrets";
 
 /// The revision that failed, and what its pods say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Failure {
+pub(crate) struct Failure {
     /// Name of its ConfigMap.
     pub config_map: String,
     /// Why, as a sentence.
@@ -38,7 +38,7 @@ pub struct Failure {
 
 /// The revision that the pods are to run.
 #[must_use]
-pub fn choose(
+pub(crate) fn choose(
     valid: &Valid,
     inputs: &Inputs,
     existing: &[ConfigMap],
@@ -88,21 +88,21 @@ fn after_loss(valid: &Valid, reported: &ConfigStatus, rendered: Content) -> Revi
 
 /// Why the pods run something else than what the spec asks for; none when they run that.
 #[must_use]
-pub fn rolled_back<'r>(revision: &'r Revision, valid: &Valid, inputs: &Inputs) -> Option<&'r str> {
+pub(crate) fn rolled_back<'r>(revision: &'r Revision, valid: &Valid, inputs: &Inputs) -> Option<&'r str> {
     let is_asked_for = revision.content.inputs == render(valid, inputs).inputs;
     revision.content.rolled_back.as_deref().filter(|_| is_asked_for)
 }
 
 /// The revision that was asked for last, or rolled back to.
 #[must_use]
-pub fn newest(existing: &[ConfigMap]) -> Option<Revision> {
+pub(crate) fn newest(existing: &[ConfigMap]) -> Option<Revision> {
     existing.iter().filter_map(Revision::read).max_by_key(|revision| revision.number)
 }
 
 /// The ConfigMaps that nothing needs once all pods run the current one, which is the last healthy one then: all but that and
 /// its predecessor, which a ReplicaSet still names.
 #[must_use]
-pub fn outdated<'a>(existing: &'a [ConfigMap], current: &ConfigStatus) -> Vec<&'a ConfigMap> {
+pub(crate) fn outdated<'a>(existing: &'a [ConfigMap], current: &ConfigStatus) -> Vec<&'a ConfigMap> {
     let mut others: Vec<_> = existing
         .iter()
         .map(|config_map| (Revision::read(config_map).map(|revision| revision.number), config_map))
@@ -114,7 +114,7 @@ pub fn outdated<'a>(existing: &'a [ConfigMap], current: &ConfigStatus) -> Vec<&'
 
 /// What this operator makes of a spec.
 #[must_use]
-pub fn render(valid: &Valid, inputs: &Inputs) -> Content {
+pub(crate) fn render(valid: &Valid, inputs: &Inputs) -> Content {
     let Inputs { kafka, shape, secrets } = inputs;
     let mut job = JobConfig::new(valid.id.clone(), &valid.spec, 0, kafka.bootstrap_servers.clone());
     job.kafka.clone_from(kafka);

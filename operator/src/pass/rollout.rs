@@ -15,7 +15,7 @@ use crate::{
 
 /// How many pods there are to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Size {
+pub(crate) struct Size {
     /// So many.
     pub replicas: i32,
     /// The partitions of the source, where there are fewer than the spec asks for replicas: one more would have nothing to do.
@@ -25,7 +25,7 @@ pub struct Size {
 /// How many pods a pipeline is to have. A suspended one has none, and its spec keeps the number that it had. Where topics
 /// are not seen at the moment, what was `reported` of them last counts.
 #[must_use]
-pub fn size(valid: &Valid, seen: &[Seen], reported: &[TopicStatus]) -> Size {
+pub(crate) fn size(valid: &Valid, seen: &[Seen], reported: &[TopicStatus]) -> Size {
     let asked = valid.spec.processor.replicas;
     let seen = find(seen, Role::Source).and_then(|source| source.partitions);
     let reported = || reported.iter().find(|topic| topic.role == Role::Source)?.partitions;
@@ -38,7 +38,7 @@ pub fn size(valid: &Valid, seen: &[Seen], reported: &[TopicStatus]) -> Size {
 /// The change that has failed, if one has: its pods did not become ready in time, and the pods of before it are all
 /// available still, so that nothing else can be to blame; or its pods say why themselves. Only where the spec wants a rollback.
 #[must_use]
-pub fn failure(valid: &Valid, deployment: &Deployment, words: Option<&PodReason>) -> Option<Failure> {
+pub(crate) fn failure(valid: &Valid, deployment: &Deployment, words: Option<&PodReason>) -> Option<Failure> {
     if valid.spec.processor.rollback == Rollback::Never {
         return None;
     }
@@ -56,7 +56,7 @@ pub fn failure(valid: &Valid, deployment: &Deployment, words: Option<&PodReason>
 
 /// Whether a Deployment's pods are all as it wants them, and no others are left.
 #[must_use]
-pub fn is_settled(deployment: &Deployment) -> bool {
+pub(crate) fn is_settled(deployment: &Deployment) -> bool {
     let status = deployment.status.clone().unwrap_or_default();
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas);
     let counts = [status.replicas, status.updated_replicas, status.available_replicas];
@@ -66,7 +66,7 @@ pub fn is_settled(deployment: &Deployment) -> bool {
 
 /// The condition by which a Deployment says that the pods of its present template did not become ready in time.
 #[must_use]
-pub fn deadline_exceeded(deployment: &Deployment) -> Option<&DeploymentCondition> {
+pub(crate) fn deadline_exceeded(deployment: &Deployment) -> Option<&DeploymentCondition> {
     let status = deployment.status.as_ref()?;
     if status.observed_generation != deployment.metadata.generation {
         return None;
@@ -77,7 +77,7 @@ pub fn deadline_exceeded(deployment: &Deployment) -> Option<&DeploymentCondition
 
 /// The ConfigMap that a Deployment's pods mount.
 #[must_use]
-pub fn config_of(deployment: &Deployment) -> Option<&str> {
+pub(crate) fn config_of(deployment: &Deployment) -> Option<&str> {
     let volumes = deployment.spec.as_ref()?.template.spec.as_ref()?.volumes.as_ref()?;
     let volume = volumes.iter().find(|volume| volume.name == CONFIG_VOLUME)?;
     Some(volume.config_map.as_ref()?.name.as_str())

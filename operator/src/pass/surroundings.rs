@@ -8,10 +8,10 @@ use kube::{
 use crate::{pods::Measurements, resource::Guarded, topics::strimzi::Strimzi};
 
 /// After this many failures in a row, which take some seven seconds, the last report of a pipeline counts no more.
-pub const PATIENCE: u32 = 3;
+pub(crate) const PATIENCE: u32 = 3;
 
 /// What a pass needs beside the pipeline.
-pub struct Surroundings<'a> {
+pub(crate) struct Surroundings<'a> {
     /// The client of the API server.
     pub client: &'a Client,
     /// The publisher of Events.

@@ -15,7 +15,10 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// When no broker answers in time.
-pub async fn open_transactions(client: ClientConfig, topics: Vec<String>) -> Result<BTreeSet<String>, KafkaError> {
+pub(crate) async fn open_transactions(
+    client: ClientConfig,
+    topics: Vec<String>,
+) -> Result<BTreeSet<String>, KafkaError> {
     let asked = tokio::task::spawn_blocking(move || {
         let stable = ends(&client, &topics, "read_committed")?;
         let last = ends(&client, &topics, "read_uncommitted")?;

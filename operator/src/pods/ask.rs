@@ -12,14 +12,14 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 
 /// How long a pod may take to answer.
-pub const TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much of an answer is read, in bytes. A processor with a thousand partitions answers with less than half of it.
 const BOUND: usize = 512 * 1024;
 
 /// Why a pod gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub(crate) enum AskError {
     /// No connection within [`TIMEOUT`], or no answer on it in time.
     #[error("it does not answer in time")]
     Silent,
@@ -35,14 +35,14 @@ pub enum AskError {
 }
 
 /// An answer that has begun. The connection ends when this is dropped.
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its head, and the body as it comes.
     pub response: Response<Incoming>,
     connection: Connection,
 }
 
 /// The task that reads from a connection and writes to it.
-pub struct Connection(JoinHandle<()>);
+pub(crate) struct Connection(JoinHandle<()>);
 
 impl Drop for Connection {
     fn drop(&mut self) {
@@ -52,7 +52,7 @@ impl Drop for Connection {
 
 impl Answer {
     /// The body as it comes, and what must be kept for as long as it is read.
-    pub fn into_parts(self) -> (Incoming, Connection) {
+    pub(crate) fn into_parts(self) -> (Incoming, Connection) {
         (self.response.into_body(), self.connection)
     }
 }
@@ -61,7 +61,7 @@ impl Answer {
 ///
 /// # Errors
 /// When nobody answers, or not with HTTP.
-pub async fn open(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer, AskError> {
+pub(crate) async fn open(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer, AskError> {
     let stream = timeout(TIMEOUT, TcpStream::connect(address)).await.map_err(|_| AskError::Silent)?;
     let stream = TokioIo::new(stream.map_err(AskError::Unreachable)?);
     let exchange = async {
@@ -83,7 +83,7 @@ pub async fn open(address: SocketAddr, path: &str, patience: Duration) -> Result
 ///
 /// # Errors
 /// When it does not.
-pub async fn whole(
+pub(crate) async fn whole(
     address: SocketAddr,
     path: &str,
     patience: Duration,
@@ -100,7 +100,7 @@ pub async fn whole(
 }
 
 /// The body of a pod's answer, whatever its status. None when it does not answer in time, or not with HTTP.
-pub async fn get(address: SocketAddr, path: &str) -> Option<String> {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<String> {
     let (_, body) = whole(address, path, TIMEOUT, BOUND).await.ok()?;
     String::from_utf8(body.into()).ok()
 }

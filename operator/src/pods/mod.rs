@@ -8,8 +8,8 @@
 //!
 //! A pass reads pods only where they do not all run as they should; [`crate::watch::measure`] asks them for their figures.
 
-pub mod ask;
-pub mod figures;
+pub(crate) mod ask;
+pub(crate) mod figures;
 mod reason;
 
 use std::{
@@ -22,8 +22,8 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
-pub use figures::Figures;
-pub use reason::{PodReason, Trouble, reason};
+pub(crate) use figures::Figures;
+pub(crate) use reason::{PodReason, Trouble, reason};
 
 use crate::{
     build::{HTTP_PORT, selector},
@@ -38,7 +38,7 @@ const WORDS: usize = 400;
 ///
 /// # Errors
 /// When the API server fails or refuses.
-pub async fn list(client: &Client, namespace: &str, pipeline: &str) -> Result<Vec<Pod>, ObserveError> {
+pub(crate) async fn list(client: &Client, namespace: &str, pipeline: &str) -> Result<Vec<Pod>, ObserveError> {
     let labels: Vec<_> = selector(pipeline).iter().map(|(key, value)| format!("{key}={value}")).collect();
     let ours = ListParams::default().labels(&labels.join(","));
     let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&ours).await;
@@ -47,7 +47,7 @@ pub async fn list(client: &Client, namespace: &str, pipeline: &str) -> Result<Ve
 
 /// Why the pods that run this ConfigMap's job config do not all become ready. One that runs is asked itself. None when they
 /// are ready, or when there are none.
-pub async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
+pub(crate) async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
     let mut why = reason(pods, config_map, Timestamp::now())?;
     let pod = pods.iter().find(|pod| pod.name_any() == why.pod);
     if why.trouble == Trouble::NotReady
@@ -62,24 +62,24 @@ pub async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
 
 /// Where a pod answers. None before it has an address.
 #[must_use]
-pub fn address(pod: &Pod) -> Option<SocketAddr> {
+pub(crate) fn address(pod: &Pod) -> Option<SocketAddr> {
     let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
     Some(SocketAddr::new(ip, u16::try_from(HTTP_PORT).ok()?))
 }
 
 /// What is to be reported of each pipeline's pace.
 #[derive(Debug, Default)]
-pub struct Measurements(Mutex<BTreeMap<Key, Figures>>);
+pub(crate) struct Measurements(Mutex<BTreeMap<Key, Figures>>);
 
 impl Measurements {
     /// What to report of a pipeline. None before it was measured: what was reported last still counts then.
     #[must_use]
-    pub fn of(&self, namespace: &str, name: &str) -> Option<Figures> {
+    pub(crate) fn of(&self, namespace: &str, name: &str) -> Option<Figures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
     /// What to report of all pipelines from now on.
-    pub fn are(&self, figures: BTreeMap<Key, Figures>) {
+    pub(crate) fn are(&self, figures: BTreeMap<Key, Figures>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 }

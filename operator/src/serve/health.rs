@@ -9,7 +9,7 @@ use std::{
 const STANDSTILL: Duration = Duration::from_secs(60);
 
 /// How the operator is.
-pub struct Health {
+pub(crate) struct Health {
     started: Instant,
     /// When the loop turned last, milliseconds after the start.
     turned: AtomicU64,
@@ -24,18 +24,18 @@ impl Default for Health {
 
 impl Health {
     /// The loop has turned.
-    pub fn turn(&self) {
+    pub(crate) fn turn(&self) {
         self.turned.store(self.age(), Ordering::Relaxed);
     }
 
     /// It does what it should: it stands by, or knows the pipelines.
-    pub fn ready(&self, is_ready: bool) {
+    pub(crate) fn ready(&self, is_ready: bool) {
         self.is_ready.store(is_ready, Ordering::Relaxed);
     }
 
     /// Whether it does what it should.
     #[must_use]
-    pub fn is_ready(&self) -> bool {
+    pub(crate) fn is_ready(&self) -> bool {
         self.is_ready.load(Ordering::Relaxed)
     }
 
@@ -45,7 +45,7 @@ impl Health {
 
     /// How long the loop has stood still; none while it turns.
     #[must_use]
-    pub fn standstill(&self) -> Option<Duration> {
+    pub(crate) fn standstill(&self) -> Option<Duration> {
         let since = Duration::from_millis(self.age().saturating_sub(self.turned.load(Ordering::Relaxed)));
         (since > STANDSTILL).then_some(since)
     }

@@ -2,7 +2,7 @@
 
 /// Which operator leads, as far as this one knows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub enum Lead {
+pub(crate) enum Lead {
     /// Not known yet.
     #[default]
     Unknown,

@@ -1,7 +1,7 @@
 //! What the operator serves: health, metrics, and the page for people.
 
-pub mod health;
-pub mod lead;
+pub(crate) mod health;
+pub(crate) mod lead;
 pub mod metrics;
-pub mod page;
-pub mod server;
+pub(crate) mod page;
+pub(crate) mod server;

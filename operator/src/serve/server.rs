@@ -20,7 +20,7 @@ use crate::serve::{
 
 /// What `/healthz`, `/readyz` and `/metrics` answer from.
 #[derive(Clone)]
-pub struct Endpoints {
+pub(crate) struct Endpoints {
     /// How the operator is.
     pub health: Arc<Health>,
     /// The metrics.
@@ -33,7 +33,7 @@ pub struct Endpoints {
 ///
 /// # Errors
 /// When the listener fails.
-pub async fn serve(
+pub(crate) async fn serve(
     listener: TcpListener,
     endpoints: Endpoints,
     page: Option<Page>,

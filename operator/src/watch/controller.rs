@@ -53,7 +53,7 @@ const DEBOUNCE: Duration = Duration::from_millis(100);
 const TRIGGERS: usize = 128;
 
 /// What the controller works with.
-pub struct Work {
+pub(crate) struct Work {
     /// The API server.
     pub client: Client,
     /// What is watched.
@@ -86,7 +86,7 @@ struct Context {
 }
 
 /// Reconciles until `stop` turns true, then ends within a bound.
-pub async fn run(work: Work, stop: watch::Receiver<bool>) {
+pub(crate) async fn run(work: Work, stop: watch::Receiver<bool>) {
     let Work { client, scope, processor_image, measure_interval, pipelines, writer, health, metrics } = work;
     let (strimzi_found, strimzi) = watch::channel(Strimzi::Unknown);
     let measurements = Arc::new(Measurements::default());

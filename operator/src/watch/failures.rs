@@ -11,7 +11,7 @@ use crate::resource::{Guarded, Key, key};
 
 /// The pipelines whose last pass failed.
 #[derive(Default)]
-pub struct Failures(Mutex<BTreeMap<Key, InARow>>);
+pub(super) struct Failures(Mutex<BTreeMap<Key, InARow>>);
 
 /// Failed passes in a row.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,18 +23,18 @@ struct InARow {
 
 impl Failures {
     /// How many passes over a pipeline have failed in a row.
-    pub fn of(&self, pipeline: &Guarded) -> u32 {
+    pub(super) fn of(&self, pipeline: &Guarded) -> u32 {
         self.lock().get(&key(pipeline)).map_or(0, |failures| failures.count)
     }
 
     /// Whether the last pass over a pipeline failed, with the spec that `pipeline` has.
-    pub fn is_failing(&self, pipeline: &Guarded) -> bool {
+    pub(super) fn is_failing(&self, pipeline: &Guarded) -> bool {
         let generation = pipeline.meta().generation;
         self.lock().get(&key(pipeline)).is_some_and(|failures| failures.generation == generation)
     }
 
     /// Counts a failed pass, and returns how many have failed in a row.
-    pub fn add(&self, pipeline: &Guarded) -> u32 {
+    pub(super) fn add(&self, pipeline: &Guarded) -> u32 {
         let mut all = self.lock();
         let failures = all.entry(key(pipeline)).or_default();
         if failures.generation != pipeline.meta().generation {
@@ -45,7 +45,7 @@ impl Failures {
     }
 
     /// Notes that a pass over a pipeline succeeded.
-    pub fn clear(&self, pipeline: &Key) {
+    pub(super) fn clear(&self, pipeline: &Key) {
         self.lock().remove(pipeline);
     }
 

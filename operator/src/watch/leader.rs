@@ -37,7 +37,7 @@ use kube::{Api, Client, ResourceExt, api::PostParams};
 use rand::Rng;
 use tokio::time::{sleep, timeout, timeout_at};
 
-pub use self::election::Lost;
+pub(crate) use self::election::Lost;
 use self::election::{Election, RENEW_INTERVAL, RETRY_INTERVAL, Turn};
 use crate::pace::jitter;
 
@@ -45,7 +45,7 @@ use crate::pace::jitter;
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A candidate for leadership, which may come to hold it.
-pub struct Candidate {
+pub(crate) struct Candidate {
     leases: Api<Lease>,
     name: String,
     election: Election,
@@ -54,7 +54,7 @@ pub struct Candidate {
 impl Candidate {
     /// A candidate for the Lease of this name.
     #[must_use]
-    pub fn new(client: Client, namespace: &str, name: &str) -> Self {
+    pub(crate) fn new(client: Client, namespace: &str, name: &str) -> Self {
         // A container that is started anew is another candidate: what its predecessor held it does not hold.
         let host = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
         let identity = format!("{host}_{:016x}", rand::rng().random::<u64>());
@@ -67,12 +67,12 @@ impl Candidate {
 
     /// What names this candidate in the Lease.
     #[must_use]
-    pub fn identity(&self) -> &str {
+    pub(crate) fn identity(&self) -> &str {
         self.election.identity()
     }
 
     /// Returns when it leads. `turn` is called in each round, `follows` with the name of whoever leads.
-    pub async fn acquire(&mut self, turn: impl Fn(), follows: impl Fn(String)) {
+    pub(crate) async fn acquire(&mut self, turn: impl Fn(), follows: impl Fn(String)) {
         let mut is_told = false;
         loop {
             turn();
@@ -108,7 +108,7 @@ impl Candidate {
     }
 
     /// Renews for as long as that succeeds. Returns when leadership is lost.
-    pub async fn hold(&mut self) -> Lost {
+    pub(crate) async fn hold(&mut self) -> Lost {
         loop {
             sleep(RENEW_INTERVAL.mul_f64(jitter())).await;
             let Some(deadline) = self.election.deadline() else { return Lost::Deadline };
@@ -143,7 +143,7 @@ impl Candidate {
     }
 
     /// Gives the Lease up, if it is held.
-    pub async fn release(&mut self) {
+    pub(crate) async fn release(&mut self) {
         let released = timeout(RELEASE_TIMEOUT, async {
             loop {
                 let found = self.leases.get_opt(&self.name).await?;

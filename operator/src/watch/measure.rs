@@ -49,7 +49,7 @@ impl Round {
 
 /// Runs for ever: measures the pods of these parts with this pause between, and sends the pipelines of which there is
 /// something new to report. A part that cannot be read keeps the others from nothing.
-pub async fn run(
+pub(super) async fn run(
     parts: Vec<Api<Pod>>,
     pipelines: Store<Guarded>,
     pause: Duration,

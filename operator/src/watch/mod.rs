@@ -1,11 +1,11 @@
 //! Which pipeline to look at, and when.
 
-pub mod controller;
+pub(crate) mod controller;
 
-pub mod failures;
-pub mod leader;
-pub mod measure;
-pub mod slots;
-pub mod streams;
-pub mod strimzi;
-pub mod usage;
+mod failures;
+pub(crate) mod leader;
+mod measure;
+pub(crate) mod slots;
+mod streams;
+pub(crate) mod strimzi;
+mod usage;

@@ -22,7 +22,7 @@ pub const BLOCKING_THREADS: usize = SLOTS + SLOTS_OF_FAILING + 16;
 const LOOK: Duration = Duration::from_secs(1);
 
 /// The slots of passes. A slot is free again when its permit is dropped.
-pub struct Slots {
+pub(crate) struct Slots {
     healthy: Semaphore,
     failing: Semaphore,
 }
@@ -35,7 +35,7 @@ impl Default for Slots {
 
 impl Slots {
     /// Waits for a slot. A pipeline that is mended while it waits among the failing moves to the others.
-    pub async fn acquire(&self, is_failing: impl Fn() -> bool) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn acquire(&self, is_failing: impl Fn() -> bool) -> Option<SemaphorePermit<'_>> {
         let mut of_failing = std::pin::pin!(self.failing.acquire());
         let mut look = interval(LOOK);
         while is_failing() {

@@ -33,13 +33,13 @@ use crate::{
 
 /// How a kind is listed before it is watched.
 #[must_use]
-pub fn listing() -> watcher::Config {
+pub(super) fn listing() -> watcher::Config {
     watcher::Config::default().page_size(PAGE)
 }
 
 /// What happens to pipelines. `listed` is called when every namespace has been listed once. `store` is where these events
 /// go.
-pub fn pipelines(
+pub(super) fn pipelines(
     client: &Client,
     scope: &Scope,
     store: Store<Guarded>,
@@ -67,7 +67,7 @@ pub fn pipelines(
 
 /// Objects of a kind that bear the pipelines' label, as they come, change and go. Of an object only its metadata is read:
 /// each change shows there.
-pub fn children<K>(client: &Client, scope: &Scope) -> BoxStream<'static, PartialObjectMeta<K>>
+pub(super) fn children<K>(client: &Client, scope: &Scope) -> BoxStream<'static, PartialObjectMeta<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
 {
@@ -80,7 +80,7 @@ where
 }
 
 /// What a watch gives. That it failed is logged, and not passed on: it would slow down the others.
-pub fn logged<T: Send + 'static>(
+pub(super) fn logged<T: Send + 'static>(
     kind: String,
     items: impl Stream<Item = watcher::Result<T>> + Send + 'static,
 ) -> BoxStream<'static, T> {

@@ -43,7 +43,7 @@ const BURST: usize = PAGE as usize;
 
 /// Runs for ever: says in `found` what the API server serves, as soon as it has said so, and sends the pipelines that an
 /// event concerns.
-pub async fn run(
+pub(crate) async fn run(
     client: Client,
     scope: Scope,
     pipelines: Store<Guarded>,
@@ -85,7 +85,7 @@ pub async fn run(
 ///
 /// # Errors
 /// When the API server fails.
-pub async fn discover(client: &Client) -> Result<Option<&'static str>, kube::Error> {
+pub(crate) async fn discover(client: &Client) -> Result<Option<&'static str>, kube::Error> {
     let groups = client.list_api_groups().await?.groups;
     let Some(group) = groups.into_iter().find(|group| group.name == GROUP) else { return Ok(None) };
     let serves = |version: &&&'static str| group.versions.iter().any(|served| served.version == **version);

@@ -15,7 +15,7 @@ use crate::{build::kafka_topic_name, resource::Guarded, topics::catalog::describ
 
 /// An object that came, changed or went: its namespace, and what pipelines may use of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Touch {
+pub(super) struct Touch {
     namespace: String,
     uses: Vec<Use>,
 }
@@ -34,12 +34,12 @@ enum Use {
 
 impl Touch {
     /// A `Kafka` that came, changed or went.
-    pub fn of_kafka(kafka: &DynamicObject) -> Self {
+    pub(super) fn of_kafka(kafka: &DynamicObject) -> Self {
         Self { namespace: kafka.namespace().unwrap_or_default(), uses: vec![Use::Kafka(kafka.name_any())] }
     }
 
     /// A `KafkaTopic` that came, changed or went.
-    pub fn of_topic(object: &DynamicObject) -> Self {
+    pub(super) fn of_topic(object: &DynamicObject) -> Self {
         let cluster = object.labels().get(CLUSTER_LABEL).cloned();
         let described = cluster.map(|cluster| Use::Topic { cluster, topic: described_topic(object) });
         let uses = described.into_iter().chain([Use::Name(object.name_any())]).collect();
@@ -49,7 +49,7 @@ impl Touch {
 
 /// Which pipelines, of whichever namespace, use what.
 #[derive(Default)]
-pub struct UsageIndex {
+pub(super) struct UsageIndex {
     /// The UIDs of the pipelines and the generations of their specs that the index was made from.
     specs: Vec<(Option<String>, Option<i64>)>,
     users: BTreeMap<(String, Use), Vec<ObjectRef<Guarded>>>,
@@ -57,7 +57,7 @@ pub struct UsageIndex {
 
 impl UsageIndex {
     /// Makes the index anew, if a pipeline came, went or has another spec.
-    pub fn update(&mut self, pipelines: &[Arc<Guarded>]) {
+    pub(super) fn update(&mut self, pipelines: &[Arc<Guarded>]) {
         let spec = |pipeline: &Arc<Guarded>| (pipeline.meta().uid.clone(), pipeline.meta().generation);
         let specs: Vec<_> = pipelines.iter().map(spec).collect();
         if specs == self.specs {
@@ -73,7 +73,7 @@ impl UsageIndex {
     }
 
     /// The pipelines that use any of these objects, each once.
-    pub fn of(&self, touched: &[Touch]) -> Vec<ObjectRef<Guarded>> {
+    pub(super) fn of(&self, touched: &[Touch]) -> Vec<ObjectRef<Guarded>> {
         let users = |touch: &Touch| {
             let used = touch.uses.iter().filter_map(|used| self.users.get(&(touch.namespace.clone(), used.clone())));
             used.flatten().cloned().collect::<Vec<_>>()

@@ -13,17 +13,17 @@ use crate::{
 };
 
 /// The finalizer of a pipeline that is to delete topics at its end.
-pub const FINALIZER: &str = "loginpipeline.dev/topics";
+pub(crate) const FINALIZER: &str = "loginpipeline.dev/topics";
 
 /// How long topics that cannot be deleted hold a pipeline.
-pub const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
+pub(super) const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
 
 /// How long they hold it in a namespace that is going.
-pub const NAMESPACE_DEADLINE: SignedDuration = SignedDuration::from_mins(1);
+pub(super) const NAMESPACE_DEADLINE: SignedDuration = SignedDuration::from_mins(1);
 
 /// What to do about a pipeline that is being deleted.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum End {
+pub(crate) enum End {
     /// Delete these topics, then let it go.
     Delete(Vec<TopicStatus>),
     /// Let it go now; the topics that are left stay.
@@ -32,7 +32,7 @@ pub enum End {
 
 /// Why a pipeline goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
+pub(crate) enum Release {
     /// There is nothing to delete, or nothing left.
     Done,
     /// Somebody set the annotation.
@@ -48,13 +48,13 @@ pub enum Release {
 impl Release {
     /// Whether topics may be left that the spec wants deleted.
     #[must_use]
-    pub const fn may_leave(self) -> bool {
+    pub(crate) const fn may_leave(self) -> bool {
         !matches!(self, Self::Done)
     }
 
     /// Why, as a sentence.
     #[must_use]
-    pub const fn why(self) -> &'static str {
+    pub(crate) const fn why(self) -> &'static str {
         match self {
             Self::Done => "its topics are deleted",
             Self::Forced => "the annotation loginpipeline.dev/force-delete ended the waiting",
@@ -69,19 +69,19 @@ impl Release {
 
 /// Whether a pipeline needs the finalizer.
 #[must_use]
-pub fn is_needed(spec: &LoginPipelineSpec) -> bool {
+pub(crate) fn is_needed(spec: &LoginPipelineSpec) -> bool {
     spec.deletion_policy == DeletionPolicy::Delete || spec.source.deletion_policy == DeletionPolicy::Delete
 }
 
 /// Whether a pipeline has the finalizer.
 #[must_use]
-pub fn has_finalizer(metadata: &ObjectMeta) -> bool {
+pub(crate) fn has_finalizer(metadata: &ObjectMeta) -> bool {
     metadata.finalizers.iter().flatten().any(|finalizer| finalizer == FINALIZER)
 }
 
 /// What to do about a pipeline that is being deleted. None for a spec that cannot be read.
 #[must_use]
-pub fn end(
+pub(crate) fn end(
     metadata: &ObjectMeta,
     spec: Option<&LoginPipelineSpec>,
     topics: &[TopicStatus],
@@ -113,7 +113,7 @@ fn is_doomed(spec: &LoginPipelineSpec, topic: &TopicStatus) -> bool {
 
 /// Of the topics to delete, those that are still the ones that the pipeline made. Another one of the same name is not.
 #[must_use]
-pub fn left<'s>(doomed: &[TopicStatus], seen: &'s [Seen]) -> Vec<&'s Seen> {
+pub(crate) fn left<'s>(doomed: &[TopicStatus], seen: &'s [Seen]) -> Vec<&'s Seen> {
     let is_same = |topic: &TopicStatus, seen: &Seen| seen.created && seen.topic_id == topic.topic_id;
     doomed.iter().filter_map(|topic| find(seen, topic.role).filter(|seen| is_same(topic, seen))).collect()
 }

@@ -16,7 +16,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 
-pub use decide::{End, FINALIZER, Release, end, has_finalizer, is_needed, left};
+pub(crate) use decide::{End, FINALIZER, Release, end, has_finalizer, is_needed, left};
 
 use crate::{
     pass::{
@@ -38,7 +38,7 @@ const FIELD_MANAGER: &str = "login-pipeline-operator-finalizer";
 ///
 /// # Errors
 /// When the API server refuses or fails.
-pub async fn set_finalizer(client: &Client, observed: &Observed, is_wanted: bool) -> Result<(), kube::Error> {
+pub(crate) async fn set_finalizer(client: &Client, observed: &Observed, is_wanted: bool) -> Result<(), kube::Error> {
     let metadata = &observed.resource.metadata;
     if has_finalizer(metadata) == is_wanted {
         return Ok(());
@@ -62,7 +62,7 @@ pub async fn set_finalizer(client: &Client, observed: &Observed, is_wanted: bool
 }
 
 /// Whether a namespace is being deleted, with everything in it. Where nobody can tell, it counts as one that stays.
-pub async fn is_going(client: &Client, namespace: &str) -> bool {
+pub(crate) async fn is_going(client: &Client, namespace: &str) -> bool {
     match Api::<Namespace>::all(client.clone()).get_opt(namespace).await {
         Ok(namespace) => namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()),
         Err(error) => {
@@ -74,7 +74,7 @@ pub async fn is_going(client: &Client, namespace: &str) -> bool {
 
 /// Why topics were not deleted.
 #[derive(Debug, thiserror::Error)]
-pub enum FinalizeError {
+pub(crate) enum FinalizeError {
     /// The pods could not be counted.
     #[error(transparent)]
     Observe(#[from] ObserveError),
@@ -95,7 +95,7 @@ pub enum FinalizeError {
 impl FinalizeError {
     /// A static label, for metrics.
     #[must_use]
-    pub fn category(&self) -> &'static str {
+    pub(crate) fn category(&self) -> &'static str {
         match self {
             Self::Observe(error) => error.category(),
             Self::Apply(error) => error.category(),
@@ -110,7 +110,7 @@ impl FinalizeError {
 ///
 /// # Errors
 /// When the API server or Kafka fails, or refuses.
-pub async fn delete(
+pub(crate) async fn delete(
     client: &Client,
     valid: &Valid,
     mut topics: Topics<'_>,

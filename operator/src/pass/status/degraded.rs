@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What is not as asked. The gravest reason names the condition, and the message has them all.
-pub fn degraded(pass: &Pass) -> Finding {
+pub(super) fn degraded(pass: &Pass) -> Finding {
     let finding = |status, reason, message| Finding { type_: DEGRADED, status, reason, message };
     let capped = pass.size.capped.map(|partitions| {
         let has = plural(partitions, "partition", "partitions");

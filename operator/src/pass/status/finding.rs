@@ -7,7 +7,7 @@ use crate::pass::{reason::Reason, reported::Reported};
 
 /// A condition as a pass found it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Finding {
+pub(super) struct Finding {
     /// The type of the condition.
     pub type_: &'static str,
     /// Whether it holds.
@@ -20,14 +20,14 @@ pub struct Finding {
 
 impl Finding {
     /// A condition that does not hold, or may not, because of an error.
-    pub fn of_error(type_: &'static str, error: &(impl Reported + ?Sized)) -> Self {
+    pub(super) fn of_error(type_: &'static str, error: &(impl Reported + ?Sized)) -> Self {
         let reason = error.reason();
         Self { type_, status: reason.status_of_failure(), reason, message: error.to_string() }
     }
 }
 
 /// Reports a finding. Its time of transition is `now` only where its status is another than before.
-pub fn set(conditions: &mut Vec<Condition>, finding: Finding, generation: Option<i64>, now: Timestamp) {
+pub(super) fn set(conditions: &mut Vec<Condition>, finding: Finding, generation: Option<i64>, now: Timestamp) {
     let Finding { type_, status, reason, message } = finding;
     let new = Condition {
         type_: type_.to_owned(),

@@ -16,7 +16,7 @@ mod topics_ready;
 use crds::pipeline::{ConditionStatus, LoginPipelineStatus, TopicStatus};
 use jiff::Timestamp;
 
-pub use self::processor_available::rolled_out;
+pub(crate) use self::processor_available::rolled_out;
 use self::{
     degraded::degraded,
     finding::{Finding, set},
@@ -37,7 +37,7 @@ use crate::{build::selector, resource::FORCE_DELETE, topics::Seen};
 /// The status of a pipeline after a pass. What a pass did not find out stays as it was reported last, and the generation of
 /// each condition names the spec that it speaks of.
 #[must_use]
-pub fn status(observed: &Observed, outcome: &Outcome, now: Timestamp) -> LoginPipelineStatus {
+pub(crate) fn status(observed: &Observed, outcome: &Outcome, now: Timestamp) -> LoginPipelineStatus {
     let mut status = observed.status.clone();
     let generation = observed.resource.metadata.generation;
     let findings = match outcome {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Whether a suspended pipeline is at rest.
-pub fn paused(pass: &Pass) -> Finding {
+pub(super) fn paused(pass: &Pass) -> Finding {
     let finding = |status, reason, message| Finding { type_: PAUSED, status, reason, message };
     let draining = |message| finding(ConditionStatus::False, Reason::Draining, message);
     match &pass.drain {

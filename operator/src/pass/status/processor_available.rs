@@ -16,14 +16,14 @@ use crate::{
 
 /// The config that all pods run, and no others are left; none before that, and without pods.
 #[must_use]
-pub fn rolled_out(pass: &Pass) -> Option<&ConfigStatus> {
+pub(crate) fn rolled_out(pass: &Pass) -> Option<&ConfigStatus> {
     let Workload::Applied(applied) = &pass.workload else { return None };
     let wanted = pass.size.replicas;
     (wanted > 0 && Counts::of(applied).is_complete(wanted)).then_some(&applied.config)
 }
 
 /// Whether as many pods as wanted run the current config and are available.
-pub fn processor_available(pass: &Pass) -> Finding {
+pub(super) fn processor_available(pass: &Pass) -> Finding {
     let applied = match &pass.workload {
         Workload::Applied(applied) => applied,
         Workload::Waiting => {

@@ -9,7 +9,7 @@ use crate::pass::{
 };
 
 /// The first of the conditions that Ready counts and that does not hold, or True when all hold.
-pub fn ready(findings: &[Finding]) -> Finding {
+pub(super) fn ready(findings: &[Finding]) -> Finding {
     let is_counted = |finding: &&Finding| [CONFIG_VALID, TOPICS_READY, PROCESSOR_AVAILABLE].contains(&finding.type_);
     let mut counted = findings.iter().filter(is_counted);
     match counted.find(|finding| finding.status != ConditionStatus::True) {
@@ -24,7 +24,7 @@ pub fn ready(findings: &[Finding]) -> Finding {
 }
 
 /// Reconciling and Stalled, from Ready.
-pub fn kstatus(ready: &Finding) -> [Finding; 2] {
+pub(super) fn kstatus(ready: &Finding) -> [Finding; 2] {
     let progress = ready.reason.progress();
     let finding = |type_, holds: bool| {
         let status = if holds { ConditionStatus::True } else { ConditionStatus::False };

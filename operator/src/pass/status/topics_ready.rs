@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Whether every topic is there as it should be.
-pub fn topics_ready(pass: &Pass) -> Finding {
+pub(super) fn topics_ready(pass: &Pass) -> Finding {
     match &pass.kafka {
         Kafka::Unobserved(problem) => Finding::of_error(TOPICS_READY, problem),
         Kafka::Unchanged { error, .. } => Finding::of_error(TOPICS_READY, error),

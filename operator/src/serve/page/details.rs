@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const EVENTS: u32 = 500;
 
 /// Recent answers of the API server.
-pub struct Details {
+pub(crate) struct Details {
     client: Client,
     pods: Recent<Vec<Pod>>,
     events: Recent<Vec<Event>>,
@@ -31,12 +31,12 @@ pub struct Details {
 
 impl Details {
     /// Nothing has been asked yet.
-    pub fn new(client: Client) -> Self {
+    pub(crate) fn new(client: Client) -> Self {
         Self { client, pods: Recent::default(), events: Recent::default() }
     }
 
     /// The pods that bear a pipeline's labels, or why they are not known.
-    pub async fn pods(&self, pipeline: &Guarded) -> Result<Arc<Vec<Pod>>, String> {
+    pub(crate) async fn pods(&self, pipeline: &Guarded) -> Result<Arc<Vec<Pod>>, String> {
         let ask = async {
             let found = pods::list(&self.client, &pipeline.namespace().unwrap_or_default(), &pipeline.name_any()).await;
             found.map_err(|error| with_causes(&error))
@@ -45,7 +45,7 @@ impl Details {
     }
 
     /// The Events that regard a pipeline, this one and not a predecessor of its name, or why they are not known.
-    pub async fn events(&self, pipeline: &Guarded) -> Result<Arc<Vec<Event>>, String> {
+    pub(crate) async fn events(&self, pipeline: &Guarded) -> Result<Arc<Vec<Event>>, String> {
         let id = id(pipeline);
         let ask = async {
             let api = Api::<Event>::namespaced(self.client.clone(), &pipeline.namespace().unwrap_or_default());

@@ -14,7 +14,7 @@ use crate::{
 /// The state of a pipeline, from the worst to the best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Standing {
+pub(super) enum Standing {
     /// Not Ready, and only a person can help.
     Stalled,
     /// Ready, but not in every respect as asked.
@@ -29,7 +29,7 @@ pub enum Standing {
 
 /// A pipeline's line in the list.
 #[derive(Serialize)]
-pub struct Row<'a> {
+pub(super) struct Row<'a> {
     namespace: &'a str,
     name: &'a str,
     /// Changes with the resource: a page that has the pipeline open reads it again then.
@@ -64,7 +64,7 @@ struct Replicas {
 
 /// Everything that a pipeline's status says.
 #[derive(Serialize)]
-pub struct Pipeline<'a> {
+pub(super) struct Pipeline<'a> {
     #[serde(flatten)]
     row: Row<'a>,
     /// RFC 3339.
@@ -109,7 +109,7 @@ struct Config<'a> {
 
 impl<'a> Row<'a> {
     /// The line of a pipeline.
-    pub fn of(pipeline: &'a Guarded) -> Self {
+    pub(super) fn of(pipeline: &'a Guarded) -> Self {
         let metadata = pipeline.meta();
         let text = |text: &'a Option<String>| text.as_deref().unwrap_or_default();
         let readable = pipeline.0.as_ref().ok();
@@ -145,7 +145,7 @@ impl<'a> Row<'a> {
 
 impl<'a> Pipeline<'a> {
     /// The pipeline, as the page shows it.
-    pub fn of(pipeline: &'a Guarded) -> Self {
+    pub(super) fn of(pipeline: &'a Guarded) -> Self {
         let metadata = pipeline.meta();
         let status = status(pipeline);
         Self {
@@ -162,7 +162,7 @@ impl<'a> Pipeline<'a> {
 }
 
 /// The ConfigMap that pods should run.
-pub fn config_map(pipeline: &Guarded) -> Option<&str> {
+pub(super) fn config_map(pipeline: &Guarded) -> Option<&str> {
     status(pipeline)?.config.as_ref().map(|config| config.config_map.as_str())
 }
 

@@ -48,7 +48,7 @@ use tokio::{
     time::{MissedTickBehavior, interval},
 };
 
-pub use self::state::{Page, Sources};
+pub(crate) use self::state::{Page, Sources};
 use self::{
     document::{Document, Kind, answer, refusal},
     rows::{Changes, Lines},
@@ -63,7 +63,7 @@ const BEAT: Duration = Duration::from_secs(1);
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
 /// The paths of the page. Each answers GET and HEAD, and nothing else.
-pub fn router(page: Page) -> Router {
+pub(crate) fn router(page: Page) -> Router {
     Router::new()
         .route("/", get(|| async { Document::Pipelines }))
         .route("/pipelines", get(pipelines))

@@ -51,7 +51,7 @@ const SILENCE: Duration = Duration::from_secs(30);
 const LASTS: Duration = Duration::from_secs(60 * 60);
 
 /// The page of a replica, which then asks for that replica's data.
-pub async fn page(State(page): State<Page>, Path((namespace, pod)): Path<(String, String)>) -> Response {
+pub(super) async fn page(State(page): State<Page>, Path((namespace, pod)): Path<(String, String)>) -> Response {
     match find(&page, &namespace, &pod).await {
         Ok(_) => Document::Replica.into_response(),
         Err(refused) => *refused,
@@ -59,7 +59,10 @@ pub async fn page(State(page): State<Page>, Path((namespace, pod)): Path<(String
 }
 
 /// Passes on what a replica of a watched pipeline answers.
-pub async fn data(State(page): State<Page>, Path((namespace, pod, path)): Path<(String, String, String)>) -> Response {
+pub(super) async fn data(
+    State(page): State<Page>,
+    Path((namespace, pod, path)): Path<(String, String, String)>,
+) -> Response {
     let Some((path, kind)) = PATHS.into_iter().find(|(known, _)| *known == path) else {
         return refusal(
             StatusCode::NOT_FOUND,

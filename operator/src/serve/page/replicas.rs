@@ -23,7 +23,7 @@ const SHOWN: usize = 100;
 
 /// A replica.
 #[derive(Serialize)]
-pub struct Replica {
+pub(super) struct Replica {
     name: String,
     phase: String,
     is_ready: bool,
@@ -45,7 +45,7 @@ pub struct Replica {
 
 /// Something that happened to a pipeline.
 #[derive(Serialize)]
-pub struct Happening {
+pub(super) struct Happening {
     /// `Normal` or `Warning`.
     #[serde(rename = "type")]
     type_: String,
@@ -61,7 +61,13 @@ pub struct Happening {
 }
 
 /// The replicas of a pipeline among these pods, by name. `config_map` is the one that they should run.
-pub fn shown(pods: &[Pod], namespace: &str, pipeline: &str, config_map: Option<&str>, now: Timestamp) -> Vec<Replica> {
+pub(super) fn shown(
+    pods: &[Pod],
+    namespace: &str,
+    pipeline: &str,
+    config_map: Option<&str>,
+    now: Timestamp,
+) -> Vec<Replica> {
     let ours = pods.iter().filter(|pod| is_replica(pod, namespace, pipeline));
     let mut replicas: Vec<_> = ours.map(|pod| replica(pod, config_map, now)).collect();
     replicas.sort_by(|one, other| one.name.cmp(&other.name));
@@ -70,7 +76,7 @@ pub fn shown(pods: &[Pod], namespace: &str, pipeline: &str, config_map: Option<&
 
 /// Whether a pod is a replica of a pipeline: its Deployment's ReplicaSet made it, in its namespace, and it has an address of
 /// its own rather than its node's.
-pub fn is_replica(pod: &Pod, namespace: &str, pipeline: &str) -> bool {
+pub(super) fn is_replica(pod: &Pod, namespace: &str, pipeline: &str) -> bool {
     let labels = pod.labels();
     let has_labels = selector(pipeline).iter().all(|(key, value)| labels.get(key) == Some(value));
     let replica_set = labels.get(TEMPLATE_LABEL).map(|hash| format!("{}-{hash}", processor_name(pipeline)));
@@ -91,14 +97,14 @@ pub fn is_replica(pod: &Pod, namespace: &str, pipeline: &str) -> bool {
 }
 
 /// Whether a replica of this pipeline can have this name.
-pub fn can_be_named(pod: &str, pipeline: &str) -> bool {
+pub(super) fn can_be_named(pod: &str, pipeline: &str) -> bool {
     let name = format!("{}-", processor_name(pipeline));
     pod.starts_with(name.get(..CUT).unwrap_or(&name))
 }
 
 /// Where a replica of a pipeline answers. None for the pods of others, and for one that does not run: another may have its
 /// address by now.
-pub fn answers_at(pod: &Pod, namespace: &str, pipeline: &str) -> Option<SocketAddr> {
+pub(super) fn answers_at(pod: &Pod, namespace: &str, pipeline: &str) -> Option<SocketAddr> {
     let runs = pod.status.as_ref()?.phase.as_deref() == Some("Running");
     if runs && is_replica(pod, namespace, pipeline) { address(pod) } else { None }
 }
@@ -127,7 +133,7 @@ fn replica(pod: &Pod, config_map: Option<&str>, now: Timestamp) -> Replica {
 }
 
 /// What happened, the newest first.
-pub fn timeline(events: &[Event]) -> Vec<Happening> {
+pub(super) fn timeline(events: &[Event]) -> Vec<Happening> {
     let mut events: Vec<_> = events.iter().map(|event| (times(event), event)).collect();
     events.sort_by_key(|((_, last), _)| Reverse(*last));
     events.truncate(SHOWN);

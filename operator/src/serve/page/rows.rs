@@ -16,14 +16,14 @@ use crate::resource::{Guarded, Key, key};
 const FRESH: Duration = Duration::from_millis(500);
 
 /// The lines, kept and brought up to date when they are asked for.
-pub struct Rows {
+pub(crate) struct Rows {
     pipelines: Store<Guarded>,
     last: Mutex<Option<(Instant, Arc<Lines>)>>,
 }
 
 /// The lines at one time.
 #[derive(Default)]
-pub struct Lines(BTreeMap<Key, Line>);
+pub(crate) struct Lines(BTreeMap<Key, Line>);
 
 /// A line, and what it was written from.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ struct Line {
 
 /// What differs between two times.
 #[derive(Default)]
-pub struct Changes {
+pub(crate) struct Changes {
     /// Lines that are new or have changed.
     pub changed: Vec<Arc<RawValue>>,
     /// Pipelines that are gone.
@@ -43,19 +43,19 @@ pub struct Changes {
 
 impl Changes {
     /// Whether nothing differs.
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.changed.is_empty() && self.gone.is_empty()
     }
 }
 
 impl Rows {
     /// The lines of these pipelines.
-    pub fn new(pipelines: Store<Guarded>) -> Self {
+    pub(crate) fn new(pipelines: Store<Guarded>) -> Self {
         Self { pipelines, last: Mutex::default() }
     }
 
     /// The lines as they are now, or were half a second ago.
-    pub fn current(&self) -> Arc<Lines> {
+    pub(crate) fn current(&self) -> Arc<Lines> {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((at, lines)) = &*last
             && at.elapsed() < FRESH
@@ -85,12 +85,12 @@ impl Lines {
     }
 
     /// The lines, by namespace and name.
-    pub fn rows(&self) -> impl Iterator<Item = &RawValue> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &RawValue> {
         self.0.values().map(|line| &*line.text)
     }
 
     /// What differs from an earlier time.
-    pub fn since(&self, old: &Self) -> Changes {
+    pub(crate) fn since(&self, old: &Self) -> Changes {
         let is_same = |key: &Key, line: &Line| {
             old.0.get(key).is_some_and(|old| Arc::ptr_eq(&old.text, &line.text) || old.text.get() == line.text.get())
         };

@@ -18,13 +18,13 @@ use crate::{
 };
 
 /// How many viewers can be told of changes at once.
-pub const VIEWERS: usize = 64;
+pub(super) const VIEWERS: usize = 64;
 
 /// How many requests can be passed on to replicas at once.
-pub const PROXIED: usize = 32;
+pub(super) const PROXIED: usize = 32;
 
 /// What the page shows, and where it asks.
-pub struct Sources {
+pub(crate) struct Sources {
     /// Every pipeline that is watched. Empty while another operator leads.
     pub pipelines: Store<Guarded>,
     /// The API server, for the pods and Events of a pipeline that somebody opens.
@@ -43,10 +43,10 @@ pub struct Sources {
 
 /// The page. A clone is the same page.
 #[derive(Clone)]
-pub struct Page(pub Arc<Inner>);
+pub(crate) struct Page(pub Arc<Inner>);
 
 /// What the clones of a page share.
-pub struct Inner {
+pub(crate) struct Inner {
     /// What the page shows.
     pub sources: Sources,
     /// The lines of the list.
@@ -61,7 +61,7 @@ pub struct Inner {
 
 /// What the JSON says beside the pipelines.
 #[derive(Clone, Serialize, PartialEq, Eq)]
-pub struct Head {
+pub(crate) struct Head {
     /// The version of this JSON. Fields may be added under the same number.
     version: u32,
     operator: &'static str,
@@ -78,7 +78,7 @@ pub struct Head {
 impl Page {
     /// A page of these sources.
     #[must_use]
-    pub fn new(sources: Sources) -> Self {
+    pub(crate) fn new(sources: Sources) -> Self {
         Self(Arc::new(Inner {
             rows: Rows::new(sources.pipelines.clone()),
             details: Details::new(sources.client.clone()),
@@ -89,7 +89,7 @@ impl Page {
     }
 
     /// The operator, and whether it leads.
-    pub fn head(&self) -> Head {
+    pub(crate) fn head(&self) -> Head {
         let sources = &self.0.sources;
         let (state, leader) = match &*sources.lead.borrow() {
             Lead::Own if sources.health.is_ready() => ("leads", None),
@@ -111,13 +111,13 @@ impl Page {
     }
 
     /// A pipeline that is watched.
-    pub fn pipeline(&self, namespace: &str, name: &str) -> Result<Arc<Guarded>, Box<Response>> {
+    pub(crate) fn pipeline(&self, namespace: &str, name: &str) -> Result<Arc<Guarded>, Box<Response>> {
         let found = self.0.sources.pipelines.get(&ObjectRef::new(name).within(namespace));
         found.ok_or_else(|| Box::new(self.unknown(&format!("no LoginPipeline {namespace}/{name} is watched"))))
     }
 
     /// The answer where nothing of that name is known.
-    pub fn unknown(&self, what: &str) -> Response {
+    pub(crate) fn unknown(&self, what: &str) -> Response {
         let head = self.head();
         match (head.state, &head.leader) {
             ("leads", _) => refusal(StatusCode::NOT_FOUND, what),

@@ -16,13 +16,13 @@ const LEASE_DURATION: Duration = Duration::from_secs(15);
 const RENEW_DEADLINE: Duration = Duration::from_secs(10);
 
 /// How often a holder renews.
-pub const RENEW_INTERVAL: Duration = Duration::from_secs(2);
+pub(super) const RENEW_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often others look, and a holder tries again.
-pub const RETRY_INTERVAL: Duration = Duration::from_secs(1);
+pub(super) const RETRY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// What one candidate knows of an election.
-pub struct Election {
+pub(super) struct Election {
     name: String,
     identity: String,
     /// The Lease as it was read last, and since when it is known to be so.
@@ -33,7 +33,7 @@ pub struct Election {
 
 /// What a candidate does.
 #[derive(Debug, PartialEq)]
-pub enum Turn {
+pub(super) enum Turn {
     /// It asks again later: another leads.
     Wait {
         /// Who.
@@ -59,17 +59,17 @@ pub enum Lost {
 
 impl Election {
     /// Nothing is known yet.
-    pub const fn new(name: String, identity: String) -> Self {
+    pub(super) const fn new(name: String, identity: String) -> Self {
         Self { name, identity, seen: None, held: None }
     }
 
     /// What names this candidate in the Lease.
-    pub fn identity(&self) -> &str {
+    pub(super) fn identity(&self) -> &str {
         &self.identity
     }
 
     /// What to do with the Lease as it was `found` at `now`. The `date` is for people who look at the Lease.
-    pub fn turn(&mut self, found: Option<Lease>, now: Instant, date: Timestamp) -> Turn {
+    pub(super) fn turn(&mut self, found: Option<Lease>, now: Instant, date: Timestamp) -> Turn {
         let mut lease = found.unwrap_or_default();
         let spec = lease.spec.take().unwrap_or_default();
         let since = match &self.seen {
@@ -100,17 +100,17 @@ impl Election {
     }
 
     /// The API server took a write of this candidate's that it set about at `now`.
-    pub fn holds(&mut self, written: Lease, now: Instant) {
+    pub(super) fn holds(&mut self, written: Lease, now: Instant) {
         self.held = Some((written, now));
     }
 
     /// Until when it leads if it does not renew; none where it does not lead.
-    pub fn deadline(&self) -> Option<Instant> {
+    pub(super) fn deadline(&self) -> Option<Instant> {
         self.held.as_ref().map(|(_, renewed)| *renewed + RENEW_DEADLINE)
     }
 
     /// The Lease that it holds, renewed.
-    pub fn renewal(&self, date: Timestamp) -> Lease {
+    pub(super) fn renewal(&self, date: Timestamp) -> Lease {
         let mut lease = self.held.as_ref().map(|(lease, _)| lease.clone()).unwrap_or_default();
         if let Some(spec) = &mut lease.spec {
             spec.renew_time = Some(MicroTime(date));
@@ -122,7 +122,7 @@ impl Election {
     ///
     /// # Errors
     /// When it is not.
-    pub fn still_holds(&mut self, found: Option<Lease>) -> Result<(), Lost> {
+    pub(super) fn still_holds(&mut self, found: Option<Lease>) -> Result<(), Lost> {
         let found = found.ok_or(Lost::Deleted)?;
         let holder = found.spec.as_ref().and_then(|spec| spec.holder_identity.clone()).unwrap_or_default();
         if holder != self.identity {
@@ -135,7 +135,7 @@ impl Election {
     }
 
     /// The Lease as it is to be written when this candidate gives it up; none when it does not hold it.
-    pub fn release(&self, found: Option<Lease>) -> Option<Lease> {
+    pub(super) fn release(&self, found: Option<Lease>) -> Option<Lease> {
         let mut lease = found?;
         let spec = lease.spec.as_mut()?;
         (spec.holder_identity.take()? == self.identity).then_some(lease)
