@@ -34,18 +34,18 @@ pub use crate::watch::slots::BLOCKING_THREADS;
 /// Why the operator ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It has nobody to work for.
+    /// No API server is configured.
     #[error(transparent)]
     NoApiServer(#[from] NoApiServer),
-    /// Another may work now.
+    /// Another operator may lead now.
     #[error("leadership is lost: {0}")]
     LeadershipLost(#[from] Lost),
-    /// Nobody can see how it is.
+    /// Health and metrics could not be served.
     #[error("the listener failed: {0}")]
     Listener(#[from] std::io::Error),
 }
 
-/// How long those who are being answered may keep an operator that ends.
+/// How long open connections may keep an operator from ending.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs until `stop` turns true, then ends within a bound.
@@ -78,7 +78,7 @@ pub async fn run(options: args::Run, listener: TcpListener, stop: watch::Receive
     lead(&options, client, (pipelines, writer), health, metrics, tell, stop).await?;
     match timeout(FAREWELL, serving).await {
         Ok(served) => served.map_err(std::io::Error::other)??,
-        Err(_) => tracing::warn!("somebody was still being answered"),
+        Err(_) => tracing::warn!("connections were still open and are dropped"),
     }
     Ok(())
 }
@@ -89,7 +89,7 @@ fn lease_namespace(options: &args::Run, client: &Client) -> String {
     named.unwrap_or_else(|| client.default_namespace().to_owned())
 }
 
-/// Works while it leads.
+/// Works for as long as this operator leads.
 async fn lead(
     options: &args::Run,
     client: Client,
@@ -123,7 +123,7 @@ async fn lead(
     tokio::select! {
         () = candidate.acquire(|| health.turn(), follows) => {}
         () = stopped(stop.clone()) => {
-            // A request by which it would lead may have arrived.
+            // The write that takes the Lease may have arrived without its answer.
             candidate.release().await;
             return Ok(());
         }
@@ -134,14 +134,14 @@ async fn lead(
     tell.send_replace(Lead::Own);
     tokio::select! {
         () = controller::run(work, stop) => {}
-        // Passes end here and now, wherever they are.
+        // Passes are dropped at once, in the middle of whatever they do.
         lost = candidate.hold() => return Err(lost),
     }
     candidate.release().await;
     Ok(())
 }
 
-/// Brings metrics up to date that are taken, not counted.
+/// Brings up to date the metrics that are read from the store of pipelines.
 fn count(pipelines: Store<Guarded>, metrics: Metrics) -> impl Fn() + Send + Sync {
     move || metrics.count_pipelines(pipelines.state().iter().map(|pipeline| readiness(pipeline)))
 }

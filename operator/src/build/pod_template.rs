@@ -144,7 +144,7 @@ fn container(valid: &Valid, shape: &Shape) -> Container {
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
             ..SecurityContext::default()
         }),
-        // A crash's last words are then in the pod's status: nobody needs the right to read logs.
+        // A crash's last words are then in the pod's status: no right to read logs is needed.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some([config].into_iter().chain(shape.volume_mounts.clone()).collect()),
         ..Container::default()

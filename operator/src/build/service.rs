@@ -14,7 +14,7 @@ pub fn service_name(pipeline: &str) -> String {
     format!("processor-{pipeline}")
 }
 
-/// The Service of a pipeline. It has no address of its own: nobody asks any one of the pods, Prometheus asks each.
+/// The Service of a pipeline. It is headless: no client asks just any of the pods, Prometheus asks each.
 #[must_use]
 pub fn service(valid: &Valid) -> Service {
     let pods = selector(&valid.id.name);

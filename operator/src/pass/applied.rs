@@ -1,11 +1,11 @@
-//! Whether an object already is what this operator would make of it. Pure.
+//! Whether an apply would change nothing in an object, so that none is sent. Pure.
 //!
-//! The API server records in `managedFields` which fields were applied by whom. A field that somebody else has changed
-//! since is no longer ours there, and one that is no longer wanted still is. So an apply changes nothing exactly where the
-//! fields that are ours, with their values, are the desired ones; and then none is sent.
+//! The API server records in `managedFields` which manager applied which fields. A field that another manager has changed
+//! since is no longer ours there; a field that we no longer want still is. So an apply changes nothing exactly where the
+//! fields that we own, with their values, are the desired ones.
 //!
-//! What the API server fills in itself is nobody's, but for defaults inside of a list or a reference that is owned as a
-//! whole. There the builders give the defaults; where one does not, an apply is sent on each pass, and changes nothing.
+//! Defaults that the API server fills in have no owner, except inside a list or a reference that is owned as a whole. There
+//! the builders name the defaults; where one does not, an apply is sent on each pass, and changes nothing.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ pub fn is_applied<K: Resource + Serialize>(desired: &K, existing: &K, manager: &
     is_same(&without_identity(desired), &part(&fields.0, &live))
 }
 
-/// What names an object belongs to no field manager.
+/// An object without the fields that name it, which belong to no field manager.
 fn without_identity(mut object: Value) -> Value {
     if let Some(object) = object.as_object_mut() {
         object.retain(|key, _| !matches!(key.as_str(), "apiVersion" | "kind"));
@@ -49,7 +49,7 @@ fn part(fields: &Value, live: &Value) -> Value {
         (Some(names), live) => {
             let member = |(name, fields): (&String, &Value)| {
                 let name = name.strip_prefix("f:")?;
-                // It may be ours and not there: what is empty is not always kept.
+                // An owned field may be missing: the API server does not always keep empty values.
                 Some((name.to_owned(), live.get(name).map_or(Value::Null, |live| part(fields, live))))
             };
             Value::Object(names.iter().filter_map(member).collect())

@@ -62,8 +62,8 @@ pub(crate) async fn workload(
     owned::apply(&deployments, "Deployment", desired.deployment, existing, uid).await
 }
 
-/// Whether a number that was just taken is this pipeline's alone. If another operator took it at the same moment, whoever
-/// comes here later sees both: so at most one of them goes on to use it.
+/// Fails where a number that was just taken is taken twice. If another operator took it at the same moment, the later of the
+/// two sees both here, so at most one of them goes on to use it.
 async fn uncontested(config_maps: &Api<ConfigMap>, valid: &Valid, taken: &ConfigStatus) -> Result<(), ApplyError> {
     let number = taken.revision;
     let same = format!("{PIPELINE_LABEL}={},{REVISION_LABEL}={number}", valid.id.name);

@@ -39,7 +39,7 @@ pub struct Desired {
     pub config: ConfigStatus,
 }
 
-/// The objects that run a revision in so many replicas.
+/// The objects that run a revision, with this many replicas.
 #[must_use]
 pub fn desired(valid: &Valid, revision: &Revision, replicas: i32) -> Desired {
     let bootstrap_servers =
@@ -55,7 +55,7 @@ pub fn desired(valid: &Valid, revision: &Revision, replicas: i32) -> Desired {
     }
 }
 
-/// Why the objects of a manifest cannot be told.
+/// Why the objects of a manifest cannot be rendered.
 #[derive(Debug, thiserror::Error)]
 pub enum RenderError {
     /// Its values cannot be used.

@@ -1,4 +1,4 @@
-//! Kubernetes Events: one for each transition, never for a state that stays. What to say is pure; publishing is not.
+//! Kubernetes Events: one for each transition, none for a state that stays. What they say is pure; publishing them is not.
 
 use cli::exit::with_causes;
 use crds::pipeline::{ConditionStatus, LoginPipelineStatus};
@@ -49,7 +49,7 @@ fn event(is_fault: bool, reason: &str, mut note: String, action: &str) -> Event 
     }
 }
 
-/// Publishes events about an object. A lost one is logged: the status says the same.
+/// Publishes events about an object. A failure is only logged, because the status says the same.
 pub(crate) async fn publish(recorder: &Recorder, events: &[Event], regarding: &ObjectReference) {
     for event in events {
         if let Err(error) = recorder.publish(event, regarding).await {

@@ -1,4 +1,4 @@
-//! Step 1: what is there now. I/O that reads and changes nothing.
+//! The pipeline and its objects as they are now. I/O that reads and changes nothing.
 //!
 //! Everything is read from the API server itself, not from the watches' caches: a pass decides on one recent state.
 
@@ -24,7 +24,7 @@ use crate::{
     resource::resources,
 };
 
-/// A pipeline and the objects that stand in its place, whoever owns them.
+/// A pipeline, and the objects that have the names of its children, whether or not it owns them.
 #[derive(Clone, Debug)]
 pub(crate) struct Observed {
     /// The resource, unread: its spec may not have the shape of this release.
@@ -95,7 +95,7 @@ pub(crate) async fn pipeline(client: &Client, namespace: &str, name: &str) -> Re
     let resource = resources(client, namespace).get_opt(name).await;
     let resource = resource.map_err(|source| ObserveError::Api { what: "the LoginPipeline", source })?;
     Ok(resource.map(|resource| {
-        // A status that this release cannot read says nothing.
+        // A status that this release cannot read counts as none.
         let status = resource.data.get("status").and_then(|status| LoginPipelineStatus::deserialize(status).ok());
         Observed {
             resource,

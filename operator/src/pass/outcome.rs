@@ -34,9 +34,7 @@ pub(crate) enum Outcome {
 /// What a pass over a valid pipeline found and did.
 #[derive(Debug)]
 pub(crate) struct Pass {
-    /// The pipeline.
     pub valid: Valid,
-    /// Kafka and the topics.
     pub kafka: Kafka,
     /// How many pods there are to be.
     pub size: Size,
@@ -60,14 +58,12 @@ pub(crate) enum Kafka {
     },
     /// The topics are known and changed as far as possible, but Kafka publishes no address for clients.
     NoListener {
-        /// The topics.
         topics: KnownTopics,
         /// The listener that is missing.
         error: NoListener,
     },
     /// The topics are known and changed as far as possible, and clients can connect.
     Usable {
-        /// The topics.
         topics: KnownTopics,
         /// What pods have to know.
         inputs: Inputs,
@@ -116,7 +112,6 @@ pub(crate) enum Workload {
 /// The objects that run a pipeline, after they were applied.
 #[derive(Debug)]
 pub(crate) struct Applied {
-    /// The Deployment.
     pub deployment: Deployment,
     /// The job config that it should run.
     pub config: ConfigStatus,

@@ -17,20 +17,13 @@ pub(crate) const FIELD_MANAGER: &str = "login-pipeline-operator";
 /// Why an object could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ApplyError {
-    /// Another's object has the name.
+    /// An object that is not the pipeline's has the name.
     #[error("{kind} {name} exists and does not belong to this pipeline: delete or rename it, or rename the pipeline")]
-    NameTaken {
-        /// Its kind.
-        kind: String,
-        /// Its name.
-        name: String,
-    },
+    NameTaken { kind: String, name: String },
     /// The API server, or an admission webhook, refused it.
     #[error("the API server refused {kind} {name}: {message}")]
     Refused {
-        /// Its kind.
         kind: String,
-        /// Its name.
         name: String,
         /// What the API server says.
         message: String,
@@ -38,21 +31,13 @@ pub enum ApplyError {
     /// Two operators took one number.
     #[error("revision {number} was taken by another operator at the same moment, as {other}: the next one is tried")]
     Contested {
-        /// The number.
         number: u64,
         /// The ConfigMap that has it, too.
         other: String,
     },
     /// The API server failed.
     #[error("the API server did not take {kind} {name}: {source}")]
-    Api {
-        /// Its kind.
-        kind: String,
-        /// Its name.
-        name: String,
-        /// What failed.
-        source: kube::Error,
-    },
+    Api { kind: String, name: String, source: kube::Error },
 }
 
 impl ApplyError {

@@ -6,7 +6,6 @@ use crate::{build::Revision, pods::PodReason, topics::obstacle::obstacles};
 /// What the pods of a pipeline are to run.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Plan {
-    /// The revision.
     pub revision: Revision,
     /// Why it is not what the spec asks for, after a rollback.
     pub rolled_back: Option<String>,

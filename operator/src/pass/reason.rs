@@ -5,13 +5,13 @@ use crds::pipeline::ConditionStatus;
 /// Why a condition has its status: a word for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reason {
-    /// Ready: everything holds.
+    /// Ready: the topics are ready and every replica is available.
     Running,
-    /// ConfigValid: nothing is wrong.
+    /// ConfigValid: the spec can be run.
     SpecAccepted,
     /// ConfigValid: the message names fields, values and remedies.
     SpecInvalid,
-    /// TopicsReady: all are.
+    /// TopicsReady: every topic is ready.
     AllTopicsReady,
     /// TopicsReady: topics are being made or changed; the message says which, and how.
     TopicsNotReady,
@@ -29,7 +29,7 @@ pub(crate) enum Reason {
     TopicContested,
     /// TopicsReady: another's topic cannot serve as it is.
     TopicUnsuitable,
-    /// TopicsReady: nobody can tell whether Strimzi would reset the configs of a topic that exists.
+    /// TopicsReady: it is not known whether Strimzi would reset the configs of an existing topic.
     AdoptionUnknown,
     /// TopicsReady: another's topic would have to be changed; the message lists how.
     AdoptionRequired,
@@ -47,15 +47,15 @@ pub(crate) enum Reason {
     ListenerNotFound,
     /// TopicsReady: a Secret that the spec names is missing, or lacks what it should hold.
     SecretUnusable,
-    /// TopicsReady: no broker answers, so nobody can tell.
+    /// TopicsReady: no broker answers, so the state is not known.
     KafkaUnreachable,
     /// TopicsReady: Kafka refused to make or grow a topic.
     TopicRefused,
-    /// The API server failed, so nobody can tell.
+    /// The API server failed, so the state is not known.
     ApiServerFailed,
     /// The API server refused an object.
     ObjectRefused,
-    /// Another's object has the name.
+    /// An object that is not the pipeline's has the name.
     NameTaken,
     /// ProcessorAvailable: the first pods start when the topics are ready.
     WaitingForTopics,
@@ -67,17 +67,17 @@ pub(crate) enum Reason {
     ReplicaFailure,
     /// ProcessorAvailable: `spec.processor.replicas` is 0.
     ScaledToZero,
-    /// ProcessorAvailable: all are.
+    /// ProcessorAvailable: every replica is available.
     AllReplicasAvailable,
     /// ProcessorAvailable: a change gave pods that did not become ready; those of before it run again.
     RolledBack,
     /// ProcessorAvailable: `spec.suspend` is true.
     Suspended,
-    /// Degraded: nothing is.
+    /// Degraded: everything is as the spec asks for.
     AsAsked,
     /// Degraded: there are fewer partitions than replicas asked for.
     ReplicasCapped,
-    /// Degraded: nobody checks the times that the source's records bear.
+    /// Degraded: the timestamps of the source's records are not bounded.
     SourceCreateTime,
     /// Ready: the pipeline is being deleted, and its topics with it.
     Deleting,
@@ -89,14 +89,14 @@ pub(crate) enum Reason {
     Drained,
 }
 
-/// What a state means to whoever waits for it, in kstatus' words.
+/// What a state means for a tool that waits for it, in kstatus' words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Progress {
     /// Nothing is left to do.
     Settled,
     /// The operator is at work, or tries again what may succeed.
     Working,
-    /// Nothing but a change by a person helps.
+    /// Only a change by a person can help.
     Stuck,
 }
 
@@ -109,7 +109,7 @@ impl Reason {
         }
     }
 
-    /// What it means.
+    /// Its meaning in kstatus' words.
     pub(crate) const fn progress(self) -> Progress {
         match self {
             Self::Running | Self::ScaledToZero | Self::Suspended => Progress::Settled,

@@ -27,7 +27,7 @@ use crate::build::{Content, Revision, pod_template};
 /// The annotation of a pod that changes with the Secrets that it uses: a rotated one rolls the pods.
 const SECRETS_ANNOTATION: &str = "loginpipeline.dev/secrets";
 
-/// The revision that failed, and what its pods say.
+/// A revision whose pods did not become ready.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     /// Name of its ConfigMap.
@@ -137,14 +137,14 @@ pub(crate) fn render(valid: &Valid, inputs: &Inputs) -> Content {
     Content { job, template, inputs, rolled_back: None }
 }
 
-/// A value in short.
+/// A short hash of a value.
 fn fingerprint(value: &Value) -> String {
     let digest = Sha256::digest(value.to_string());
     digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// The part of a spec that shapes pods and their config. Defaults are left out, so that a field that a later release adds
-/// changes nothing for whoever does not set it.
+/// changes nothing for specs that do not set it.
 fn shaping(spec: &LoginPipelineSpec) -> Value {
     let default = LoginPipelineSpec::on(spec.kafka.clone());
     let mut shaping = beyond(&json!(spec), &json!(default)).unwrap_or_else(|| json!({}));

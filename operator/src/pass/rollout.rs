@@ -16,7 +16,7 @@ use crate::{
 /// How many pods there are to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Size {
-    /// So many.
+    /// Desired replicas.
     pub replicas: i32,
     /// The partitions of the source, where there are fewer than the spec asks for replicas: one more would have nothing to do.
     pub capped: Option<i32>,

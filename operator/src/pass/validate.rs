@@ -1,4 +1,4 @@
-//! Step 2: the resource as a model that the builders can trust, or everything that is wrong with it. Pure.
+//! The resource as a model that the builders can trust, or everything that is wrong with it. Pure.
 
 use crds::{
     pipeline::{LoginPipeline, LoginPipelineSpec, check},
@@ -9,12 +9,12 @@ use kube::{Resource, core::DynamicObject};
 
 use super::{reason::Reason, reported::Reported};
 
-/// A pipeline whose spec can run. Builders see this alone.
+/// A pipeline whose spec can run. Builders see nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Valid {
     /// Which pipeline.
     pub id: PipelineId,
-    /// What the objects that go when it goes refer to.
+    /// The owner reference of objects that are deleted with it.
     pub owner: OwnerReference,
     /// The spec, checked.
     pub spec: LoginPipelineSpec,

@@ -1,4 +1,4 @@
-//! One question to a pod: HTTP GET, within bounds of time and size. The pod is told nothing but the path.
+//! One HTTP GET to a pod, within bounds of time and size. The request carries nothing but the path.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -23,7 +23,7 @@ pub(crate) enum AskError {
     /// No connection within [`TIMEOUT`], or no answer on it in time.
     #[error("it does not answer in time")]
     Silent,
-    /// There is nobody at its address.
+    /// No connection could be made.
     #[error("it cannot be reached: {0}")]
     Unreachable(#[source] std::io::Error),
     /// What it says is not HTTP, or breaks off.
@@ -60,7 +60,7 @@ impl Answer {
 /// Asks, and waits for at most `patience` until the answer has begun.
 ///
 /// # Errors
-/// When nobody answers, or not with HTTP.
+/// When there is no answer, or none in HTTP.
 pub(crate) async fn open(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer, AskError> {
     let stream = timeout(TIMEOUT, TcpStream::connect(address)).await.map_err(|_| AskError::Silent)?;
     let stream = TokioIo::new(stream.map_err(AskError::Unreachable)?);
@@ -116,8 +116,8 @@ mod tests {
 
     use super::*;
 
-    /// Somebody at an address, who does this with the first connection.
-    fn somebody<T: Send + 'static>(
+    /// A listener that does this with the first connection.
+    fn listener_that<T: Send + 'static>(
         act: impl FnOnce(TcpStream) -> T + Send + 'static,
     ) -> (SocketAddr, thread::JoinHandle<T>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -127,10 +127,10 @@ mod tests {
 
     /// A pod that says this and hangs up. Gives what it was asked, too.
     fn pod(answer: Vec<u8>) -> (SocketAddr, thread::JoinHandle<String>) {
-        somebody(move |mut stream| {
+        listener_that(move |mut stream| {
             let mut question = [0; 1024];
             let length = stream.read(&mut question).unwrap();
-            // Who has enough hangs up first.
+            // The reader may hang up first.
             let _ = stream.write_all(&answer);
             String::from_utf8_lossy(&question[..length]).into_owned()
         })
@@ -177,10 +177,10 @@ mod tests {
         assert!(started.elapsed() < TIMEOUT * 2, "{:?}", started.elapsed());
     }
 
-    /// One that writes for ever is not read for ever, and learns that nobody listens any more.
+    /// One that writes for ever is not read for ever, and learns that the reader is gone.
     #[tokio::test]
     async fn a_connection_ends_with_its_answer() {
-        let (address, writing) = somebody(|mut stream| {
+        let (address, writing) = listener_that(|mut stream| {
             let mut written = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
             while written.is_ok() {
                 thread::sleep(Duration::from_millis(5));

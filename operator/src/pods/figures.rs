@@ -43,7 +43,7 @@ pub(crate) fn counted(metrics: &str) -> Option<Counted> {
     metrics.trim_end().ends_with("# EOF").then_some(counted)
 }
 
-/// Records that wait in all partitions. None while no pod tells of one of them: nobody knows how much waits there.
+/// Records that wait in all partitions. None while no pod reports one of them: its share is not known.
 #[must_use]
 pub(crate) fn lag(now: &Counts, partitions: Option<i32>) -> Option<i64> {
     // While a partition moves, both pods may tell of it.

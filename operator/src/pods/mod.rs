@@ -1,4 +1,4 @@
-//! What a pipeline's pods tell.
+//! What the pods of a pipeline report.
 //!
 //! ```text
 //!   reason    pure  from pods to why they do not become ready, in their own words
@@ -6,7 +6,7 @@
 //!   ask       I/O   one HTTP GET to a pod
 //! ```
 //!
-//! A pass reads pods only where they do not all run as they should; [`crate::watch::measure`] asks them for their figures.
+//! A pass reads pods only where they do not all run as they should; `watch::measure` asks them for their figures.
 
 pub(crate) mod ask;
 pub(crate) mod figures;
@@ -45,8 +45,8 @@ pub(crate) async fn list(client: &Client, namespace: &str, pipeline: &str) -> Re
     Ok(pods.map_err(|source| ObserveError::Api { what: "the pods", source })?.items)
 }
 
-/// Why the pods that run this ConfigMap's job config do not all become ready. One that runs is asked itself. None when they
-/// are ready, or when there are none.
+/// Why the pods that run this ConfigMap's job config are not all ready; none when they are, or when there are none. A pod
+/// that runs is asked itself.
 pub(crate) async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
     let mut why = reason(pods, config_map, Timestamp::now())?;
     let pod = pods.iter().find(|pod| pod.name_any() == why.pod);
@@ -60,14 +60,14 @@ pub(crate) async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
     Some(why)
 }
 
-/// Where a pod answers. None before it has an address.
+/// The address of a pod's HTTP port; none before the pod has one.
 #[must_use]
 pub(crate) fn address(pod: &Pod) -> Option<SocketAddr> {
     let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
     Some(SocketAddr::new(ip, u16::try_from(HTTP_PORT).ok()?))
 }
 
-/// What is to be reported of each pipeline's pace.
+/// The figures to report of each pipeline.
 #[derive(Debug, Default)]
 pub(crate) struct Measurements(Mutex<BTreeMap<Key, Figures>>);
 
@@ -78,8 +78,8 @@ impl Measurements {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
-    /// What to report of all pipelines from now on.
-    pub(crate) fn are(&self, figures: BTreeMap<Key, Figures>) {
+    /// Replaces what to report of all pipelines.
+    pub(crate) fn set(&self, figures: BTreeMap<Key, Figures>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 }

@@ -102,7 +102,7 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<(Trouble, String)> {
         return None;
     }
     if status.phase.as_deref() == Some("Failed") {
-        let reason = status.reason.as_deref().unwrap_or("nobody says why");
+        let reason = status.reason.as_deref().unwrap_or("without a reason");
         return Some((Trouble::Failed, with_words(&format!("it failed: {reason}"), status.message.as_deref())));
     }
     if let Some(unscheduled) = condition("PodScheduled").filter(|scheduled| scheduled.status == "False") {

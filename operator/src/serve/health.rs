@@ -8,7 +8,7 @@ use std::{
 /// A loop that has not turned for this long stands still. Each turns once a second, whatever it waits for.
 const STANDSTILL: Duration = Duration::from_secs(60);
 
-/// How the operator is.
+/// Whether the operator is alive and ready.
 pub(crate) struct Health {
     started: Instant,
     /// When the loop turned last, milliseconds after the start.
@@ -23,12 +23,12 @@ impl Default for Health {
 }
 
 impl Health {
-    /// The loop has turned.
+    /// Notes that the loop has turned.
     pub(crate) fn turn(&self) {
         self.turned.store(self.age(), Ordering::Relaxed);
     }
 
-    /// It does what it should: it stands by, or knows the pipelines.
+    /// Sets whether it does its work: it stands by, or knows the pipelines.
     pub(crate) fn ready(&self, is_ready: bool) {
         self.is_ready.store(is_ready, Ordering::Relaxed);
     }

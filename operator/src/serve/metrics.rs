@@ -1,4 +1,4 @@
-//! What the operator counts, for Prometheus.
+//! The operator's metrics, for Prometheus.
 
 use std::{fmt, time::Duration};
 
@@ -62,7 +62,7 @@ pub struct Readiness {
 }
 
 impl Readiness {
-    /// Whether it is not ready, and nobody asked for that.
+    /// Whether it is not ready although its spec wants it to run.
     fn is_trouble(&self) -> bool {
         let is_asked_for = matches!(self.reason.as_deref(), Some("Suspended" | "ScaledToZero"));
         self.ready != ConditionStatus::True && !is_asked_for

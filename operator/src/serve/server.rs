@@ -21,9 +21,7 @@ use crate::serve::{
 /// What `/healthz`, `/readyz` and `/metrics` answer from.
 #[derive(Clone)]
 pub(crate) struct Endpoints {
-    /// How the operator is.
     pub health: Arc<Health>,
-    /// The metrics.
     pub registry: Arc<Registry>,
     /// Brings up to date the metrics that are read from elsewhere.
     pub refresh: Arc<dyn Fn() + Send + Sync>,

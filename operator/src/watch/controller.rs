@@ -1,7 +1,7 @@
-//! Which pipeline to look at, and when: watches, the queue, retries, the end.
+//! Which pipeline has a pass, and when: watches, the queue, retries, shutdown.
 //!
-//! Strimzi's resources are watched apart from the rest, for they may not be installed: that must cost the other pipelines
-//! nothing, not even a delay.
+//! Strimzi's resources are watched apart from the rest. They may not be installed, and that must not delay the pipelines that
+//! do not use them.
 
 use std::{
     sync::Arc,
@@ -54,9 +54,7 @@ const TRIGGERS: usize = 128;
 
 /// What the controller works with.
 pub(crate) struct Work {
-    /// The API server.
     pub client: Client,
-    /// What is watched.
     pub scope: Scope,
     /// Image of the processor, for specs that name none.
     pub processor_image: String,
@@ -64,11 +62,10 @@ pub(crate) struct Work {
     pub measure_interval: Duration,
     /// The pipelines that are known.
     pub pipelines: Store<Guarded>,
-    /// What makes them known.
+    /// Where the watch writes them.
     pub writer: Writer<Guarded>,
-    /// Told of each turn, and of the first complete list.
+    /// Takes note of each turn, and of the first complete list.
     pub health: Arc<Health>,
-    /// What is counted.
     pub metrics: Metrics,
 }
 
@@ -179,7 +176,7 @@ async fn one_pass(pipeline: Arc<Guarded>, context: Arc<Context>) -> Result<Actio
         pipelines: &context.pipelines,
     };
     let started = Instant::now();
-    // Boxed, for it is large, and every pipeline that waits for its slot would have room for it.
+    // Boxed because it is large, and every pipeline that waits for its slot would reserve room for it.
     let pass = Box::pin(reconcile(&surroundings, &namespace, &name));
     let result = tokio::time::timeout(PASS_TIMEOUT, pass).await.unwrap_or(Err(ReconcileError::Timeout(PASS_TIMEOUT)));
     context.metrics.passed(started.elapsed(), result.as_ref().err().map(ReconcileError::category));

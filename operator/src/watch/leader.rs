@@ -1,4 +1,4 @@
-//! Who of several operators works: leader election by a `Lease`.
+//! Which of several operators works: leader election by a `Lease`.
 //!
 //! The rules are those of client-go. The holder renews its Lease every 2 s, and stops where it could not for 10 s; others
 //! take it once they have seen it unchanged for the 15 s that it names. Every time is measured by one's own monotonic
@@ -20,7 +20,7 @@
 //!   repeated or comes late does nothing.
 //! - *Events* can be published twice.
 //! - *Revisions* are the one thing that is counted up, from the ConfigMaps there are. If the spec was changed between what
-//!   the two have read, both may take the next number, each for another content. So whoever has written one looks whether
+//!   the two have read, both may take the next number, each for another content. So each looks after its write whether
 //!   it is alone: of two that took a number at once, the later one sees both, and goes on under the next number, as does every pass
 //!   after (`apply::workload`, `revisions::choose`). At most one content of a number reaches pods.
 //!
@@ -71,7 +71,7 @@ impl Candidate {
         self.election.identity()
     }
 
-    /// Returns when it leads. `turn` is called in each round, `follows` with the name of whoever leads.
+    /// Returns when it leads. `turn` is called in each round, `follows` with the identity of the operator that leads.
     pub(crate) async fn acquire(&mut self, turn: impl Fn(), follows: impl Fn(String)) {
         let mut is_told = false;
         loop {
@@ -85,7 +85,7 @@ impl Candidate {
                     }
                     follows(holder);
                 }
-                // Somebody wrote between reading and writing.
+                // Another client wrote between the read and the write.
                 Err(kube::Error::Api(status)) if status.is_conflict() || status.is_already_exists() => {}
                 Err(error) => tracing::warn!(lease = self.name, error = with_causes(&error), "the Lease was not read"),
             }
@@ -95,7 +95,7 @@ impl Candidate {
 
     async fn attempt(&mut self) -> Result<Attempt, kube::Error> {
         let found = self.leases.get_opt(&self.name).await?;
-        // Whoever else reads the write measures from a later moment than this.
+        // Every other candidate that reads the write measures from a later moment than this.
         let now = Instant::now();
         match self.election.turn(found, now, Timestamp::now()) {
             Turn::Wait { holder } => Ok(Attempt::Follows(holder)),

@@ -1,8 +1,8 @@
-//! Asks all pods of all pipelines for their figures, once in a while, and has a pass report what is worth it.
+//! Asks all pods of all pipelines for lag and rate at an interval, and triggers a pass where a figure changed enough to report.
 //!
-//! The API server is asked for pods once for all pipelines, and for nothing else: a quiet cluster costs a few requests in a
-//! minute, and no write. What a pipeline's pods counted last is kept in memory, for a rate needs two counts; an operator
-//! that starts anew keeps what was reported until it has them.
+//! The API server lists the pods of all pipelines at once, so a quiet cluster costs a few requests a minute and no write. The
+//! last counts of the pods stay in memory, because a rate needs two; an operator that has just started keeps what was
+//! reported until it has them.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ use crate::{
     resource::{Guarded, Key},
 };
 
-/// How many pods are asked at a time.
+/// How many pods are asked at once.
 const AT_A_TIME: usize = 32;
 
 /// What the pods of each pipeline counted, and when.
@@ -58,7 +58,7 @@ pub(super) async fn run(
 ) {
     let mut parts: Vec<(Api<Pod>, Option<Round>)> = parts.into_iter().map(|part| (part, None)).collect();
     loop {
-        // Never sooner than after the pause: it is the bound of how often a status is written for the figures' sake.
+        // Never sooner than after the pause, because it bounds how often the figures alone cause a write.
         tokio::time::sleep(pause.mul_f64(2.0 - jitter())).await;
         let mut figures = BTreeMap::new();
         let mut news = Vec::new();
@@ -86,7 +86,7 @@ pub(super) async fn run(
             }
             *before = Some(now);
         }
-        measurements.are(figures);
+        measurements.set(figures);
         for pipeline in news {
             // The receiver lives as long as the controller does.
             let _ = triggers.send(pipeline).await;
@@ -155,7 +155,7 @@ async fn ask(pods: Vec<RunningPod>) -> Round {
         .buffer_unordered(AT_A_TIME);
     let mut counts = BTreeMap::<Key, Counts>::new();
     while let Some((pod, counted)) = answers.next().await {
-        // One that neither is ready nor answers is between two containers: the next one counts from 0.
+        // A pod that neither is ready nor answers is between two containers: the next one counts from 0.
         if counted.is_some() || pod.is_ready {
             counts.entry(pod.pipeline).or_default().insert(pod.uid, counted);
         }

@@ -1,6 +1,6 @@
-//! The watches: of all namespaces, or of some, which then look like one watch.
+//! The watches of all namespaces, or of some, which then look like one watch.
 //!
-//! A watch that fails is tried again ever more slowly, by itself: the others go on.
+//! A watch that fails is retried on its own, ever more slowly, while the others go on.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,8 +37,7 @@ pub(super) fn listing() -> watcher::Config {
     watcher::Config::default().page_size(PAGE)
 }
 
-/// What happens to pipelines. `listed` is called when every namespace has been listed once. `store` is where these events
-/// go.
+/// The events of pipelines, which go into `store`. `listed` is called when every namespace has been listed once.
 pub(super) fn pipelines(
     client: &Client,
     scope: &Scope,
@@ -48,7 +47,7 @@ pub(super) fn pipelines(
     let mut merge = Merge::new(scope);
     let watch = |namespace: Option<&str>| {
         let events = watcher(api::<Guarded>(client, namespace), listing())
-            // They are long, many, and nobody reads them.
+            // They are long, many, and never read.
             .modify(|pipeline| pipeline.meta_mut().managed_fields = None)
             .default_backoff();
         let part = namespace.map(str::to_owned);
@@ -65,8 +64,8 @@ pub(super) fn pipelines(
     merged.boxed()
 }
 
-/// Objects of a kind that bear the pipelines' label, as they come, change and go. Of an object only its metadata is read:
-/// each change shows there.
+/// Objects of a kind that have the pipelines' label, as they come, change and go. Only their metadata is read: each change
+/// shows there.
 pub(super) fn children<K>(client: &Client, scope: &Scope) -> BoxStream<'static, PartialObjectMeta<K>>
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Clone + Debug + DeserializeOwned + Send + 'static,
@@ -79,7 +78,7 @@ where
     stream::select_all(scope.parts().into_iter().map(watch)).boxed()
 }
 
-/// What a watch gives. That it failed is logged, and not passed on: it would slow down the others.
+/// The items of a watch. Its failures are logged and not passed on, because they would slow down the other watches.
 pub(super) fn logged<T: Send + 'static>(
     kind: String,
     items: impl Stream<Item = watcher::Result<T>> + Send + 'static,
@@ -109,7 +108,7 @@ impl Merge {
         self.unlisted.is_empty()
     }
 
-    /// What an event of one part is for the whole. `known` are the pipelines of all parts.
+    /// The events of the whole that an event of one part makes. `known` are the pipelines of all parts.
     fn event(
         &mut self,
         part: Option<String>,

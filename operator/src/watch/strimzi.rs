@@ -35,10 +35,10 @@ use crate::{
     },
 };
 
-/// How often it is asked which versions the API server serves; until it answers for the first time, sooner.
+/// How often the API server is asked which versions it serves. Until its first answer it is asked sooner.
 const DISCOVERY_INTERVAL: Duration = Duration::from_secs(20);
 
-/// Objects whose users are looked for together: as many as a list tells at once.
+/// Objects whose pipelines are looked up together: as many as a page of a list has.
 const BURST: usize = PAGE as usize;
 
 /// Runs for ever: says in `found` what the API server serves, as soon as it has said so, and sends the pipelines that an
@@ -102,7 +102,7 @@ async fn follow(
     triggers: &mut mpsc::Sender<ObjectRef<Guarded>>,
 ) {
     let kafkas = touched(client, scope, &api_resource(version, "Kafka"), |_, _| {});
-    // The catalog knows before anybody looks there for what an event tells.
+    // The catalog takes note before a pass looks there for what the event reported.
     let note = move |part: Option<&str>, event: &Event<DynamicObject>| {
         catalog.send_modify(|catalog| catalog.note(part, event));
     };

@@ -1,4 +1,4 @@
-//! What becomes of a pipeline and its topics at its end. Pure.
+//! Whether a pipeline that is deleted waits for its topics, and which of them go. Pure.
 
 use crds::{
     pipeline::{DeletionPolicy, LoginPipelineSpec, TopicStatus},
@@ -18,7 +18,7 @@ pub(crate) const FINALIZER: &str = "loginpipeline.dev/topics";
 /// How long topics that cannot be deleted hold a pipeline.
 pub(super) const DEADLINE: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long they hold it in a namespace that is going.
+/// How long they hold it in a namespace that is being deleted.
 pub(super) const NAMESPACE_DEADLINE: SignedDuration = SignedDuration::from_mins(1);
 
 /// What to do about a pipeline that is being deleted.
@@ -30,18 +30,18 @@ pub(crate) enum End {
     Release(Release),
 }
 
-/// Why a pipeline goes.
+/// Why a pipeline is let go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Release {
     /// There is nothing to delete, or nothing left.
     Done,
-    /// Somebody set the annotation.
+    /// The annotation is set.
     Forced,
-    /// Its namespace is going, and waited long enough.
+    /// Its namespace is being deleted, and the shorter wait is over.
     NamespaceGone,
-    /// It waited long enough.
+    /// The wait is over.
     TimedOut,
-    /// Its spec cannot be read, and so not what it wants deleted.
+    /// Its spec cannot be read, so what to delete is not known.
     Unreadable,
 }
 

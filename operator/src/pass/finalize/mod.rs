@@ -1,9 +1,9 @@
-//! The end of a pipeline, and what becomes of its topics.
+//! What happens to the topics of a pipeline that is deleted.
 //!
-//! A pipeline that keeps its topics has no finalizer, and its end waits for nobody. One that deletes them stops its pods first,
-//! so that none makes a topic anew, and deletes only what the status says it made, if that still has the id it had then.
-//! Nothing waits for ever: whoever sets the annotation ends the waiting at once, a namespace that is going ends it in a minute,
-//! and time ends it in any case. What is not deleted by then stays, with its data.
+//! A pipeline that keeps its topics has no finalizer, so its deletion waits for nothing. One that deletes them stops its pods
+//! first, so that none creates a topic again, and deletes only the topics that the status says it made and that still have
+//! the id of then. The wait is bounded: the annotation ends it at once, the deletion of the namespace within a minute, and
+//! time in any case. Topics that are not deleted by then stay, with their data.
 
 mod decide;
 
@@ -55,13 +55,13 @@ pub(crate) async fn set_finalizer(client: &Client, observed: &Observed, is_wante
     let params = PatchParams::apply(FIELD_MANAGER).force();
     match resource::resources(client, namespace).patch(name, &params, &Patch::Apply::<Value>(patch)).await {
         Ok(_) => Ok(()),
-        // It is gone, which is what taking the finalizer off is for.
+        // The pipeline is gone, which is why the finalizer was taken off.
         Err(kube::Error::Api(status)) if status.is_not_found() && !is_wanted => Ok(()),
         Err(error) => Err(error),
     }
 }
 
-/// Whether a namespace is being deleted, with everything in it. Where nobody can tell, it counts as one that stays.
+/// Whether a namespace is being deleted, with everything in it. A namespace that cannot be read counts as one that stays.
 pub(crate) async fn is_going(client: &Client, namespace: &str) -> bool {
     match Api::<Namespace>::all(client.clone()).get_opt(namespace).await {
         Ok(namespace) => namespace.is_none_or(|namespace| namespace.metadata.deletion_timestamp.is_some()),
@@ -106,7 +106,7 @@ impl FinalizeError {
     }
 }
 
-/// Goes on deleting the topics: pods first. Gives what is waited for; none when nothing is left.
+/// Goes on deleting the topics, after the pods. Returns what is waited for; none when nothing is left.
 ///
 /// # Errors
 /// When the API server or Kafka fails, or refuses.

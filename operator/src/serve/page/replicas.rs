@@ -15,7 +15,7 @@ use crate::{
 /// The label by which a Deployment tells its ReplicaSets' pods apart; the ReplicaSet is named after it.
 const TEMPLATE_LABEL: &str = "pod-template-hash";
 
-/// Kubernetes cuts the name that it makes a pod's name from after so many characters.
+/// Kubernetes cuts the name that it makes a pod's name from after this many characters.
 const CUT: usize = 58;
 
 /// Events that are shown.

@@ -47,13 +47,12 @@ pub(crate) struct Page(pub Arc<Inner>);
 
 /// What the clones of a page share.
 pub(crate) struct Inner {
-    /// What the page shows.
     pub sources: Sources,
     /// The lines of the list.
     pub rows: Rows,
     /// Pods and Events of single pipelines.
     pub details: Details,
-    /// The seats of those who are told of changes.
+    /// The seats of viewers that are told of changes.
     pub viewers: Arc<Semaphore>,
     /// The seats of requests that are passed on to replicas.
     pub proxied: Arc<Semaphore>,

@@ -8,7 +8,7 @@ use k8s_openapi::{
     jiff::Timestamp,
 };
 
-/// A Lease that nobody renewed for this long is free.
+/// A Lease that was not renewed for this long is free.
 const LEASE_DURATION: Duration = Duration::from_secs(15);
 
 /// A holder that could not renew for this long stops: before anybody else may start, with time to spare for a request that
@@ -36,7 +36,7 @@ pub(super) struct Election {
 pub(super) enum Turn {
     /// It asks again later: another leads.
     Wait {
-        /// Who.
+        /// The identity of the leader.
         holder: String,
     },
     /// It writes this Lease; if that succeeds it leads.
@@ -46,13 +46,13 @@ pub(super) enum Turn {
 /// Why a leader leads no more.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Lost {
-    /// It may be another's soon.
+    /// Another candidate may take it soon.
     #[error("the Lease could not be renewed for {} s", RENEW_DEADLINE.as_secs())]
     Deadline,
-    /// It is another's.
+    /// Another candidate holds it.
     #[error("the Lease was taken by {0:?}")]
     Taken(String),
-    /// Anybody may have had it since.
+    /// Another candidate may have held it since.
     #[error("the Lease was deleted")]
     Deleted,
 }
@@ -118,7 +118,7 @@ impl Election {
         lease
     }
 
-    /// The Lease was written by somebody. Whether it is still held; if so it is renewed from how it is now.
+    /// Takes note that the Lease was written by another client. If it is still held, the next renewal starts from `found`.
     ///
     /// # Errors
     /// When it is not.
