@@ -10,9 +10,9 @@ use k8s_openapi::api::{
 
 use crate::{
     build::{Revision, config_map, deployment, network_policy, pod_disruption_budget, service, service_account},
+    kafka_access::{Credentials, Secrets, SecretsError},
     revisions::{self, Facts},
     rollout::size,
-    security::{Credentials, Secrets, SecurityError},
     topics::Listener,
     validate::{Valid, ValidateError, check_pipeline},
 };
@@ -60,7 +60,7 @@ pub enum RenderError {
     Values(#[from] ValidateError),
     /// The Secrets that it names cannot be used.
     #[error(transparent)]
-    Secrets(#[from] SecurityError),
+    Secrets(#[from] SecretsError),
 }
 
 /// The objects that would run the pipeline of a manifest in a namespace, whatever is there now: on the Kafka behind a

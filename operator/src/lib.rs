@@ -8,7 +8,7 @@
 //!   observe    I/O   the resource and its children as they are now
 //!   validate   pure  the resource as a model that builders can trust, or every problem with its remedy
 //!   topics     both  what Kafka has, what it should have, and the way there:
-//!                    KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other); let in by `security`
+//!                    KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other); authenticated by `kafka_access`
 //!   build      pure  how a pipeline's objects are made: one file for each Kubernetes kind
 //!   revisions  pure  what pods run: the revision that stays, a new one, or a rollback
 //!   rollout    pure  how many pods, and whether their last change has failed; `pods` reads their own words
@@ -47,9 +47,9 @@ pub mod status;
 pub mod validate;
 
 pub mod applied;
+pub mod kafka_access;
 pub mod owned;
 pub mod pods;
-pub mod security;
 pub mod topics;
 pub mod trouble;
 

@@ -26,12 +26,12 @@ use crate::{
     drain::{self, Drain},
     events,
     finalize::{self, End, FinalizeError, Release},
+    kafka_access::{self, Credentials, ReadError, Settings},
     observe::{self, ObserveError, Observed},
     owned::{ApplyError, FIELD_MANAGER},
     pods::{self, Figures, Measurements, PodReason},
     revisions::{self, Facts},
     rollout::{config_of, failure, is_settled, size},
-    security::{self, Credentials, ReadError, Settings},
     status::{self, KafkaProblem, Pass, is_rolled_out, status},
     topics::{
         KafkaSeen, Topics, TopicsError,
@@ -111,7 +111,7 @@ impl ReconcileError {
             Self::Observe(error) => error.category(),
             Self::Topics(error) => error.category(),
             Self::Apply(error) => error.category(),
-            Self::Secrets(_) => "secrets-api",
+            Self::Secrets(error) => error.category(),
             Self::Finalize(error) => error.category(),
             Self::Finalizer(_) => "finalizer-api",
             Self::Status(_) => "status-api",
@@ -223,7 +223,7 @@ async fn delete(
     doomed: &[TopicStatus],
 ) -> Result<Option<String>, FinalizeError> {
     let client = surroundings.client;
-    let secrets = security::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
+    let secrets = kafka_access::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
     let credentials = Credentials::new(&valid.spec.kafka, &secrets)?;
     let topics = Topics::of(client, valid, surroundings.strimzi, &credentials)?;
     finalize::delete(client, valid, topics, observed, doomed).await
@@ -348,7 +348,7 @@ struct Found {
 
 /// What the spec's Secrets hold.
 async fn credentials(client: &Client, valid: &Valid) -> Result<Credentials, KafkaProblem> {
-    let secrets = security::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
+    let secrets = kafka_access::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
     Ok(Credentials::new(&valid.spec.kafka, &secrets)?)
 }
 
@@ -450,7 +450,7 @@ fn next(pass: Pass) -> Result<Next, ReconcileError> {
     let obstacle = gravest(&obstacles(&pass.wanted, &pass.seen));
     let is_rolling = workload.is_some_and(|(deployment, _)| !is_settled(&deployment));
     let is_draining = pass.drain.is_some_and(|drain| drain != Drain::Done);
-    let has_secrets = security::has_secrets(&pass.valid.spec.kafka);
+    let has_secrets = kafka_access::has_secrets(&pass.valid.spec.kafka);
     let is_elsewhere = pass.valid.kafka_namespace() != pass.valid.id.namespace;
     let seconds = match (is_external, obstacle) {
         // Pods and transactions end in their own time.

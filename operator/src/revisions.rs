@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     build::{Content, Revision, Shape, pod_template},
-    security::Credentials,
+    kafka_access::Credentials,
     topics::Listener,
     validate::Valid,
 };

@@ -20,10 +20,10 @@ use crate::{
     build::selector,
     drain::Drain,
     finalize::FORCE_DELETE,
+    kafka_access::{ReadError, SecretsError},
     observe::Observed,
     owned::ApplyError,
     rollout::{Size, config_of, deadline_exceeded},
-    security::{ReadError, SecurityError},
     topics::{
         NoListener, Seen, TopicsError,
         conflict::Conflict,
@@ -90,7 +90,7 @@ pub enum KafkaProblem {
     Secrets(#[from] ReadError),
     /// The Secrets are not as they should be.
     #[error(transparent)]
-    Security(#[from] SecurityError),
+    Security(#[from] SecretsError),
 }
 
 type Finding = (&'static str, ConditionStatus, Reason, String);

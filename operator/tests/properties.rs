@@ -14,7 +14,7 @@ use crds::{
 use operator::{
     build::kafka_topic,
     desired::render,
-    security::Secrets,
+    kafka_access::Secrets,
     topics::{Listener, growth::wanted},
     validate::check_pipeline,
 };

@@ -7,7 +7,7 @@ use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::me
 use operator::{
     build::kafka_topic,
     desired::render,
-    security::Secrets,
+    kafka_access::Secrets,
     topics::{Control, Listener, Seen, State, growth::wanted},
     validate::check_pipeline,
 };

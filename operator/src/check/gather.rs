@@ -29,8 +29,8 @@ use super::{
 };
 use crate::{
     args,
+    kafka_access::{self, Credentials},
     rights::{Place, RIGHTS, RIGHTS_ABROAD, Right},
-    security::{self, Credentials},
     strimzi_watch::discover,
     watching::Scope,
 };
@@ -281,7 +281,7 @@ async fn look(client: &Client, strimzi: &Result<Option<&str>, String>, asked: As
     let kafka = &pipeline.spec.kafka;
     let is_strimzi = kafka.external.is_none();
     let listener = listener(client, strimzi, &id, kafka).await;
-    let credentials = match security::read(client, &id.namespace, kafka).await {
+    let credentials = match kafka_access::read(client, &id.namespace, kafka).await {
         Ok(secrets) => Credentials::new(kafka, &secrets).map_err(|error| error.to_string()),
         Err(error) => Err(with_causes(&error)),
     };

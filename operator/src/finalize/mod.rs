@@ -19,10 +19,10 @@ use serde_json::{Value, json};
 pub use decide::{End, FINALIZER, FORCE_DELETE, Release, end, is_held, is_needed, left};
 
 use crate::{
+    kafka_access::{ReadError, SecretsError},
     observe::{self, ObserveError, Observed},
     owned::{self, ApplyError},
     pods,
-    security::{ReadError, SecurityError},
     topics::{Topics, TopicsError, lost::Known},
     validate::Valid,
 };
@@ -83,7 +83,7 @@ pub enum FinalizeError {
     Secrets(#[from] ReadError),
     /// A Secret is missing, by which Kafka is reached.
     #[error(transparent)]
-    Security(#[from] SecurityError),
+    Security(#[from] SecretsError),
     /// Kafka, or Strimzi, did not do it.
     #[error(transparent)]
     Topics(#[from] TopicsError),
@@ -96,8 +96,8 @@ impl FinalizeError {
         match self {
             Self::Observe(error) => error.category(),
             Self::Apply(error) => error.category(),
-            Self::Secrets(_) => "secrets-api",
-            Self::Security(_) => "secret-unusable",
+            Self::Secrets(error) => error.category(),
+            Self::Security(error) => error.category(),
             Self::Topics(error) => error.category(),
         }
     }

@@ -21,7 +21,7 @@ use rdkafka::{
 };
 
 use super::{TopicsError, native};
-use crate::{security::Settings, trouble::diagnose};
+use crate::{kafka_access::Settings, trouble::diagnose};
 
 /// How long one request may take. A pass makes few: descriptions, configs, and what it changes.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -40,7 +40,7 @@ use self::{
     obstacle::Obstacle,
     strimzi::{Strimzi, StrimziTopics},
 };
-use crate::{owned::ApplyError, security::Credentials, validate::Valid};
+use crate::{kafka_access::Credentials, owned::ApplyError, validate::Valid};
 
 /// What is known of a pipeline's Kafka.
 #[derive(Clone, Debug, PartialEq)]

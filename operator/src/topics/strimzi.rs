@@ -35,8 +35,8 @@ use super::{
 };
 use crate::{
     build::{ADOPTED_ANNOTATION, OWNER_UID_LABEL, kafka_topic, kafka_topic_name},
+    kafka_access::Credentials,
     owned::{self, ApplyError, is_owned},
-    security::Credentials,
     validate::Valid,
     watching::PAGE,
 };

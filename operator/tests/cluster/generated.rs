@@ -12,7 +12,7 @@ use operator::{
     applied::is_applied,
     build::kafka_topic,
     desired::render,
-    security::Secrets,
+    kafka_access::Secrets,
     topics::{Listener, growth::wanted},
     validate::check_pipeline,
 };

@@ -23,7 +23,7 @@ use crds::{
     records::{dead_letter, delta::Delta, enrichment},
     topics::{PipelineId, topics},
 };
-use operator::{desired::render, security::Secrets, topics::Listener};
+use operator::{desired::render, kafka_access::Secrets, topics::Listener};
 use processor::generate::{Event, Events, Options, Shares};
 use rdkafka::{
     ClientConfig,
