@@ -17,7 +17,7 @@ use crate::{
     owned::{self, ApplyError, is_owned},
     revisions::outdated,
     topics::{
-        Seen, Topics, TopicsError,
+        Seen, TopicsError, TopicsWriter,
         growth::{is_due, source_bytes},
     },
     validate::Valid,
@@ -27,14 +27,14 @@ use crate::{
 ///
 /// # Errors
 /// When a topic cannot be made or changed; those before it were.
-pub async fn topics(topics: &mut Topics<'_>, wanted: &[Topic], seen: &mut [Seen]) -> Result<(), TopicsError> {
+pub async fn topics(writer: &TopicsWriter<'_>, wanted: &[Topic], seen: &mut [Seen]) -> Result<(), TopicsError> {
     let bytes = source_bytes(seen);
     for topic in wanted {
         if !is_due(topic, wanted, seen) {
             continue;
         }
         if let Some(entry) = seen.iter_mut().find(|seen| seen.role == topic.role) {
-            *entry = topics.ensure(topic, entry, bytes).await?;
+            *entry = writer.ensure(topic, entry, bytes).await?;
         }
     }
     Ok(())

@@ -326,13 +326,13 @@ async fn kafka(surroundings: &Surroundings<'_>, pass: &mut Pass, observed: &Obse
         return Err(conflict.into());
     }
     let credentials = credentials(surroundings.client, &pass.valid).await?;
-    let mut topics = Topics::of(surroundings.client, &pass.valid, surroundings.strimzi, &credentials)?;
+    let topics = Topics::of(surroundings.client, &pass.valid, surroundings.strimzi, &credentials)?;
     let accepted = observed.resource.annotations().get(ACCEPT_ANNOTATION).map(String::as_str);
     let known = Known::new(&observed.status.topics, accepted);
-    let KafkaSeen { listener, topics: seen } = topics.observe(&pass.valid, known).await?;
+    let (KafkaSeen { listener, topics: seen }, writer) = topics.observe(known).await?;
     pass.wanted = wanted(&pass.valid, &seen);
     pass.seen = seen;
-    apply::topics(&mut topics, &pass.wanted, &mut pass.seen).await?;
+    apply::topics(&writer, &pass.wanted, &mut pass.seen).await?;
     let listener = listener?;
     let facts = Facts::new(&listener, &credentials, surroundings.processor_image);
     Ok(Found { facts, access: credentials.settings(&listener.certificates) })

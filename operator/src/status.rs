@@ -25,9 +25,9 @@ use crate::{
     owned::ApplyError,
     rollout::{Size, config_of, deadline_exceeded},
     topics::{
-        NoListener, Seen, TopicsError,
+        Cause, NoListener, Seen, TopicsError,
         conflict::Conflict,
-        obstacle::{Cause, caveat, gravest, obstacles},
+        obstacle::{caveat, gravest, obstacles},
     },
     validate::{Valid, ValidateError},
 };

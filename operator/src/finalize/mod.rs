@@ -110,7 +110,7 @@ impl FinalizeError {
 pub async fn delete(
     client: &Client,
     valid: &Valid,
-    mut topics: Topics<'_>,
+    topics: Topics<'_>,
     observed: &Observed,
     doomed: &[TopicStatus],
 ) -> Result<Option<String>, FinalizeError> {
@@ -123,10 +123,10 @@ pub async fn delete(
     if !pods.is_empty() {
         return Ok(Some(format!("{} pods are draining", pods.len())));
     }
-    let seen = topics.observe(valid, Known::new(&observed.status.topics, None)).await?.topics;
-    let left = left(doomed, &seen);
+    let (seen, writer) = topics.observe(Known::new(&observed.status.topics, None)).await?;
+    let left = left(doomed, &seen.topics);
     for topic in &left {
-        topics.delete(topic).await?;
+        writer.delete(topic).await?;
     }
     let names: Vec<_> = left.iter().map(|topic| topic.name.as_str()).collect();
     Ok((!names.is_empty()).then(|| format!("{} are being deleted", names.join(", "))))

@@ -13,7 +13,7 @@ use crate::{
     observe,
     revisions::{Facts, render},
     rollout::size,
-    topics::{Control, State, obstacle::Obstacle},
+    topics::{Control, Obstacle, State},
     validate::check_pipeline,
 };
 

@@ -3,10 +3,7 @@
 //! Every wait is bounded, and happens on threads where waiting is allowed: a cluster that does not answer delays no other
 //! pipeline.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crds::topics::Topic;
 use futures::executor::block_on;
@@ -20,7 +17,7 @@ use rdkafka::{
     error::{KafkaResult, RDKafkaErrorCode},
 };
 
-use super::{TopicsError, native};
+use super::{error::TopicsError, native, shape::Existing};
 use crate::{kafka_access::Settings, trouble::diagnose};
 
 /// How long one request may take. A pass makes few: descriptions, configs, and what it changes.
@@ -36,19 +33,6 @@ pub struct Access {
     pub servers: String,
     /// Further settings of the client: encryption, and who it is.
     pub settings: Settings,
-}
-
-/// A topic that exists.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Existing {
-    /// Kafka's own identifier.
-    pub id: String,
-    /// How many partitions it has.
-    pub partitions: i32,
-    /// What applies to it, by whoever it was set.
-    pub config: BTreeMap<String, String>,
-    /// What was set for this topic.
-    pub dynamic: BTreeSet<String>,
 }
 
 /// Whether a topic was made by this request.

@@ -3,7 +3,7 @@
 use crds::topics::{Role, SOURCE_MAX_MESSAGE_BYTES, Topic};
 
 use super::{
-    Seen, State, find,
+    seen::{Seen, State, find},
     shape::{MAX_MESSAGE_BYTES, output_bytes},
 };
 use crate::validate::Valid;

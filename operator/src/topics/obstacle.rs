@@ -1,66 +1,13 @@
 //! What keeps topics from being usable: a cause, for programs, and a sentence with the remedy, for people. Pure.
 
-use std::fmt;
-
 use crds::topics::{Role, Topic};
 
 use super::{
-    Control, Seen, State, find, growth,
+    growth,
     lost::ACCEPT_ANNOTATION,
+    seen::{Cause, Control, Obstacle, Seen, State, find},
     shape::{self, Change, takes_any_time},
 };
-
-/// Why a topic cannot be used, the gravest last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// It is being made, or changed; somebody works on it.
-    Awaited,
-    /// Strimzi failed to carry out a `KafkaTopic`, and says why.
-    Failed,
-    /// No topic operator has answered for a `KafkaTopic`.
-    Ignored,
-    /// A `KafkaTopic` is paused.
-    Paused,
-    /// A `KafkaTopic` is not managed by Strimzi.
-    Unmanaged,
-    /// Strimzi, or Kafka, cannot do what is asked, such as to take partitions away.
-    NotSupported,
-    /// Two `KafkaTopic` objects describe one topic, or one that is not this pipeline's has its name.
-    Contested,
-    /// It exists, is another's, and cannot serve as it is.
-    Unsuitable,
-    /// Nobody can tell whether it exists, and if it does, Strimzi would reset its configs.
-    AdoptionUnknown,
-    /// It exists, is another's, and would have to be changed.
-    AdoptionRequired,
-    /// It is gone, or another one has its name, and what it held is lost.
-    Lost,
-}
-
-impl Cause {
-    /// Whether nothing but a person can help: no waiting does.
-    #[must_use]
-    pub const fn needs_person(self) -> bool {
-        !matches!(self, Self::Awaited | Self::Failed | Self::Ignored)
-    }
-}
-
-/// What keeps a topic from being usable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
-    /// Why.
-    pub cause: Cause,
-    /// Which topic, what is, and the remedy.
-    pub message: String,
-}
-
-impl Obstacle {
-    /// Says of a topic why it cannot be used.
-    #[must_use]
-    pub fn of(topic: &Topic, cause: Cause, why: impl fmt::Display) -> Self {
-        Self { cause, message: format!("{} topic {}: {why}", topic.role, topic.name) }
-    }
-}
 
 /// What still keeps the topics from being usable, in the order in which they are made; empty when they are ready.
 #[must_use]

@@ -11,10 +11,7 @@ use crds::{
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::{
-    State,
-    obstacle::{Cause, Obstacle},
-};
+use super::seen::{Cause, Obstacle, State};
 
 /// How long a topic operator may take for its first answer; one that looks after the object takes seconds.
 pub const FIRST_ANSWER: SignedDuration = SignedDuration::from_secs(60);

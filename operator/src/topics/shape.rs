@@ -10,17 +10,30 @@
 //!
 //! The rest of what the pipeline sets where it makes a topic is tuning: others may choose otherwise in topics of theirs.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crds::topics::{MAX_GROWTH_BYTES, Role, Topic};
-
-use super::admin::Existing;
 
 /// The largest record batch that a topic takes.
 pub const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const COMPACT: &str = "compact";
+
+/// A topic that exists in Kafka.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Existing {
+    /// Kafka's own identifier.
+    pub id: String,
+    pub partitions: i32,
+    /// Every effective config, whatever its source.
+    pub config: BTreeMap<String, String>,
+    /// The configs that were set on the topic itself.
+    pub dynamic: BTreeSet<String>,
+}
 
 /// One difference between a topic and what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -1,12 +1,18 @@
-use crds::pipeline::{LoginPipeline, LoginPipelineSpec};
+use std::collections::BTreeMap;
+
+use crds::{
+    pipeline::{LoginPipeline, LoginPipelineSpec},
+    topics::{Role, Topic},
+};
 use proptest::prelude::*;
 
 use super::{
     growth::{is_due, wanted},
-    obstacle::{Cause, obstacles},
-    *,
+    obstacle::obstacles,
+    seen::{Cause, Control, Obstacle, Seen, State},
+    shape,
 };
-use crate::validate::check_pipeline;
+use crate::validate::{Valid, check_pipeline};
 
 fn soon() -> State {
     State::Pending(Obstacle { cause: Cause::Awaited, message: "soon".to_owned() })
