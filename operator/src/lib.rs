@@ -8,7 +8,7 @@
 //!   observe      I/O   the resource and its children as they are now
 //!   validate     pure  the resource as a model that builders can trust, or every problem with its remedy
 //!   kafka        I/O   what Kafka has, what it should have, and the way there, by `topics`:
-//!                      KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other); let in by `security`
+//!                      KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other); authenticated by `kafka_access`
 //!   plan         pure  what pods run: the revision that stays, a new one, or a rollback; `pods` reads their own words
 //!   desired      pure  the objects together, by `build`: one file for each Kubernetes kind
 //!   apply        I/O   server-side apply in order, of what differs; then prune
@@ -41,11 +41,11 @@ pub mod check;
 pub mod manifest;
 
 pub mod client;
+pub mod kafka_access;
 mod pace;
 mod resource;
 pub mod rights;
 mod scope;
-pub mod security;
 mod stop;
 mod text;
 mod trouble;

@@ -13,8 +13,8 @@ use crds::{
 };
 use operator::{
     build::kafka_topic,
+    kafka_access::Secrets,
     pass::{desired::render, validate::check_pipeline},
-    security::Secrets,
     topics::{Listener, growth::wanted},
 };
 use proptest::prelude::*;

@@ -223,7 +223,9 @@ impl Modules {
             let path = file.strip_prefix(&source).unwrap().with_extension("");
             let names = path.iter().map(|name| name.to_str().unwrap().to_owned());
             let names = names.filter(|name| name != "mod" && name != "lib");
-            modules.insert(names.collect(), code(&fs::read_to_string(&file).unwrap()));
+            // A visibility is no import.
+            let text = code(&fs::read_to_string(&file).unwrap()).replace("pub(in crate::", "pub(in ");
+            modules.insert(names.collect(), text);
         }
         Self(modules)
     }

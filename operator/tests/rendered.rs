@@ -6,8 +6,8 @@ use crds::pipeline::{Kafka, LoginPipeline};
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use operator::{
     build::kafka_topic,
+    kafka_access::Secrets,
     pass::{desired::render, validate::check_pipeline},
-    security::Secrets,
     topics::{Control, Listener, Seen, State, growth::wanted},
 };
 use serde::Deserialize;

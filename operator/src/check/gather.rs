@@ -29,9 +29,9 @@ use super::{
 };
 use crate::{
     args,
+    kafka_access::{self, Credentials},
     rights::{Place, RIGHTS, RIGHTS_ABROAD, Right},
     scope::Scope,
-    security::{self, Credentials},
     watch::strimzi::discover,
 };
 
@@ -280,7 +280,7 @@ async fn look(client: &Client, strimzi: &Result<Option<&str>, String>, target: T
     let kafka = &pipeline.spec.kafka;
     let is_strimzi = kafka.external.is_none();
     let listener = listener(client, strimzi, &id, kafka).await;
-    let credentials = match security::read(client, &id.namespace, kafka).await {
+    let credentials = match kafka_access::read(client, &id.namespace, kafka).await {
         Ok(secrets) => Credentials::new(kafka, &secrets).map_err(|error| error.to_string()),
         Err(error) => Err(with_causes(&error)),
     };

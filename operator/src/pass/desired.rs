@@ -10,13 +10,13 @@ use k8s_openapi::api::{
 
 use crate::{
     build::{Revision, config_map, deployment, network_policy, pod_disruption_budget, service, service_account},
+    kafka_access::{Credentials, Secrets, SecretsError},
     pass::{
         inputs::Inputs,
         revisions,
         rollout::size,
         validate::{Valid, ValidateError, check_pipeline},
     },
-    security::{Credentials, Secrets, SecurityError},
     topics::Listener,
 };
 
@@ -63,7 +63,7 @@ pub enum RenderError {
     Values(#[from] ValidateError),
     /// The Secrets that it names cannot be used.
     #[error(transparent)]
-    Secrets(#[from] SecurityError),
+    Secrets(#[from] SecretsError),
 }
 
 /// The objects that would run the pipeline of a manifest in a namespace, whatever is there now: on the Kafka behind a

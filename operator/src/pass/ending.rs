@@ -18,8 +18,8 @@ use super::{
     validate::Valid,
 };
 use crate::{
+    kafka_access::{self, Credentials},
     resource::resource,
-    security::{self, Credentials},
     topics::Topics,
 };
 
@@ -72,7 +72,7 @@ async fn delete(
     doomed: &[TopicStatus],
 ) -> Result<Option<String>, FinalizeError> {
     let client = surroundings.client;
-    let secrets = security::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
+    let secrets = kafka_access::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
     let credentials = Credentials::new(&valid.spec.kafka, &secrets)?;
     let topics = Topics::of(client, valid, surroundings.strimzi, &credentials)?;
     finalize::delete(client, valid, topics, observed, doomed).await

@@ -3,7 +3,7 @@
 use crds::job::KafkaConfig;
 use serde_json::Value;
 
-use crate::{build::Shape, security::Credentials, topics::Listener};
+use crate::{build::Shape, kafka_access::Credentials, topics::Listener};
 
 /// What a revision is made from, beside the spec.
 #[derive(Clone, Debug, PartialEq)]

@@ -11,10 +11,10 @@ use super::{
     validate::Valid,
 };
 use crate::{
+    kafka_access::{self, Credentials},
     resource::Guarded,
-    security::{self, Credentials},
     topics::{
-        KafkaSeen, Seen, Topics, TopicsError,
+        KafkaSeen, Seen, Topics, TopicsError, TopicsWriter,
         conflict::{Claim, Conflict},
         growth::{is_due, source_bytes, wanted},
         lost::{ACCEPT_ANNOTATION, Known},
@@ -31,12 +31,12 @@ async fn topics(surroundings: &Surroundings<'_>, valid: &Valid, observed: &Obser
         return Err(conflict.into());
     }
     let credentials = credentials(surroundings.client, valid).await?;
-    let mut topics = Topics::of(surroundings.client, valid, surroundings.strimzi, &credentials)?;
+    let topics = Topics::of(surroundings.client, valid, surroundings.strimzi, &credentials)?;
     let accepted = observed.resource.annotations().get(ACCEPT_ANNOTATION).map(String::as_str);
     let known = Known::new(&observed.status.topics, accepted);
-    let KafkaSeen { listener, topics: seen } = topics.observe(valid, known).await?;
+    let (KafkaSeen { listener, topics: seen }, writer) = topics.observe(known).await?;
     let mut known = KnownTopics { wanted: wanted(valid, &seen), seen };
-    if let Err(error) = bring_about(&mut topics, &known.wanted, &mut known.seen).await {
+    if let Err(error) = bring_about(&writer, &known.wanted, &mut known.seen).await {
         return Ok(Kafka::Unchanged { topics: known, error });
     }
     Ok(match listener {
@@ -59,20 +59,20 @@ fn conflict(pipelines: &Store<Guarded>, observed: &Observed) -> Option<Conflict>
 
 /// The Secrets that the spec names, read and judged.
 async fn credentials(client: &Client, valid: &Valid) -> Result<Credentials, KafkaProblem> {
-    let secrets = security::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
+    let secrets = kafka_access::read(client, &valid.id.namespace, &valid.spec.kafka).await?;
     Ok(Credentials::new(&valid.spec.kafka, &secrets)?)
 }
 
 /// Makes and changes the topics that are due, and keeps in `seen` what they are then. Where one fails, those before it are
 /// done.
-async fn bring_about(topics: &mut Topics<'_>, wanted: &[Topic], seen: &mut [Seen]) -> Result<(), TopicsError> {
+async fn bring_about(writer: &TopicsWriter<'_>, wanted: &[Topic], seen: &mut [Seen]) -> Result<(), TopicsError> {
     let bytes = source_bytes(seen);
     for topic in wanted {
         if !is_due(topic, wanted, seen) {
             continue;
         }
         if let Some(entry) = seen.iter_mut().find(|seen| seen.role == topic.role) {
-            *entry = topics.ensure(topic, entry, bytes).await?;
+            *entry = writer.ensure(topic, entry, bytes).await?;
         }
     }
     Ok(())

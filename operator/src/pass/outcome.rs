@@ -14,7 +14,7 @@ use super::{
     validate::{Valid, ValidateError},
 };
 use crate::{
-    security::{ReadError, SecurityError, Settings},
+    kafka_access::{ReadError, SecretsError, Settings},
     topics::{NoListener, Seen, TopicsError, conflict::Conflict},
 };
 
@@ -95,7 +95,7 @@ pub(crate) enum KafkaProblem {
     Secrets(#[from] ReadError),
     /// The Secrets are not as they should be.
     #[error(transparent)]
-    Security(#[from] SecurityError),
+    Security(#[from] SecretsError),
 }
 
 /// What became of the objects that run a pipeline.
@@ -223,16 +223,16 @@ impl Reported for ReadError {
     }
 
     fn category(&self) -> &'static str {
-        "secrets-api"
+        Self::category(self)
     }
 }
 
-impl Reported for SecurityError {
+impl Reported for SecretsError {
     fn reason(&self) -> Reason {
         Reason::SecretUnusable
     }
 
     fn category(&self) -> &'static str {
-        "secret-unusable"
+        Self::category(self)
     }
 }

@@ -8,7 +8,7 @@ use super::{
     rollout::is_settled,
 };
 use crate::{
-    security,
+    kafka_access,
     topics::obstacle::{gravest, obstacles},
 };
 
@@ -68,7 +68,7 @@ pub(crate) fn pause(pass: Pass) -> Result<Duration, ReconcileError> {
         _ if is_rolling => ROLLING,
         (true, _) => EXTERNAL,
         (false, Some(_)) => STRIMZI_WAITED_FOR,
-        (false, None) if is_elsewhere || security::has_secrets(&valid.spec.kafka) => UNWATCHED,
+        (false, None) if is_elsewhere || kafka_access::has_secrets(&valid.spec.kafka) => UNWATCHED,
         (false, None) => ALL_WATCHED,
     })
 }

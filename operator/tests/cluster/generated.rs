@@ -10,8 +10,8 @@ use kube::{
 };
 use operator::{
     build::kafka_topic,
+    kafka_access::Secrets,
     pass::{applied::is_applied, desired::render, validate::check_pipeline},
-    security::Secrets,
     topics::{Listener, growth::wanted},
 };
 use proptest::{

@@ -19,14 +19,13 @@ use serde_json::{Value, json};
 pub(crate) use decide::{End, FINALIZER, Release, end, has_finalizer, is_needed, left};
 
 use crate::{
+    kafka_access::{ReadError, SecretsError},
     pass::{
         observe::{ObserveError, Observed},
         owned::{self, ApplyError},
-        reported::Reported,
         validate::Valid,
     },
     pods, resource,
-    security::{ReadError, SecurityError},
     text::plural,
     topics::{Topics, TopicsError, lost::Known},
 };
@@ -86,7 +85,7 @@ pub(crate) enum FinalizeError {
     Secrets(#[from] ReadError),
     /// A Secret is missing, by which Kafka is reached.
     #[error(transparent)]
-    Security(#[from] SecurityError),
+    Security(#[from] SecretsError),
     /// Kafka, or Strimzi, did not do it.
     #[error(transparent)]
     Topics(#[from] TopicsError),
@@ -113,7 +112,7 @@ impl FinalizeError {
 pub(crate) async fn delete(
     client: &Client,
     valid: &Valid,
-    mut topics: Topics<'_>,
+    topics: Topics<'_>,
     observed: &Observed,
     doomed: &[TopicStatus],
 ) -> Result<Option<String>, FinalizeError> {
@@ -126,10 +125,10 @@ pub(crate) async fn delete(
     if !pods.is_empty() {
         return Ok(Some(plural(pods.len(), "pod is draining", "pods are draining")));
     }
-    let seen = topics.observe(valid, Known::new(&observed.status.topics, None)).await?.topics;
-    let left = left(doomed, &seen);
+    let (seen, writer) = topics.observe(Known::new(&observed.status.topics, None)).await?;
+    let left = left(doomed, &seen.topics);
     for topic in &left {
-        topics.delete(topic).await?;
+        writer.delete(topic).await?;
     }
     let names: Vec<_> = left.iter().map(|topic| topic.name.as_str()).collect();
     Ok((!names.is_empty()).then(|| being_deleted(&names)))

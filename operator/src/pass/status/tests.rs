@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     build::{Revision, Shape},
+    kafka_access::Settings,
     pass::{
         condition::{DEGRADED, PAUSED, RECONCILING, STALLED, TOPICS_READY, condition},
         desired::desired,
@@ -20,7 +21,6 @@ use crate::{
         validate::{ValidateError, check_pipeline},
     },
     resource,
-    security::Settings,
     topics::{
         Control, State, TopicsError,
         obstacle::{Cause, Obstacle},

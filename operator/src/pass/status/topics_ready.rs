@@ -9,7 +9,10 @@ use crate::{
         outcome::{Kafka, KnownTopics, Pass},
         reason::Reason,
     },
-    topics::obstacle::{Cause, gravest, obstacles},
+    topics::{
+        Cause,
+        obstacle::{gravest, obstacles},
+    },
 };
 
 /// Whether every topic is there as it should be.

@@ -1,6 +1,10 @@
-use k8s_openapi::{ByteString, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use std::collections::BTreeSet;
 
-use super::*;
+use crds::{job, pipeline::Kafka};
+use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
+use serde_json::{Value, json};
+
+use super::{Credentials, Secrets, Settings};
 
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
 const KEY: &str = "-----BEGIN PRIVATE KEY-----\nhush\n-----END PRIVATE KEY-----\n";
@@ -13,7 +17,10 @@ fn kafka(value: Value) -> Kafka {
 fn external() -> Kafka {
     kafka(json!({"external": {
         "bootstrapServers": "kafka:9093",
-        "tls": {"ca": {"name": "authorities"}, "clientCertificate": {"name": "client", "certificate": "user.crt", "key": "user.key"}},
+        "tls": {
+            "ca": {"name": "authorities"},
+            "clientCertificate": {"name": "client", "certificate": "user.crt", "key": "user.key"},
+        },
         "sasl": {"mechanism": "ScramSha512", "username": "logins", "password": {"name": "user", "key": "secret"}},
     }}))
 }
