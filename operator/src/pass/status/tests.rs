@@ -21,10 +21,7 @@ use crate::{
         validate::{ValidateError, check_pipeline},
     },
     resource,
-    topics::{
-        Control, State, TopicsError,
-        obstacle::{Cause, Obstacle},
-    },
+    topics::{Cause, Control, Obstacle, State, TopicsError},
 };
 
 const GENERATION: i64 = 4;
