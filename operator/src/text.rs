@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 /// A count with the words that belong to it: `1 pod is draining`, `2 pods are draining`.
 #[must_use]
-pub(crate) fn plural<N: Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
+pub(crate) fn plural<N: Copy + Display + PartialEq + From<u8>>(count: N, one: &str, many: &str) -> String {
     let words = if count == N::from(1) { one } else { many };
     format!("{count} {words}")
 }

@@ -43,7 +43,7 @@ async fn topics(surroundings: &Surroundings<'_>, valid: &Valid, observed: &Obser
         Err(error) => Kafka::NoListener { topics: known, error },
         Ok(listener) => Kafka::Usable {
             topics: known,
-            inputs: Inputs::new(&listener, &credentials, surroundings.processor_image),
+            inputs: Box::new(Inputs::new(&listener, &credentials, surroundings.processor_image)),
             access: credentials.settings(&listener.certificates),
         },
     })

@@ -66,7 +66,7 @@ pub(crate) enum Kafka {
     Usable {
         topics: KnownTopics,
         /// What pods have to know.
-        inputs: Inputs,
+        inputs: Box<Inputs>,
         /// How the operator's own clients connect.
         access: Settings,
     },

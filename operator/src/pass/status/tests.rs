@@ -64,7 +64,7 @@ fn fine() -> Pass {
     let topics = KnownTopics { seen: wanted.iter().map(ready_topic).collect(), wanted };
     let applied = Applied { deployment, config: desired.config, rolled_back: None, words: None };
     let mut pass = Pass {
-        kafka: Kafka::Usable { topics, inputs, access: Settings::default() },
+        kafka: Kafka::Usable { topics, inputs: Box::new(inputs), access: Settings::default() },
         size: size(&valid, &[], &[]),
         valid,
         workload: Workload::Applied(Box::new(applied)),
