@@ -18,7 +18,7 @@ const REASONS: &str = include_str!("../src/pass/reason.rs");
 
 /// The reasons that a condition can have.
 fn reasons() -> Vec<&'static str> {
-    let (_, body) = REASONS.split_once("pub enum Reason {").unwrap();
+    let (_, body) = REASONS.split_once("enum Reason {").unwrap();
     let (body, _) = body.split_once("\n}").unwrap();
     body.lines()
         .map(str::trim)
