@@ -33,7 +33,7 @@ use pipeline::Pipeline;
 use processor::commands::generate::{Event, Events, Options};
 use rdkafka::{
     ClientConfig,
-    error::{KafkaError, RDKafkaErrorCode},
+    error::RDKafkaErrorCode,
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use testkit::{

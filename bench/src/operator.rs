@@ -183,7 +183,7 @@ impl Operator {
         let process = Program::new(name, &args.operator)
             .args(["run", "--listen", "127.0.0.1:0", "--log-format", "json", "--lease-namespace", "default"])
             .env("KUBECONFIG", server.kubeconfig())
-            .env("RUST_LOG", "warn,operator=info,operator::reconcile=warn")
+            .env("RUST_LOG", "warn,operator=info,operator::pass::report=warn")
             .spawn(folder)?;
         let mut operator = Self { process, started, address: String::new() };
         while operator.address.is_empty() {

@@ -1,8 +1,8 @@
 //! `operator check`: whether a cluster has what the operator and its pipelines need. It reads, and changes nothing.
 //!
 //! ```text
-//!   gather, kafka   I/O   what is there: `facts`
-//!   judge           pure  what that means: a report, with a remedy for whatever is amiss
+//!   gather, kafka   I/O   what was found: `facts`
+//!   judge           pure  what that means: a report, with a remedy for each problem
 //! ```
 
 pub mod facts;
@@ -20,43 +20,39 @@ pub use self::gather::{CheckError, gather};
 /// What was looked at, in the order in which one thing rests on another.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// The groups.
     pub groups: Vec<Group>,
 }
 
-/// What belongs together.
+/// Checks that belong together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Group {
-    /// What it is about.
+    /// The subject of the checks.
     pub name: String,
-    /// Each thing that was looked at.
     pub checks: Vec<Check>,
 }
 
-/// One thing that was looked at.
+/// One requirement, and whether it is met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
-    /// What should be so.
+    /// The requirement.
     pub what: String,
-    /// Whether it is.
     pub outcome: Outcome,
 }
 
-/// Whether something is as it should be.
+/// Whether a requirement is met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
-    /// It is.
     Ok,
-    /// It need not be a fault, or could not be found out.
+    /// It is not met but need not be, or this could not be found out.
     Warning(Flaw),
-    /// It is not, and something will not work.
+    /// It is not met, and something will not work.
     Failed(Flaw),
 }
 
-/// What is not as it should be.
+/// How a requirement is not met.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Flaw {
-    /// What is so instead.
+    /// What was found instead.
     pub found: String,
     /// How to mend it.
     pub hint: String,

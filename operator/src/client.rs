@@ -1,5 +1,4 @@
-//! The client of the API server. Each request is counted, by what it does and to what, and none waits for ever for an
-//! answer.
+//! The client of the API server. It counts each request by verb and resource, and gives up requests that get no answer.
 
 use std::{
     error::Error,
@@ -20,7 +19,7 @@ use kube::{
 use tokio::time::timeout;
 use tower::{Layer, Service};
 
-use crate::metrics::Metrics;
+use crate::serve::metrics::Metrics;
 
 /// No client can be made.
 #[derive(Debug, thiserror::Error)]
@@ -40,36 +39,36 @@ type BoxError = Box<dyn Error + Send + Sync>;
 pub async fn connect(metrics: Metrics) -> Result<Client, NoApiServer> {
     let config = Config::infer().await.map_err(|error| NoApiServer(with_causes(&error)))?;
     let builder = ClientBuilder::try_from(config).map_err(|error| NoApiServer(with_causes(&error)))?;
-    Ok(builder.with_layer(&Asking { metrics, patience: PATIENCE }).build())
+    Ok(builder.with_layer(&RequestLayer { metrics, patience: PATIENCE }).build())
 }
 
-/// Nobody answers a request.
+/// A request got no answer in time.
 #[derive(Debug, thiserror::Error)]
 #[error("the API server does not answer within {} s", .0.as_secs())]
 struct NoAnswer(Duration);
 
-/// What stands around the client's own layers.
-struct Asking {
+/// The layer around the client's own layers.
+struct RequestLayer {
     metrics: Metrics,
     patience: Duration,
 }
 
-impl<S> Layer<S> for Asking {
-    type Service = Asked<S>;
+impl<S> Layer<S> for RequestLayer {
+    type Service = RequestService<S>;
 
-    fn layer(&self, inner: S) -> Asked<S> {
-        Asked { inner, metrics: self.metrics.clone(), patience: self.patience }
+    fn layer(&self, inner: S) -> RequestService<S> {
+        RequestService { inner, metrics: self.metrics.clone(), patience: self.patience }
     }
 }
 
-/// Counts what is asked, and gives up what is not answered.
-struct Asked<S> {
+/// Counts requests, and gives up those that get no answer.
+struct RequestService<S> {
     inner: S,
     metrics: Metrics,
     patience: Duration,
 }
 
-impl<S, B> Service<Request<Body>> for Asked<S>
+impl<S, B> Service<Request<Body>> for RequestService<S>
 where
     S: Service<Request<Body>, Response = Response<B>>,
     S::Error: Into<BoxError>,
@@ -166,9 +165,9 @@ mod tests {
             let parts = stream::iter([Ok::<_, BoxError>("a part")]).chain(stream::pending());
             if has_head { Ok::<_, BoxError>(Response::new(Answer::from_stream(parts))) } else { pending().await }
         });
-        let asking = Asking { metrics: Metrics::new().0, patience: Duration::from_millis(50) };
+        let layer = RequestLayer { metrics: Metrics::new().0, patience: Duration::from_millis(50) };
         let request = Request::get(path).body(Body::empty()).unwrap();
-        let answer = asking.layer(inner).call(request).await.map_err(|error| with_causes(error.as_ref()))?;
+        let answer = layer.layer(inner).call(request).await.map_err(|error| with_causes(error.as_ref()))?;
         to_bytes(answer.into_body(), 100).await.map_err(|error| with_causes(&error))
     }
 

@@ -1,62 +1,50 @@
 //! The operator: turns `LoginPipeline` resources into topics, a job config and a Deployment, and reports honestly.
 //!
 //! ```text
-//!   run        serves, stands by until it leads (`leader`), then
+//!   run          serves, stands by until it leads, then
 //!
-//!   API server ──watch──> controller ──queue──> reconcile, the steps of one pass over one pipeline:
+//!   API server ──watch──> watch::controller ──queue──> pass::reconcile, the steps of one pass over one pipeline:
 //!
-//!   observe    I/O   the resource and its children as they are now
-//!   validate   pure  the resource as a model that builders can trust, or every problem with its remedy
-//!   topics     both  what Kafka has, what it should have, and the way there:
-//!                    KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other); let in by `security`
-//!   build      pure  how a pipeline's objects are made: one file for each Kubernetes kind
-//!   revisions  pure  what pods run: the revision that stays, a new one, or a rollback
-//!   rollout    pure  how many pods, and whether their last change has failed; `pods` reads their own words
-//!   desired    pure  the objects together
-//!   apply      I/O   server-side apply in order, of what differs (`applied`, `owned`); then prune
-//!   drain      I/O   whether what is suspended has come to rest
-//!   status     pure  what to report; written only where it differs
+//!   observe      I/O   the resource and its children as they are now
+//!   validate     pure  the resource as a model that builders can trust, or every problem with its remedy
+//!   kafka        I/O   what Kafka has, what it should have, and the way there, by `topics`:
+//!                      KafkaTopic objects (Strimzi)  |  Kafka's Admin API (any other); authenticated by `kafka_access`
+//!   plan         pure  what pods run: the revision that stays, a new one, or a rollback; `pods` reads their own words
+//!   desired      pure  the objects together, by `build`: one file for each Kubernetes kind
+//!   apply        I/O   server-side apply in order, of what differs; then prune
+//!   drain        I/O   how far a suspended pipeline has come to rest
+//!   report       I/O   the status (pure), written only where it differs
+//!   requeue      pure  when to come again
 //!
-//!   finalize   instead of all that, when the pipeline is deleted
-//!   measure    beside the passes: asks all pods for lag and rate
-//!   page       beside the passes: shows them to people
-//!   check      `operator check`: gather (I/O), judge (pure)
+//!   ending       instead of all that, when the pipeline is deleted
+//!
+//!   serve        beside the passes: health, metrics, and the page for people
+//!   check        `operator check`: gather (I/O), judge (pure)
 //! ```
 //!
-//! A pass keeps nothing in memory for the next one: whatever happened before, it starts from what it observes. A step
-//! imports only steps before it, and a pure one imports no client (`tests/purity.rs`).
+//! A pass keeps nothing in memory for the next one: whatever happened before, it starts from what it observes. A pure step
+//! imports no client, and no file imports one that imports it (`tests/purity.rs`).
 
 pub mod args;
-pub mod controller;
-pub mod leader;
-pub mod measure;
-pub mod reconcile;
 pub mod run;
-pub mod strimzi_watch;
-pub mod watching;
 
-pub mod apply;
+mod watch;
+
 pub mod build;
-pub mod desired;
-pub mod drain;
-pub mod finalize;
-pub mod observe;
-pub mod revisions;
-pub mod rollout;
-pub mod status;
-pub mod validate;
-
-pub mod applied;
-pub mod owned;
-pub mod pods;
-pub mod security;
+pub mod pass;
+mod pods;
 pub mod topics;
 
+pub mod serve;
+
 pub mod check;
-pub mod client;
-pub mod events;
 pub mod manifest;
-pub mod metrics;
-pub mod page;
+
+pub mod client;
+pub mod kafka_access;
+mod pace;
+mod resource;
 pub mod rights;
-pub mod server;
+mod scope;
+mod stop;
+mod text;

@@ -14,9 +14,9 @@ use operator::{
     args::{Args, Check, Command, Run},
     check::{gather, judge::judge},
     client::connect,
-    controller, manifest,
-    metrics::Metrics,
-    run::RunError,
+    manifest,
+    run::{BLOCKING_THREADS, RunError},
+    serve::metrics::Metrics,
 };
 use tokio::{
     net::TcpListener,
@@ -60,10 +60,8 @@ fn check(options: &Check) -> Result<Exit, Box<dyn Error>> {
 }
 
 fn run(options: Run) -> Result<Exit, RunError> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .max_blocking_threads(controller::BLOCKING_THREADS)
-        .enable_all()
-        .build()?;
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
     let result = runtime.block_on(run_until_signal(options));
     // A thread may still wait for a Kafka that does not answer; it changes nothing any more.
     runtime.shutdown_background();

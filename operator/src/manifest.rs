@@ -18,24 +18,24 @@ pub struct Report {
     pub lines: Vec<Line>,
 }
 
-/// Something that was found.
+/// A problem in a file.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// In which file.
+    /// The file.
     pub file: PathBuf,
-    /// In which of its documents, from 1; none where it is the file itself.
+    /// The number of the document in the file, from 1; none where the problem is the file itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<usize>,
-    /// How bad it is.
-    pub result: Finding,
-    /// What was found.
+    /// How bad the problem is.
+    pub result: Severity,
+    /// The problem and its remedy.
     pub message: String,
 }
 
-/// How bad it is.
+/// How bad a problem is.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
-pub enum Finding {
+pub enum Severity {
     /// A document of another kind.
     Skipped,
     /// A pipeline that cannot run.
@@ -53,17 +53,17 @@ impl fmt::Display for Line {
 }
 
 impl Report {
-    fn push(&mut self, file: &Path, document: Option<usize>, result: Finding, message: String) {
+    fn push(&mut self, file: &Path, document: Option<usize>, result: Severity, message: String) {
         self.lines.push(Line { file: file.to_owned(), document, result, message });
     }
 
-    /// What came of it.
+    /// The exit code that the worst problem asks for.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self.lines.iter().map(|line| line.result).max() {
-            None | Some(Finding::Skipped) => Exit::Clean,
-            Some(Finding::Problem) => Exit::Found,
-            Some(Finding::Unreadable) => Exit::Failed,
+            None | Some(Severity::Skipped) => Exit::Clean,
+            Some(Severity::Problem) => Exit::Found,
+            Some(Severity::Unreadable) => Exit::Failed,
         }
     }
 }
@@ -87,7 +87,7 @@ pub fn validate_files(files: &[PathBuf]) -> Report {
     for file in files {
         match file::read(file) {
             Ok(text) => validate_text(file, &text, &mut report),
-            Err(error) => report.push(file, None, Finding::Unreadable, error.to_string()),
+            Err(error) => report.push(file, None, Severity::Unreadable, error.to_string()),
         }
     }
     report
@@ -100,13 +100,13 @@ pub fn validate_text(file: &Path, text: &str, report: &mut Report) {
         match document {
             Document::Pipeline(Ok(_)) => {}
             Document::Pipeline(Err(problems)) => {
-                problems.into_iter().for_each(|problem| push(Finding::Problem, problem));
+                problems.into_iter().for_each(|problem| push(Severity::Problem, problem));
             }
             Document::Other { api_version, kind } => {
-                push(Finding::Skipped, format!("skipped: apiVersion is {api_version}, kind is {kind}"));
+                push(Severity::Skipped, format!("skipped: apiVersion is {api_version}, kind is {kind}"));
             }
-            Document::JobConfig => push(Finding::Problem, JOB_CONFIG.to_owned()),
-            Document::Unreadable(error) => push(Finding::Unreadable, format!("is not YAML: {error}")),
+            Document::JobConfig => push(Severity::Problem, JOB_CONFIG.to_owned()),
+            Document::Unreadable(error) => push(Severity::Unreadable, format!("is not YAML: {error}")),
         }
     }
 }

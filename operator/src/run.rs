@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use crds::pipeline::ConditionStatus;
 use kube::{
     Client, ResourceExt,
     runtime::reflector::{self, Store, store::Writer},
@@ -11,31 +12,40 @@ use tokio::{net::TcpListener, sync::watch, time::timeout};
 use crate::{
     args,
     client::{NoApiServer, connect},
-    controller::{self, Guarded, Work, stopped},
-    leader::{Candidate, Lead, Lost},
-    metrics::{Metrics, Readiness},
-    page::{Page, Sources},
-    reconcile::reported_readiness,
-    server::{self, Health, Shown},
-    status,
-    watching::Scope,
+    pass::condition::{READY, condition},
+    resource::Guarded,
+    scope::Scope,
+    serve::{
+        health::Health,
+        lead::Lead,
+        metrics::{Metrics, Readiness},
+        page::{Page, Sources},
+        server::{self, Endpoints},
+    },
+    stop::stopped,
+    watch::{
+        controller::{self, Work},
+        leader::{Candidate, Lost},
+    },
 };
+
+pub use crate::watch::slots::BLOCKING_THREADS;
 
 /// Why the operator ended before it was asked to.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
-    /// It has nobody to work for.
+    /// No API server is configured.
     #[error(transparent)]
     NoApiServer(#[from] NoApiServer),
-    /// Another may work now.
+    /// Another operator may lead now.
     #[error("leadership is lost: {0}")]
     LeadershipLost(#[from] Lost),
-    /// Nobody can see how it is.
+    /// Health and metrics could not be served.
     #[error("the listener failed: {0}")]
     Listener(#[from] std::io::Error),
 }
 
-/// How long those who are being answered may keep an operator that ends.
+/// How long open connections may keep an operator from ending.
 const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs until `stop` turns true, then ends within a bound.
@@ -47,7 +57,7 @@ pub async fn run(options: args::Run, listener: TcpListener, stop: watch::Receive
     let client = connect(metrics.clone()).await?;
     let health = Arc::new(Health::default());
     let (pipelines, writer) = reflector::store();
-    let shown = Shown {
+    let endpoints = Endpoints {
         health: health.clone(),
         registry: Arc::new(registry),
         refresh: Arc::new(count(pipelines.clone(), metrics.clone())),
@@ -64,11 +74,11 @@ pub async fn run(options: args::Run, listener: TcpListener, stop: watch::Receive
             stop: stop.clone(),
         })
     });
-    let serving = tokio::spawn(server::serve(listener, shown, page, stopped(stop.clone())));
+    let serving = tokio::spawn(server::serve(listener, endpoints, page, stopped(stop.clone())));
     lead(&options, client, (pipelines, writer), health, metrics, tell, stop).await?;
     match timeout(FAREWELL, serving).await {
         Ok(served) => served.map_err(std::io::Error::other)??,
-        Err(_) => tracing::warn!("somebody was still being answered"),
+        Err(_) => tracing::warn!("connections were still open and are dropped"),
     }
     Ok(())
 }
@@ -79,7 +89,7 @@ fn lease_namespace(options: &args::Run, client: &Client) -> String {
     named.unwrap_or_else(|| client.default_namespace().to_owned())
 }
 
-/// Works while it leads.
+/// Works for as long as this operator leads.
 async fn lead(
     options: &args::Run,
     client: Client,
@@ -113,7 +123,7 @@ async fn lead(
     tokio::select! {
         () = candidate.acquire(|| health.turn(), follows) => {}
         () = stopped(stop.clone()) => {
-            // A request by which it would lead may have arrived.
+            // The write that takes the Lease may have arrived without its answer.
             candidate.release().await;
             return Ok(());
         }
@@ -124,25 +134,25 @@ async fn lead(
     tell.send_replace(Lead::Own);
     tokio::select! {
         () = controller::run(work, stop) => {}
-        // Passes end here and now, wherever they are.
+        // Passes are dropped at once, in the middle of whatever they do.
         lost = candidate.hold() => return Err(lost),
     }
     candidate.release().await;
     Ok(())
 }
 
-/// Brings metrics up to date that are taken, not counted.
+/// Brings up to date the metrics that are read from the store of pipelines.
 fn count(pipelines: Store<Guarded>, metrics: Metrics) -> impl Fn() + Send + Sync {
     move || metrics.count_pipelines(pipelines.state().iter().map(|pipeline| readiness(pipeline)))
 }
 
 fn readiness(pipeline: &Guarded) -> Readiness {
     let status = pipeline.0.as_ref().ok().and_then(|pipeline| pipeline.status.as_ref());
-    let ready = status.and_then(|status| status::condition(status, status::READY));
+    let ready = status.and_then(|status| condition(status, READY));
     Readiness {
         namespace: pipeline.namespace().unwrap_or_default(),
         name: pipeline.name_any(),
-        ready: reported_readiness(status),
+        ready: ready.map_or(ConditionStatus::Unknown, |ready| ready.status),
         reason: ready.map(|ready| ready.reason.clone()),
     }
 }

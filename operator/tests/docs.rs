@@ -8,12 +8,12 @@ use serde_json::Value;
 const OPERATING: &str = include_str!("../../docs/operating.md");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 const ALERTS: &str = include_str!("../../charts/login-pipeline-operator/files/alerts.yaml");
-const METRICS: &str = include_str!("../src/metrics.rs");
-const REASONS: &str = include_str!("../src/status/reason.rs");
+const METRICS: &str = include_str!("../src/serve/metrics.rs");
+const REASONS: &str = include_str!("../src/pass/reason.rs");
 
 /// The reasons that a condition can have.
 fn reasons() -> Vec<&'static str> {
-    let (_, body) = REASONS.split_once("pub enum Reason {").unwrap();
+    let (_, body) = REASONS.split_once("enum Reason {").unwrap();
     let (body, _) = body.split_once("\n}").unwrap();
     body.lines()
         .map(str::trim)

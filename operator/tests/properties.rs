@@ -13,10 +13,9 @@ use crds::{
 };
 use operator::{
     build::kafka_topic,
-    desired::render,
-    security::Secrets,
+    kafka_access::Secrets,
+    pass::{desired::render, validate::check_pipeline},
     topics::{Listener, growth::wanted},
-    validate::check_pipeline,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

@@ -1,11 +1,12 @@
-//! What claims to be pure is: it can reach no client, no file, no clock, no chance. And a step knows only steps before it.
+//! What claims to be pure is: it can reach no client, no file, no clock and no randomness. A step imports only steps before
+//! it, and no file of the operator imports one that imports it.
 //!
 //! A file claims it with the word `Pure` in its first lines; a folder with that word in its `mod.rs`.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
@@ -47,12 +48,6 @@ const CORES: [&str; 9] = [
     "processor/src/ingest/text.rs",
     "processor/src/ingest/enrich.rs",
     "processor/src/ingest/panes.rs",
-];
-
-/// Imports that go against the order of the steps, each with what it takes: words, no step of its own.
-const WORDS: [(&str, &str); 1] = [
-    // The labels and names by which a pipeline's objects are found.
-    ("observe", "build"),
 ];
 
 fn root() -> PathBuf {
@@ -167,9 +162,12 @@ fn impurities(text: &str) -> Vec<String> {
 #[test]
 fn what_claims_to_be_pure_is() {
     let files = pure_files(&["operator/src", "processor/src", "crds/src"]);
-    for must in
-        ["operator/src/validate.rs", "operator/src/status.rs", "operator/src/build/deployment.rs", "crds/src/job.rs"]
-    {
+    for must in [
+        "operator/src/pass/validate.rs",
+        "operator/src/pass/status/mod.rs",
+        "operator/src/build/deployment.rs",
+        "crds/src/job.rs",
+    ] {
         assert!(files.contains(&root().join(must)), "{must} does not claim to be pure any more");
     }
     assert!(files.len() > 60, "{files:?}");
@@ -206,56 +204,151 @@ fn an_impure_import_is_found_however_it_is_written() {
     }
 }
 
-/// The steps, as the picture atop `lib.rs` shows them, and which are pure.
-fn steps() -> Vec<(String, bool)> {
-    let text = fs::read_to_string(root().join("operator/src/lib.rs")).unwrap();
-    let step = |line: &str| {
-        let mut words = line.strip_prefix("//!   ")?.split_whitespace();
-        let (name, kind) = (words.next()?, words.next()?);
-        matches!(kind, "I/O" | "pure").then(|| (name.to_owned(), kind == "pure"))
-    };
-    text.lines().filter_map(step).collect()
+/// A module of the operator: `pass::status` has the path `["pass", "status"]`.
+type Module = Vec<String>;
+
+fn module(path: &str) -> Module {
+    path.split("::").filter(|name| !name.is_empty()).map(str::to_owned).collect()
 }
 
-/// The files of a module of the operator.
-fn module(name: &str) -> Vec<PathBuf> {
-    let source = root().join("operator/src");
-    let mut found = files(&source.join(name));
-    found.extend(Some(source.join(format!("{name}.rs"))).filter(|file| file.is_file()));
-    found.retain(|file| !file.ends_with("tests.rs"));
-    found
+/// The files of the operator by their modules, without comments and tests.
+struct Modules(BTreeMap<Module, String>);
+
+impl Modules {
+    fn read() -> Self {
+        let source = root().join("operator/src");
+        let mut modules = BTreeMap::new();
+        for file in files(&source).into_iter().filter(|file| !file.ends_with("main.rs") && !file.ends_with("tests.rs"))
+        {
+            let path = file.strip_prefix(&source).unwrap().with_extension("");
+            let names = path.iter().map(|name| name.to_str().unwrap().to_owned());
+            let names = names.filter(|name| name != "mod" && name != "lib");
+            // A visibility is no import.
+            let text = code(&fs::read_to_string(&file).unwrap()).replace("pub(in crate::", "pub(in ");
+            modules.insert(names.collect(), text);
+        }
+        Self(modules)
+    }
+
+    /// A path as it stands in a module, from the root of the crate; none where it leads out of the crate.
+    fn absolute(&self, from: &Module, path: &str) -> Option<Module> {
+        let mut path = module(path);
+        let mut base = from.clone();
+        match path.first()?.as_str() {
+            "crate" => return Some(path.split_off(1)),
+            "self" | "super" => {
+                while path.first().is_some_and(|name| name == "self" || name == "super") {
+                    if path.remove(0) == "super" {
+                        base.pop();
+                    }
+                }
+            }
+            child => {
+                let child = [base.clone(), vec![child.to_owned()]].concat();
+                self.0.contains_key(&child).then_some(())?;
+            }
+        }
+        Some([base, path].concat())
+    }
+
+    /// The module that a path from the root leads to: where a parent exports what a child has, the child.
+    fn target(&self, path: &Module) -> Module {
+        let depth = (0..=path.len()).rev().find(|depth| self.0.contains_key(&path[..*depth])).unwrap();
+        let (found, rest) = (path[..depth].to_vec(), &path[depth..]);
+        let Some(name) = rest.first() else { return found };
+        let exported = exports(&self.0[&found]).into_iter().find(|path| path.rsplit("::").next() == Some(name));
+        let exported = exported.and_then(|path| self.absolute(&found, &path)).filter(|path| path.len() > depth + 1);
+        exported.map_or(found, |path| self.target(&path))
+    }
+
+    /// The modules that each module imports. What a parent only exports of its children it does not import.
+    fn imports(&self) -> BTreeMap<Module, BTreeSet<Module>> {
+        let imports = |from: &Module, text: &str| {
+            let exported = exports(text);
+            let paths = paths(text).into_iter().filter(|path| !exported.contains(path));
+            let absolute = paths.filter_map(|path| self.absolute(from, &path));
+            absolute.map(|path| self.target(&path)).filter(|target| target != from).collect()
+        };
+        self.0.iter().map(|(from, text)| (from.clone(), imports(from, text))).collect()
+    }
+}
+
+/// What a file exports of others.
+fn exports(code: &str) -> Vec<String> {
+    let mut exported = Vec::new();
+    for statement in code.split(';') {
+        let public = statement.split_once("pub use ").or_else(|| statement.split_once("pub(crate) use "));
+        if let Some((_, tree)) = public {
+            expand("", tree, &mut exported);
+        }
+    }
+    exported
+}
+
+/// Everything that a module reaches by imports of imports.
+fn reached<'a>(from: &Module, imports: &'a BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<&'a Module> {
+    let mut reached = BTreeSet::new();
+    let mut left: Vec<_> = imports[from].iter().collect();
+    while let Some(next) = left.pop() {
+        if reached.insert(next) {
+            left.extend(&imports[next]);
+        }
+    }
+    reached
+}
+
+#[test]
+fn no_file_imports_one_that_imports_it() {
+    let imports = Modules::read().imports();
+    assert!(imports.len() > 60, "{}", imports.len());
+    let watched =
+        [("pass::reconcile", "pass::observe"), ("serve::page", "serve::page::state"), ("pass::kafka", "topics")];
+    for (from, to) in watched {
+        assert!(imports[&module(from)].contains(&module(to)), "{from} imports {:?}", imports[&module(from)]);
+    }
+    let circles: Vec<_> = imports.keys().filter(|from| reached(from, &imports).contains(from)).collect();
+    assert!(circles.is_empty(), "circles of imports go through {circles:?}");
+}
+
+/// The modules of a pass and their kinds, in the order of the picture atop `pass/mod.rs`, which shows every one.
+fn steps() -> Vec<(String, String)> {
+    let text = fs::read_to_string(root().join("operator/src/pass/mod.rs")).unwrap();
+    let step = |line: &str| {
+        let mut words = line.strip_prefix("//!   ")?.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.to_owned()))
+    };
+    let steps: Vec<_> = text.lines().filter_map(step).collect();
+    let modules: BTreeSet<_> = text
+        .lines()
+        .filter(|line| line.starts_with("pub"))
+        .filter_map(|line| line.split_once("mod ")?.1.strip_suffix(';'))
+        .collect();
+    assert_eq!(steps.iter().map(|(name, _)| name.as_str()).collect::<BTreeSet<_>>(), modules);
+    steps
 }
 
 #[test]
 fn a_step_imports_only_steps_before_it() {
-    let steps = steps();
-    let names: Vec<_> = steps.iter().map(|(name, _)| name.as_str()).collect();
-    for (must, before) in [("observe", "validate"), ("validate", "build"), ("build", "apply"), ("apply", "status")] {
-        let place = |name: &str| names.iter().position(|step| *step == name).unwrap();
-        assert!(place(must) < place(before), "{names:?}");
+    let (steps, modules) = (steps(), Modules::read());
+    let imports = modules.imports();
+    let place = |name: &str| steps.iter().position(|(step, _)| step == name).unwrap();
+    for (must, before) in [("observe", "validate"), ("validate", "kafka"), ("apply", "status"), ("status", "reconcile")]
+    {
+        assert!(place(must) < place(before), "{must} comes before {before}");
     }
-    let mut used = BTreeMap::new();
-    for (index, (step, is_pure)) in steps.iter().enumerate() {
-        for file in module(step) {
-            let text = fs::read_to_string(&file).unwrap();
-            let later: Vec<_> = names[index + 1..].iter().copied().chain(["reconcile", "controller", "run"]).collect();
-            for path in paths(&code(&text)) {
-                let imported =
-                    path.strip_prefix("crate::").and_then(|path| path.split("::").next()).unwrap_or_default();
-                if WORDS.contains(&(step, imported)) {
-                    used.insert((step.clone(), imported.to_owned()), ());
-                    continue;
-                }
-                assert!(!later.contains(&imported), "{step} ({}) imports {path}, which comes later", file.display());
-            }
-            let folder_claims =
-                fs::read_to_string(file.with_file_name("mod.rs")).is_ok_and(|text| claims_purity(&text));
-            assert!(
-                !is_pure || folder_claims || claims_purity(&text),
-                "{} is a pure step and does not say so",
-                file.display()
-            );
+    for (from, targets) in imports.iter().filter(|(from, _)| from.len() > 1 && from[0] == "pass") {
+        for target in targets.iter().filter(|target| target.len() > 1 && target[0] == "pass") {
+            assert!(place(&target[1]) <= place(&from[1]), "{from:?} imports {target:?}, which comes later");
+        }
+        for target in targets.iter().filter(|target| ["watch", "serve", "run", "check"].contains(&target[0].as_str())) {
+            panic!("{from:?} imports {target:?}, which is above the passes");
         }
     }
-    assert_eq!(used.len(), WORDS.len(), "an exception that nothing needs");
+    for (step, kind) in &steps {
+        let file = root().join(format!("operator/src/pass/{step}.rs"));
+        let file = if file.is_file() { file } else { root().join(format!("operator/src/pass/{step}/mod.rs")) };
+        let is_pure = claims_purity(&fs::read_to_string(&file).unwrap());
+        assert!(["pure", "I/O", "both"].contains(&kind.as_str()), "{step} is {kind}");
+        assert_eq!(kind == "pure", is_pure, "{} says another thing than the picture", file.display());
+    }
 }

@@ -6,10 +6,9 @@ use crds::pipeline::{Kafka, LoginPipeline};
 use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::meta::v1::ObjectMeta};
 use operator::{
     build::kafka_topic,
-    desired::render,
-    security::Secrets,
+    kafka_access::Secrets,
+    pass::{desired::render, validate::check_pipeline},
     topics::{Control, Listener, Seen, State, growth::wanted},
-    validate::check_pipeline,
 };
 use serde::Deserialize;
 

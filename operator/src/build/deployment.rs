@@ -9,9 +9,9 @@ use k8s_openapi::{
 };
 
 use super::{CONFIG_VOLUME, metadata, processor_name, selector};
-use crate::validate::Valid;
+use crate::pass::validate::Valid;
 
-/// The Deployment of so many pods of this template, which run the job config of this ConfigMap.
+/// The Deployment with this many pods of this template, which run the job config of this ConfigMap.
 #[must_use]
 pub fn deployment(valid: &Valid, template: PodTemplateSpec, config_map: &str, replicas: i32) -> Deployment {
     let deadline = i32::try_from(valid.spec.processor.progress_deadline.as_secs()).ok();

@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 
 use super::{CONFIG_KEY, HTTP, HTTP_PORT, labels, processor_name, selector};
-use crate::validate::Valid;
+use crate::pass::validate::Valid;
 
 /// Name of the container.
 pub const CONTAINER: &str = "processor";
@@ -144,7 +144,7 @@ fn container(valid: &Valid, shape: &Shape) -> Container {
             capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
             ..SecurityContext::default()
         }),
-        // A crash's last words are then in the pod's status: nobody needs the right to read logs.
+        // A crash's last words are then in the pod's status: no right to read logs is needed.
         termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
         volume_mounts: Some([config].into_iter().chain(shape.volume_mounts.clone()).collect()),
         ..Container::default()
@@ -179,7 +179,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::validate::check_pipeline;
+    use crate::pass::validate::check_pipeline;
 
     fn template(processor: &Value) -> PodTemplateSpec {
         let spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{HTTP, HTTP_PORT, metadata, selector};
-use crate::validate::Valid;
+use crate::pass::validate::Valid;
 
 /// Name of the Service of a pipeline. A Service's name begins with a letter, which a pipeline's need not.
 #[must_use]
@@ -14,7 +14,7 @@ pub fn service_name(pipeline: &str) -> String {
     format!("processor-{pipeline}")
 }
 
-/// The Service of a pipeline. It has no address of its own: nobody asks any one of the pods, Prometheus asks each.
+/// The Service of a pipeline. It is headless: no client asks just any of the pods, Prometheus asks each.
 #[must_use]
 pub fn service(valid: &Valid) -> Service {
     let pods = selector(&valid.id.name);

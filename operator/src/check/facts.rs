@@ -65,7 +65,7 @@ pub struct PipelineFact {
     pub servers: Result<String, String>,
     /// Whether the Secrets that its spec names can be used.
     pub credentials: Result<(), String>,
-    /// What its Kafka says; an error where no broker answers, or lets nobody in.
+    /// What its Kafka says; an error where no broker answers, or none accepts the credentials.
     pub kafka: Result<KafkaFact, String>,
 }
 

@@ -1,4 +1,4 @@
-//! Finds out what is there. I/O that reads and changes nothing.
+//! Reads what the check judges. I/O that changes nothing.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -29,16 +29,16 @@ use super::{
 };
 use crate::{
     args,
+    kafka_access::{self, Credentials},
     rights::{Place, RIGHTS, RIGHTS_ABROAD, Right},
-    security::{self, Credentials},
-    strimzi_watch::discover,
-    watching::Scope,
+    scope::Scope,
+    watch::strimzi::discover,
 };
 
-/// Requests at a time.
+/// How many requests are made at once.
 const AT_A_TIME: usize = 16;
 
-/// A topic operator that takes longer does not answer.
+/// A topic operator that has not answered for this long counts as silent.
 const PATIENCE_SECONDS: i64 = 120;
 
 /// How many KafkaTopics are looked at.
@@ -50,25 +50,24 @@ pub enum CheckError {
     /// The manifest cannot be used.
     #[error("--pipeline {file}: {problem}")]
     Manifest {
-        /// Which one.
+        /// The file.
         file: String,
-        /// Why.
+        /// What is wrong with it.
         problem: String,
     },
     /// There is no such pipeline.
     #[error("there is no LoginPipeline {name:?} in namespace {namespace:?}, nor a file of that name ({error})")]
     NoPipeline {
-        /// Its name.
         name: String,
-        /// Where it was searched.
+        /// The namespace that was searched.
         namespace: String,
         /// What the API server says.
         error: String,
     },
 }
 
-/// Which pipeline, and where it is or will be.
-struct Asked {
+/// A pipeline to check, which may not be installed yet.
+struct Target {
     id: PipelineId,
     /// As it is called in the report.
     name: String,
@@ -85,11 +84,11 @@ pub async fn gather(client: &Client, options: &args::Check) -> Result<Facts, Che
         let number = |text: &str| text.trim_end_matches('+').parse().ok();
         Version { parts: number(&info.major).zip(number(&info.minor)), name: info.git_version }
     });
-    let asked = match &options.pipeline {
+    let targets = match &options.pipeline {
         Some(pipeline) => Ok(vec![named(client, &scope, pipeline).await?]),
         None => every(client, &scope).await,
     };
-    // Each answer would be the same.
+    // Without an API server every other question has the same answer.
     let unanswered = version.as_ref().err().cloned();
     let definition = match &unanswered {
         None => definition(client).await,
@@ -99,7 +98,7 @@ pub async fn gather(client: &Client, options: &args::Check) -> Result<Facts, Che
         let places = Places {
             watched: scope.parts().into_iter().map(|part| part.map(str::to_owned)).collect(),
             lease: options.lease_namespace.clone().unwrap_or_else(|| client.default_namespace().to_owned()),
-            kafkas: asked.as_deref().map(|asked| abroad(&scope, asked)).unwrap_or_default(),
+            kafkas: targets.as_deref().map(|targets| abroad(&scope, targets)).unwrap_or_default(),
         };
         rights(client, &places).await
     } else {
@@ -113,9 +112,9 @@ pub async fn gather(client: &Client, options: &args::Check) -> Result<Facts, Che
         Ok(version) => strimzi(client, &scope, *version).await.map_err(|error| text(&error)),
         Err(error) => Err(error.clone()),
     };
-    let pipelines = match asked {
-        Ok(asked) => {
-            let facts = stream::iter(asked).map(|asked| look(client, &served, asked));
+    let pipelines = match targets {
+        Ok(targets) => {
+            let facts = stream::iter(targets).map(|target| look(client, &served, target));
             Ok(facts.buffered(AT_A_TIME).collect().await)
         }
         Err(error) => Err(error),
@@ -147,10 +146,10 @@ impl Places {
 }
 
 /// The namespaces outside the scope whose Kafkas are used.
-fn abroad(scope: &Scope, asked: &[Asked]) -> BTreeSet<String> {
+fn abroad(scope: &Scope, targets: &[Target]) -> BTreeSet<String> {
     let parts = scope.parts();
     let is_watched = |namespace: &str| parts.iter().any(|part| part.is_none_or(|part| part == namespace));
-    let used = asked.iter().filter_map(|asked| asked.pipeline.spec.kafka.strimzi.as_ref()?.namespace.clone());
+    let used = targets.iter().filter_map(|target| target.pipeline.spec.kafka.strimzi.as_ref()?.namespace.clone());
     used.filter(|namespace| !is_watched(namespace)).collect()
 }
 
@@ -165,11 +164,11 @@ fn text(error: &kube::Error) -> String {
 }
 
 /// The pipeline of a file, or of the API server.
-async fn named(client: &Client, scope: &Scope, name: &str) -> Result<Asked, CheckError> {
+async fn named(client: &Client, scope: &Scope, name: &str) -> Result<Target, CheckError> {
     let namespace = scope.parts().into_iter().flatten().next().unwrap_or_else(|| client.default_namespace()).to_owned();
     if Path::new(name).is_file() {
         let (name, pipeline) = of_file(name)?;
-        return Ok(Asked { id: PipelineId { namespace, name: name.clone() }, name, pipeline });
+        return Ok(Target { id: PipelineId { namespace, name: name.clone() }, name, pipeline });
     }
     let pipelines = Api::<LoginPipeline>::namespaced(client.clone(), &namespace);
     let pipeline = pipelines.get(name).await.map_err(|error| CheckError::NoPipeline {
@@ -177,7 +176,7 @@ async fn named(client: &Client, scope: &Scope, name: &str) -> Result<Asked, Chec
         namespace: namespace.clone(),
         error: text(&error),
     })?;
-    Ok(asked(pipeline))
+    Ok(target(pipeline))
 }
 
 fn of_file(path: &str) -> Result<(String, LoginPipeline), CheckError> {
@@ -188,19 +187,19 @@ fn of_file(path: &str) -> Result<(String, LoginPipeline), CheckError> {
 }
 
 /// Every pipeline of the scope.
-async fn every(client: &Client, scope: &Scope) -> Result<Vec<Asked>, String> {
+async fn every(client: &Client, scope: &Scope) -> Result<Vec<Target>, String> {
     let mut all = Vec::new();
     for part in scope.parts() {
         let api: Api<LoginPipeline> =
             part.map_or_else(|| Api::all(client.clone()), |name| Api::namespaced(client.clone(), name));
-        all.extend(api.list(&ListParams::default()).await.map_err(|error| text(&error))?.into_iter().map(asked));
+        all.extend(api.list(&ListParams::default()).await.map_err(|error| text(&error))?.into_iter().map(target));
     }
     Ok(all)
 }
 
-fn asked(pipeline: LoginPipeline) -> Asked {
+fn target(pipeline: LoginPipeline) -> Target {
     let id = PipelineId { namespace: pipeline.namespace().unwrap_or_default(), name: pipeline.name_any() };
-    Asked { name: format!("{}/{}", id.namespace, id.name), id, pipeline }
+    Target { name: format!("{}/{}", id.namespace, id.name), id, pipeline }
 }
 
 /// What of a right is refused in these namespaces.
@@ -276,12 +275,12 @@ fn is_ready(kafka: &DynamicObject) -> bool {
 }
 
 /// A pipeline's Kafka.
-async fn look(client: &Client, strimzi: &Result<Option<&str>, String>, asked: Asked) -> PipelineFact {
-    let Asked { id, name, pipeline } = asked;
+async fn look(client: &Client, strimzi: &Result<Option<&str>, String>, target: Target) -> PipelineFact {
+    let Target { id, name, pipeline } = target;
     let kafka = &pipeline.spec.kafka;
     let is_strimzi = kafka.external.is_none();
     let listener = listener(client, strimzi, &id, kafka).await;
-    let credentials = match security::read(client, &id.namespace, kafka).await {
+    let credentials = match kafka_access::read(client, &id.namespace, kafka).await {
         Ok(secrets) => Credentials::new(kafka, &secrets).map_err(|error| error.to_string()),
         Err(error) => Err(with_causes(&error)),
     };

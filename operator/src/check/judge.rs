@@ -13,7 +13,7 @@ use super::{
     Check, Flaw, Group, Outcome, Report,
     facts::{Facts, KafkaFact, PipelineFact, RightFact, StrimziFact, Version},
 };
-use crate::rights::Place;
+use crate::{rights::Place, text::plural};
 
 /// The oldest version of Kubernetes that understands the resource's rules: they are in CEL.
 const OLDEST: (u32, u32) = (1, 29);
@@ -89,7 +89,7 @@ fn definition(definition: Result<&Option<CustomResourceDefinition>, &String>) ->
     let is_there = format!("{name} is installed");
     let installed = match definition {
         Err(error) => {
-            let hint = "ask somebody who may get customresourcedefinitions to run this check";
+            let hint = "run this check as a user who may get customresourcedefinitions";
             return vec![warning(is_there, error, hint)];
         }
         Ok(None) => return vec![failed(is_there, "it is not", INSTALL)],
@@ -119,7 +119,7 @@ fn right(fact: &RightFact, uses_strimzi: bool) -> Check {
     let what = format!("may {} {name}{abroad}: {}", right.verbs.join(", "), right.why);
     let refused = match &fact.refused {
         Err(error) => {
-            return warning(what, error, "nobody can say whether this is allowed: look at the roles yourself");
+            return warning(what, error, "whether this is allowed could not be found out: look at the roles");
         }
         Ok(refused) if refused.is_empty() => return ok(what),
         Ok(refused) => refused,
@@ -135,7 +135,7 @@ fn right(fact: &RightFact, uses_strimzi: bool) -> Check {
         .map(|(namespace, verbs)| format!("not {} in {}", verbs.join(", "), place(*namespace)))
         .collect();
     let hint = format!(
-        "add to the role of whoever runs the operator: apiGroups: [{:?}], resources: [{:?}], verbs: [{}]",
+        "add to the role of the operator: apiGroups: [{:?}], resources: [{:?}], verbs: [{}]",
         right.group,
         right.resource,
         right.verbs.join(", ")
@@ -257,8 +257,9 @@ fn settings(kafka: &KafkaFact) -> Vec<Check> {
 
 fn transaction_log(brokers: i64, factor: i64, min_isr: i64) -> Check {
     let what = format!(
-        "the transactions' log fits {brokers} brokers (transaction.state.log.replication.factor: {factor}, \
-         transaction.state.log.min.isr: {min_isr})"
+        "the transactions' log fits {} (transaction.state.log.replication.factor: {factor}, \
+         transaction.state.log.min.isr: {min_isr})",
+        plural(brokers, "broker", "brokers")
     );
     if factor > brokers {
         let hint = "add brokers, or lower transaction.state.log.replication.factor before the first transaction";

@@ -24,7 +24,7 @@ type Settings = BTreeMap<String, String>;
 ///
 /// # Errors
 /// When no broker answers in time, or none lets the client in: with what to check.
-pub fn ask(client: &ClientConfig, topics: Vec<Topic>) -> Result<KafkaFact, String> {
+pub(super) fn ask(client: &ClientConfig, topics: Vec<Topic>) -> Result<KafkaFact, String> {
     let mut client = client.clone();
     client.set("socket.connection.setup.timeout.ms", TIMEOUT.as_millis().to_string());
     if let Some(trouble) = diagnose(&client, TIMEOUT) {

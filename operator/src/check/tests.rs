@@ -167,6 +167,15 @@ fn strimzi_is_missed_where_it_is_used() {
 }
 
 #[test]
+fn one_broker_is_singular() {
+    let alone = |facts: &mut Facts| {
+        kafka_of(facts).brokers = 1;
+        kafka_of(facts).settings = Ok(broker("900000", "1", "1", "604800000"));
+    };
+    assert_eq!(verdict(alone, "the transactions' log fits 1 broker ("), '√');
+}
+
+#[test]
 fn limits_of_transactions() {
     let log = |brokers: usize, factor: &str, min_isr: &str| {
         let change = |facts: &mut Facts| {

@@ -1,4 +1,4 @@
-//! One question to a pod: HTTP GET, within bounds of time and size. The pod is told nothing but the path.
+//! One HTTP GET to a pod, within bounds of time and size. The request carries nothing but the path.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -12,18 +12,18 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, task::JoinHandle, time::timeout};
 
 /// How long a pod may take to answer.
-pub const TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(2);
 
 /// How much of an answer is read, in bytes. A processor with a thousand partitions answers with less than half of it.
 const BOUND: usize = 512 * 1024;
 
 /// Why a pod gave no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum AskError {
+pub(crate) enum AskError {
     /// No connection within [`TIMEOUT`], or no answer on it in time.
     #[error("it does not answer in time")]
     Silent,
-    /// There is nobody at its address.
+    /// No connection could be made.
     #[error("it cannot be reached: {0}")]
     Unreachable(#[source] std::io::Error),
     /// What it says is not HTTP, or breaks off.
@@ -35,14 +35,14 @@ pub enum AskError {
 }
 
 /// An answer that has begun. The connection ends when this is dropped.
-pub struct Answer {
+pub(crate) struct Answer {
     /// Its head, and the body as it comes.
     pub response: Response<Incoming>,
     connection: Connection,
 }
 
 /// The task that reads from a connection and writes to it.
-pub struct Connection(JoinHandle<()>);
+pub(crate) struct Connection(JoinHandle<()>);
 
 impl Drop for Connection {
     fn drop(&mut self) {
@@ -52,7 +52,7 @@ impl Drop for Connection {
 
 impl Answer {
     /// The body as it comes, and what must be kept for as long as it is read.
-    pub fn into_parts(self) -> (Incoming, Connection) {
+    pub(crate) fn into_parts(self) -> (Incoming, Connection) {
         (self.response.into_body(), self.connection)
     }
 }
@@ -60,8 +60,8 @@ impl Answer {
 /// Asks, and waits for at most `patience` until the answer has begun.
 ///
 /// # Errors
-/// When nobody answers, or not with HTTP.
-pub async fn open(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer, AskError> {
+/// When there is no answer, or none in HTTP.
+pub(crate) async fn open(address: SocketAddr, path: &str, patience: Duration) -> Result<Answer, AskError> {
     let stream = timeout(TIMEOUT, TcpStream::connect(address)).await.map_err(|_| AskError::Silent)?;
     let stream = TokioIo::new(stream.map_err(AskError::Unreachable)?);
     let exchange = async {
@@ -83,7 +83,7 @@ pub async fn open(address: SocketAddr, path: &str, patience: Duration) -> Result
 ///
 /// # Errors
 /// When it does not.
-pub async fn whole(
+pub(crate) async fn whole(
     address: SocketAddr,
     path: &str,
     patience: Duration,
@@ -100,7 +100,7 @@ pub async fn whole(
 }
 
 /// The body of a pod's answer, whatever its status. None when it does not answer in time, or not with HTTP.
-pub async fn get(address: SocketAddr, path: &str) -> Option<String> {
+pub(crate) async fn get(address: SocketAddr, path: &str) -> Option<String> {
     let (_, body) = whole(address, path, TIMEOUT, BOUND).await.ok()?;
     String::from_utf8(body.into()).ok()
 }
@@ -116,8 +116,8 @@ mod tests {
 
     use super::*;
 
-    /// Somebody at an address, who does this with the first connection.
-    fn somebody<T: Send + 'static>(
+    /// A listener that does this with the first connection.
+    fn listener_that<T: Send + 'static>(
         act: impl FnOnce(TcpStream) -> T + Send + 'static,
     ) -> (SocketAddr, thread::JoinHandle<T>) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -127,10 +127,10 @@ mod tests {
 
     /// A pod that says this and hangs up. Gives what it was asked, too.
     fn pod(answer: Vec<u8>) -> (SocketAddr, thread::JoinHandle<String>) {
-        somebody(move |mut stream| {
+        listener_that(move |mut stream| {
             let mut question = [0; 1024];
             let length = stream.read(&mut question).unwrap();
-            // Who has enough hangs up first.
+            // The reader may hang up first.
             let _ = stream.write_all(&answer);
             String::from_utf8_lossy(&question[..length]).into_owned()
         })
@@ -177,10 +177,10 @@ mod tests {
         assert!(started.elapsed() < TIMEOUT * 2, "{:?}", started.elapsed());
     }
 
-    /// One that writes for ever is not read for ever, and learns that nobody listens any more.
+    /// One that writes for ever is not read for ever, and learns that the reader is gone.
     #[tokio::test]
     async fn a_connection_ends_with_its_answer() {
-        let (address, writing) = somebody(|mut stream| {
+        let (address, writing) = listener_that(|mut stream| {
             let mut written = stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n");
             while written.is_ok() {
                 thread::sleep(Duration::from_millis(5));

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 /// What is reported of a pipeline's pace.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Figures {
+pub(crate) struct Figures {
     /// Records of the source that wait; none when the pods do not tell of every partition.
     pub lag: Option<i64>,
     /// Events in a second, valid or not, to two digits; none when a pod does not answer.
@@ -13,7 +13,7 @@ pub struct Figures {
 
 /// What one pod counts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Counted {
+pub(crate) struct Counted {
     /// Records that wait, by partition of the source.
     pub lag: BTreeMap<i32, i64>,
     /// Events since the pod's container started, valid or not.
@@ -21,11 +21,11 @@ pub struct Counted {
 }
 
 /// What all pods of a pipeline counted at one time, by their UIDs; none for a pod that does not answer.
-pub type Counts = BTreeMap<String, Option<Counted>>;
+pub(crate) type Counts = BTreeMap<String, Option<Counted>>;
 
 /// A pod's metrics. None when they are cut off: every number could be missing then.
 #[must_use]
-pub fn counted(metrics: &str) -> Option<Counted> {
+pub(crate) fn counted(metrics: &str) -> Option<Counted> {
     let mut counted = Counted::default();
     for line in metrics.lines() {
         let Some((name, value)) = line.rsplit_once(' ') else { continue };
@@ -43,9 +43,9 @@ pub fn counted(metrics: &str) -> Option<Counted> {
     metrics.trim_end().ends_with("# EOF").then_some(counted)
 }
 
-/// Records that wait in all partitions. None while no pod tells of one of them: nobody knows how much waits there.
+/// Records that wait in all partitions. None while no pod reports one of them: its share is not known.
 #[must_use]
-pub fn lag(now: &Counts, partitions: Option<i32>) -> Option<i64> {
+pub(crate) fn lag(now: &Counts, partitions: Option<i32>) -> Option<i64> {
     // While a partition moves, both pods may tell of it.
     let mut all = BTreeMap::<i32, i64>::new();
     for (partition, lag) in now.values().flatten().flat_map(|pod| &pod.lag) {
@@ -57,7 +57,7 @@ pub fn lag(now: &Counts, partitions: Option<i32>) -> Option<i64> {
 
 /// Events in a second between two times, to two digits. None when there is no pod, or one does not answer.
 #[must_use]
-pub fn rate(before: &Counts, now: &Counts, took: Duration) -> Option<i64> {
+pub(crate) fn rate(before: &Counts, now: &Counts, took: Duration) -> Option<i64> {
     let mut events = 0_u64;
     for (pod, counted) in now {
         let counted = counted.as_ref()?.events;
@@ -83,7 +83,7 @@ fn two_digits(number: i64) -> i64 {
 /// What to report: what was reported, unless one of the figures has changed by a tenth, or comes, goes, or is zero now and
 /// was not before. Then both are reported as they are.
 #[must_use]
-pub fn decide(reported: Figures, measured: Figures) -> Figures {
+pub(crate) fn decide(reported: Figures, measured: Figures) -> Figures {
     if differs(reported.lag, measured.lag) || differs(reported.rate, measured.rate) { measured } else { reported }
 }
 

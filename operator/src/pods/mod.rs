@@ -1,4 +1,4 @@
-//! What a pipeline's pods tell.
+//! What the pods of a pipeline report.
 //!
 //! ```text
 //!   reason    pure  from pods to why they do not become ready, in their own words
@@ -6,10 +6,10 @@
 //!   ask       I/O   one HTTP GET to a pod
 //! ```
 //!
-//! A pass reads pods only where they do not all run as they should; [`crate::measure`] asks them for their figures.
+//! A pass reads pods only where they do not all run as they should; `watch::measure` asks them for their figures.
 
-pub mod ask;
-pub mod figures;
+pub(crate) mod ask;
+pub(crate) mod figures;
 mod reason;
 
 use std::{
@@ -22,12 +22,13 @@ use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Pod;
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
-pub use figures::Figures;
-pub use reason::{PodReason, Trouble, reason};
+pub(crate) use figures::Figures;
+pub(crate) use reason::{PodReason, Trouble, reason};
 
 use crate::{
     build::{HTTP_PORT, selector},
-    observe::ObserveError,
+    pass::observe::ObserveError,
+    resource::Key,
 };
 
 /// How much of what a pod says of its readiness is repeated, in characters.
@@ -37,16 +38,16 @@ const WORDS: usize = 400;
 ///
 /// # Errors
 /// When the API server fails or refuses.
-pub async fn list(client: &Client, namespace: &str, pipeline: &str) -> Result<Vec<Pod>, ObserveError> {
+pub(crate) async fn list(client: &Client, namespace: &str, pipeline: &str) -> Result<Vec<Pod>, ObserveError> {
     let labels: Vec<_> = selector(pipeline).iter().map(|(key, value)| format!("{key}={value}")).collect();
     let ours = ListParams::default().labels(&labels.join(","));
     let pods = Api::<Pod>::namespaced(client.clone(), namespace).list(&ours).await;
     Ok(pods.map_err(|source| ObserveError::Api { what: "the pods", source })?.items)
 }
 
-/// Why the pods that run this ConfigMap's job config do not all become ready. One that runs is asked itself. None when they
-/// are ready, or when there are none.
-pub async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
+/// Why the pods that run this ConfigMap's job config are not all ready; none when they are, or when there are none. A pod
+/// that runs is asked itself.
+pub(crate) async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
     let mut why = reason(pods, config_map, Timestamp::now())?;
     let pod = pods.iter().find(|pod| pod.name_any() == why.pod);
     if why.trouble == Trouble::NotReady
@@ -59,29 +60,26 @@ pub async fn why(pods: &[Pod], config_map: &str) -> Option<PodReason> {
     Some(why)
 }
 
-/// Where a pod answers. None before it has an address.
+/// The address of a pod's HTTP port; none before the pod has one.
 #[must_use]
-pub fn address(pod: &Pod) -> Option<SocketAddr> {
+pub(crate) fn address(pod: &Pod) -> Option<SocketAddr> {
     let ip: IpAddr = pod.status.as_ref()?.pod_ip.as_ref()?.parse().ok()?;
     Some(SocketAddr::new(ip, u16::try_from(HTTP_PORT).ok()?))
 }
 
-/// Namespace and name of a pipeline.
-pub type Key = (String, String);
-
-/// What is to be reported of each pipeline's pace.
+/// The figures to report of each pipeline.
 #[derive(Debug, Default)]
-pub struct Measurements(Mutex<BTreeMap<Key, Figures>>);
+pub(crate) struct Measurements(Mutex<BTreeMap<Key, Figures>>);
 
 impl Measurements {
     /// What to report of a pipeline. None before it was measured: what was reported last still counts then.
     #[must_use]
-    pub fn of(&self, namespace: &str, name: &str) -> Option<Figures> {
+    pub(crate) fn of(&self, namespace: &str, name: &str) -> Option<Figures> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&(namespace.to_owned(), name.to_owned())).copied()
     }
 
-    /// What to report of all pipelines from now on.
-    pub fn are(&self, figures: BTreeMap<Key, Figures>) {
+    /// Replaces what to report of all pipelines.
+    pub(crate) fn set(&self, figures: BTreeMap<Key, Figures>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = figures;
     }
 }

@@ -18,7 +18,7 @@ const CRASH_LASTS: SignedDuration = SignedDuration::from_mins(10);
 
 /// What keeps a pod from being ready, from the most harmless to the worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
+pub(crate) enum Trouble {
     /// Nothing yet: its containers are being made.
     Starting,
     /// It runs, and says that it is not ready.
@@ -43,7 +43,7 @@ impl Trouble {
     /// Whether it is the pod's own, whatever the state of Kafka and of the nodes: only another pod template helps, or what
     /// that names.
     #[must_use]
-    pub const fn is_definite(self) -> bool {
+    pub(crate) const fn is_definite(self) -> bool {
         match self {
             Self::Image | Self::ImageName | Self::Container => true,
             Self::Starting | Self::NotReady | Self::Unschedulable | Self::Failed | Self::Crash | Self::OutOfMemory => {
@@ -55,7 +55,7 @@ impl Trouble {
 
 /// Why pods do not become ready: the newest of those in the worst trouble speaks for all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodReason {
+pub(crate) struct PodReason {
     /// What keeps them from being ready.
     pub trouble: Trouble,
     /// Which pod speaks.
@@ -76,7 +76,7 @@ impl fmt::Display for PodReason {
 
 /// Why the pods that run this ConfigMap's job config do not all become ready. None when they do, or when there are none.
 #[must_use]
-pub fn reason(pods: &[Pod], config_map: &str, now: Timestamp) -> Option<PodReason> {
+pub(crate) fn reason(pods: &[Pod], config_map: &str, now: Timestamp) -> Option<PodReason> {
     let current: Vec<_> =
         pods.iter().filter(|pod| pod.metadata.deletion_timestamp.is_none() && runs(pod, config_map)).collect();
     let troubled: Vec<_> = current.iter().filter_map(|pod| Some((trouble(pod, now)?, *pod))).collect();
@@ -102,7 +102,7 @@ fn trouble(pod: &Pod, now: Timestamp) -> Option<(Trouble, String)> {
         return None;
     }
     if status.phase.as_deref() == Some("Failed") {
-        let reason = status.reason.as_deref().unwrap_or("nobody says why");
+        let reason = status.reason.as_deref().unwrap_or("without a reason");
         return Some((Trouble::Failed, with_words(&format!("it failed: {reason}"), status.message.as_deref())));
     }
     if let Some(unscheduled) = condition("PodScheduled").filter(|scheduled| scheduled.status == "False") {

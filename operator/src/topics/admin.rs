@@ -1,12 +1,9 @@
-//! Kafka's Admin API, for topics. I/O only: what to ask for and what to make of it is decided elsewhere.
+//! Kafka's Admin API, for topics. I/O only: what to ask and what the answers mean is decided elsewhere.
 //!
-//! Every wait is bounded, and happens on threads where waiting is allowed: a cluster that does not answer delays no other
+//! Every wait is bounded and happens on a thread for blocking work: a cluster that does not answer delays no other
 //! pipeline.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use crds::topics::Topic;
 use futures::executor::block_on;
@@ -21,47 +18,33 @@ use rdkafka::{
     error::{KafkaResult, RDKafkaErrorCode},
 };
 
-use super::TopicsError;
-use crate::security::Settings;
+use super::{error::TopicsError, shape::Existing};
+use crate::kafka_access::Settings;
 
-/// How long one request may take. A pass makes few: descriptions, configs, and what it changes.
+/// How long one request may take. A pass makes few: two to observe, and one for each change.
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// How long to find out why Kafka does not answer.
+/// How long the diagnosis may take when Kafka does not answer.
 const DIAGNOSIS: Duration = Duration::from_secs(2);
 
-/// A Kafka, and how to reach it.
+/// How to reach a Kafka.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Access {
     /// `host:port`, several separated by commas.
     pub servers: String,
-    /// Further settings of the client: encryption, and who it is.
+    /// Further settings of the client, for TLS and SASL.
     pub settings: Settings,
 }
 
-/// A topic that exists.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Existing {
-    /// Kafka's own identifier.
-    pub id: String,
-    /// How many partitions it has.
-    pub partitions: i32,
-    /// What applies to it, by whoever it was set.
-    pub config: BTreeMap<String, String>,
-    /// What was set for this topic.
-    pub dynamic: BTreeSet<String>,
-}
-
-/// Whether a topic was made by this request.
+/// Who created a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Made {
-    /// It was.
+pub(super) enum Made {
     ByUs,
-    /// Somebody else was faster.
+    /// It came into being between the observation and this request.
     ByOthers,
 }
 
-/// Asks a Kafka, and changes topics there.
+/// Reads and changes topics of a Kafka.
 #[derive(Clone, Debug)]
 pub struct Admin {
     access: Access,
@@ -70,17 +53,17 @@ pub struct Admin {
 type Client = AdminClient<DefaultClientContext>;
 
 impl Admin {
-    /// Of this Kafka. Nothing is connected until it is asked.
+    /// Connects nothing yet: each request has its own connection.
     #[must_use]
     pub const fn new(access: Access) -> Self {
         Self { access }
     }
 
-    /// Those of these topics that exist. Asking makes none, however the brokers are set up.
+    /// Those of these topics that exist. Asking never creates one, even where brokers create topics automatically.
     ///
     /// # Errors
     /// When no broker answers in time, or Kafka refuses to describe one.
-    pub async fn existing(&self, names: Vec<String>) -> Result<BTreeMap<String, Existing>, TopicsError> {
+    pub(super) async fn existing(&self, names: Vec<String>) -> Result<BTreeMap<String, Existing>, TopicsError> {
         self.blocking(move |client| {
             let names: Vec<_> = names.iter().map(String::as_str).collect();
             existing(client, &names)
@@ -88,11 +71,11 @@ impl Admin {
         .await?
     }
 
-    /// Makes a topic with this many replicas of each partition; -1 is the brokers' own default.
+    /// Creates a topic with this many replicas of each partition; -1 is the brokers' default.
     ///
     /// # Errors
     /// When no broker answers in time, or Kafka refuses.
-    pub async fn create(&self, topic: &Topic, replicas: i32) -> Result<Made, TopicsError> {
+    pub(super) async fn create(&self, topic: &Topic, replicas: i32) -> Result<Made, TopicsError> {
         let wanted = topic.clone();
         let result = self.blocking(move |client| {
             let mut new = NewTopic::new(&wanted.name, wanted.partitions, TopicReplication::Fixed(replicas));
@@ -104,7 +87,7 @@ impl Admin {
         match result.await? {
             Ok(()) => Ok(Made::ByUs),
             Err(RDKafkaErrorCode::TopicAlreadyExists) => Ok(Made::ByOthers),
-            Err(code) => Err(refused("make", topic, code.to_string())),
+            Err(code) => Err(refused("create", topic, code.to_string())),
         }
     }
 
@@ -112,16 +95,16 @@ impl Admin {
     ///
     /// # Errors
     /// When no broker answers in time, or Kafka refuses.
-    pub async fn grow(&self, topic: &Topic) -> Result<(), TopicsError> {
+    pub(super) async fn grow(&self, topic: &Topic) -> Result<(), TopicsError> {
         let wanted = topic.clone();
         let result = self.blocking(move |client| {
             let new = NewPartitions::new(&wanted.name, usize::try_from(wanted.partitions).unwrap_or_default());
             Ok(first(block_on(client.create_partitions([&new], &options()))?))
         });
-        result.await?.map_err(|code| refused("grow", topic, code.to_string()))
+        result.await?.map_err(|code| refused("add partitions to", topic, code.to_string()))
     }
 
-    /// Sets these configs of a topic, and leaves its others alone.
+    /// Sets these configs of a topic and leaves the others alone.
     ///
     /// # Errors
     /// When no broker answers in time, or Kafka refuses.
@@ -132,11 +115,11 @@ impl Admin {
         result.map_err(|refusal| refused("change the configs of", topic, refusal.to_string()))
     }
 
-    /// Deletes a topic, with what it holds. One that is gone already is no error.
+    /// Deletes a topic with its records. A topic that does not exist is not an error.
     ///
     /// # Errors
     /// When no broker answers in time, or Kafka refuses.
-    pub async fn delete(&self, name: &str) -> Result<(), TopicsError> {
+    pub(super) async fn delete(&self, name: &str) -> Result<(), TopicsError> {
         let topic = name.to_owned();
         let result = self.blocking(move |client| Ok(first(block_on(client.delete_topics(&[&topic], &options()))?)));
         match result.await? {
@@ -147,8 +130,8 @@ impl Admin {
         }
     }
 
-    /// Runs `work` with a client where waiting is allowed. The client lives for this alone: between passes there is no
-    /// connection and no thread.
+    /// Runs `work` with a client on a thread for blocking work. The client lives only for this call: between passes
+    /// there is no connection and no thread.
     async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Client) -> KafkaResult<T> + Send + 'static,
@@ -162,7 +145,7 @@ impl Admin {
                 .set("socket.connection.setup.timeout.ms", TIMEOUT.as_millis().to_string());
             access.settings.apply(&mut config);
             let outcome = config.create().and_then(|client| work(&client));
-            // That the time is over tells nobody what to do.
+            // A bare time-out is not actionable, so the connection is diagnosed.
             outcome.map_err(|error| diagnose(&config, DIAGNOSIS).unwrap_or_else(|| error.to_string()))
         });
         let unreachable = |error: String| TopicsError::Unreachable { servers: self.access.servers.clone(), error };
@@ -194,7 +177,7 @@ fn existing(client: &Client, names: &[&str]) -> KafkaResult<Result<BTreeMap<Stri
     for (name, answer) in names.iter().zip(answers) {
         let resource = match answer {
             Ok(resource) => resource,
-            // It was deleted meanwhile.
+            // It was deleted in the meantime.
             Err(RDKafkaErrorCode::UnknownTopicOrPartition) => {
                 found.remove(name);
                 continue;

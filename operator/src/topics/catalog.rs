@@ -1,5 +1,5 @@
-//! Which topic each `KafkaTopic` describes, as the watches last told: of thousands of objects, a pass reads from the API
-//! server the few that concern its pipeline. Pure.
+//! Which topic each `KafkaTopic` describes, as the watches last reported: of thousands of objects, a pass then reads
+//! only the few that concern its pipeline. Pure.
 
 use std::collections::BTreeMap;
 
@@ -7,25 +7,25 @@ use crds::strimzi::CLUSTER_LABEL;
 use kube::{ResourceExt, core::DynamicObject, runtime::watcher::Event};
 use serde_json::Value;
 
-/// The `KafkaTopic` objects of all namespaces that are watched.
+/// The `KafkaTopic` objects of all watched namespaces.
 #[derive(Debug, Default)]
 pub struct Catalog {
-    /// By what is watched apart: a namespace, or all of them.
+    /// One part for each watch: of a namespace, or of all (None).
     parts: BTreeMap<Option<String>, Part>,
 }
 
 #[derive(Debug, Default)]
 struct Part {
-    /// None before the first list is complete.
+    /// None until the first list is complete.
     objects: Option<Objects>,
-    /// What the list under way has told.
+    /// The objects of the list that is in progress.
     listing: Objects,
 }
 
 /// By namespace and name.
 type Objects = BTreeMap<String, BTreeMap<String, Described>>;
 
-/// What an object describes.
+/// The topic that an object describes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Described {
     cluster: Option<String>,
@@ -33,15 +33,14 @@ struct Described {
 }
 
 impl Catalog {
-    /// Of parts that are being watched and have told nothing yet.
-    #[must_use]
-    pub fn of(parts: &[Option<&str>]) -> Self {
+    /// An empty catalog of parts that are watched.
+    pub(crate) fn of(parts: &[Option<&str>]) -> Self {
         let parts = parts.iter().map(|part| (part.map(ToOwned::to_owned), Part::default()));
         Self { parts: parts.collect() }
     }
 
-    /// Takes note of what the watch of a part has told.
-    pub fn note(&mut self, part: Option<&str>, event: &Event<DynamicObject>) {
+    /// Records an event of the watch of a part.
+    pub(crate) fn note(&mut self, part: Option<&str>, event: &Event<DynamicObject>) {
         let part = self.parts.entry(part.map(ToOwned::to_owned)).or_default();
         match event {
             Event::Init => part.listing.clear(),
@@ -57,16 +56,14 @@ impl Catalog {
         }
     }
 
-    /// Whether a watch will tell soon which objects a namespace has.
-    #[must_use]
-    pub fn is_awaited(&self, namespace: &str) -> bool {
+    /// Whether the first list of a namespace is still in progress.
+    pub(super) fn is_awaited(&self, namespace: &str) -> bool {
         self.part(namespace).is_some_and(|part| part.objects.is_none())
     }
 
-    /// The names of the objects in a namespace that describe one of a cluster's topics that `is_used`, or whose own name
-    /// `is_taken`. None where nobody has told yet which there are.
-    #[must_use]
-    pub fn concerning(
+    /// The names of the objects in a namespace that describe a topic of the cluster that `is_used`, or whose own name
+    /// `is_taken`. None if the objects of that namespace are not known.
+    pub(super) fn concerning(
         &self,
         namespace: &str,
         cluster: &str,
@@ -91,8 +88,7 @@ fn insert(objects: &mut Objects, object: &DynamicObject) {
 }
 
 /// The name, in Kafka, of the topic that a `KafkaTopic` describes.
-#[must_use]
-pub fn described_topic(object: &DynamicObject) -> String {
+pub(crate) fn described_topic(object: &DynamicObject) -> String {
     let named = object.data.pointer("/spec/topicName").and_then(Value::as_str);
     named.map_or_else(|| object.name_any(), ToOwned::to_owned)
 }
@@ -111,7 +107,7 @@ mod tests {
         .unwrap()
     }
 
-    /// Who concerns a pipeline on cluster `a` in a namespace that uses topic `in` and makes object `mine`.
+    /// The objects that concern a pipeline on cluster `a` that uses topic `in` and creates object `mine`.
     fn concerning(catalog: &Catalog, namespace: &str) -> Option<Vec<String>> {
         catalog.concerning(namespace, "a", |topic| topic == "in", |name| name == "mine")
     }

@@ -1,7 +1,7 @@
-//! Two pipelines that write one topic: one of them has it, the other must not. Pure.
+//! Two pipelines that would write one topic: one of them keeps it, the other is refused. Pure.
 //!
-//! Two writers would interleave their results, and neither's counts could be told from the other's. Sources are read, so any
-//! number of pipelines may share one, and an output may be another's source.
+//! Two writers would interleave their results, and readers could not tell whose counts they read. Sources are only
+//! read, so any number of pipelines may share one, and an output may be the source of another pipeline.
 
 use std::collections::BTreeSet;
 
@@ -13,41 +13,39 @@ use jiff::Timestamp;
 
 /// What a pipeline writes, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// Which pipeline.
-    pub id: PipelineId,
+pub(crate) struct Claim {
+    id: PipelineId,
     uid: String,
     created: Timestamp,
     place: Place,
-    /// The topics that its spec names for it to write.
+    /// The topics that its spec names as outputs.
     writes: BTreeSet<String>,
-    /// Those that its status says it has.
+    /// The topics that its status lists as outputs.
     has: BTreeSet<String>,
 }
 
-/// Which Kafka.
+/// Which Kafka a pipeline uses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Strimzi { namespace: String, cluster: String },
     Servers(BTreeSet<String>),
 }
 
-/// Another pipeline has a topic that this one would write.
+/// Another pipeline keeps a topic that this one would write.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "LoginPipeline {other} writes topic {topic} in the same Kafka: two must not, so nothing of this one is made or changed; name another topic, or delete one of the two"
+    "LoginPipeline {other} writes topic {topic} in the same Kafka: only one pipeline may, so nothing of this one is \
+     created or changed; name another topic, or delete one of the two"
 )]
 pub struct Conflict {
-    /// The pipeline that has it, as namespace/name.
+    /// The pipeline that keeps it, as namespace/name.
     pub other: String,
-    /// The topic.
     pub topic: String,
 }
 
 impl Claim {
-    /// What a pipeline claims. None for one that no API server holds.
-    #[must_use]
-    pub fn of(pipeline: &LoginPipeline) -> Option<Self> {
+    /// What a pipeline claims. None for one that is not in an API server: it has no UID.
+    pub(crate) fn of(pipeline: &LoginPipeline) -> Option<Self> {
         let metadata = &pipeline.metadata;
         let id = PipelineId { namespace: metadata.namespace.clone()?, name: metadata.name.clone()? };
         let writes = topics(&id, &pipeline.spec).into_iter().filter(|topic| topic.role != Role::Source);
@@ -63,12 +61,11 @@ impl Claim {
         })
     }
 
-    /// The first of the others, if there is one, that stands between this pipeline and a topic of its. It may be among them.
+    /// The pipeline, if any, that keeps this one from a topic that it would write. `others` may contain this pipeline.
     ///
-    /// Who has the topic keeps it, whatever is edited elsewhere; where neither or both have it, the older one, then the
-    /// one with the smaller UID.
-    #[must_use]
-    pub fn conflict<'a>(&self, others: impl IntoIterator<Item = &'a LoginPipeline>) -> Option<Conflict> {
+    /// A pipeline whose status lists the topic keeps it, whatever is edited elsewhere. If neither or both list it, the
+    /// older pipeline keeps it, then the one with the smaller UID.
+    pub(crate) fn conflict<'a>(&self, others: impl IntoIterator<Item = &'a LoginPipeline>) -> Option<Conflict> {
         let rank = |claim: &Self, topic: &str| (!claim.has.contains(topic), claim.created, claim.uid.clone());
         let lost = |other: &Self| {
             let both = self.writes.intersection(&other.writes);
@@ -76,7 +73,7 @@ impl Claim {
                 both.map(|topic| (rank(other, topic), topic)).filter(|(rank_, topic)| *rank_ < rank(self, topic));
             lost.min().map(|(rank, topic)| (rank, other.id.clone(), topic.clone()))
         };
-        // Most of them are in another Kafka, so that is asked first.
+        // Most pipelines use another Kafka, so that is compared first.
         let here = others.into_iter().filter(|other| self.is_near(other)).filter_map(Self::of);
         let lost = here.filter(|other| other.uid != self.uid).filter_map(|other| lost(&other));
         let (_, PipelineId { namespace, name }, topic) = lost.min_by(|(one, ..), (other, ..)| one.cmp(other))?;
@@ -100,7 +97,8 @@ impl Place {
         Self::Servers(servers.map(str::to_lowercase).collect())
     }
 
-    /// Whether two are known to be one Kafka: what no name tells, nobody can tell here.
+    /// Whether the names show that both are the same Kafka. Two addresses of one Kafka that share no name are not
+    /// recognized.
     fn overlaps(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Strimzi { .. }, Self::Strimzi { .. }) => self == other,
@@ -139,7 +137,7 @@ mod tests {
         serde_json::from_value(pipeline).unwrap()
     }
 
-    /// The same with topics of its own, but for these.
+    /// The same, with outputs of its own except for this part.
     fn apart(name: &str, second: i64, part: &Value) -> LoginPipeline {
         let topic = |role: &str| json!({"topic": format!("{name}-{role}")});
         let mut spec = json!({
@@ -161,7 +159,7 @@ mod tests {
         let (old, young) = (pipeline("old", 1, &json!({})), pipeline("young", 2, &json!({})));
         assert_eq!(loses(&old, &young), None);
         assert_eq!(loses(&young, &old).as_deref(), Some("streams/old login-aggregates"));
-        // In one second, some order must do.
+        // Created in the same second: the UID decides.
         let (first, second) = (pipeline("a", 1, &json!({})), pipeline("b", 1, &json!({})));
         assert_eq!(loses(&first, &second), None);
         assert!(loses(&second, &first).is_some());

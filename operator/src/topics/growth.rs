@@ -1,15 +1,16 @@
-//! The topics as they should be, and which of them may be made or changed now. Pure.
+//! The topics as they should be, and which of them may be created or changed now. Pure.
 
 use crds::topics::{Role, SOURCE_MAX_MESSAGE_BYTES, Topic};
 
 use super::{
-    Seen, State, find,
+    seen::{Seen, State, find},
     shape::{MAX_MESSAGE_BYTES, output_bytes},
 };
-use crate::validate::Valid;
+use crate::pass::validate::Valid;
 
-/// The topics as they should be: what the pipeline needs, sized by what is already there. Nothing ever shrinks, the
-/// outputs have a partition for each of the source's, and they take what the source takes and enrichment adds.
+/// The topics as they should be: what the pipeline needs, at least as large as what exists. Nothing ever shrinks, the
+/// outputs have a partition for each of the source's, and they take the source's largest message with what enrichment
+/// adds.
 #[must_use]
 pub fn wanted(valid: &Valid, seen: &[Seen]) -> Vec<Topic> {
     let source_partitions = find(seen, Role::Source).and_then(|source| source.partitions).unwrap_or_default();
@@ -29,17 +30,15 @@ pub fn wanted(valid: &Valid, seen: &[Seen]) -> Vec<Topic> {
     topics
 }
 
-/// The largest message of the source: of one that the operator makes, what it sets there.
-#[must_use]
-pub fn source_bytes(seen: &[Seen]) -> i64 {
+/// The largest message of the source. For a source that the operator will create, what it will set.
+pub(crate) fn source_bytes(seen: &[Seen]) -> i64 {
     let source = find(seen, Role::Source).filter(|source| source.state != State::Missing);
     source.and_then(Seen::max_message_bytes).unwrap_or(i64::from(SOURCE_MAX_MESSAGE_BYTES))
 }
 
-/// Whether a topic may be made or changed now. The source waits until every output is ready at its size: no event may
-/// arrive in a partition for which an output has none. A topic that is lost waits for a person.
-#[must_use]
-pub fn is_due(topic: &Topic, wanted: &[Topic], seen: &[Seen]) -> bool {
+/// Whether a topic may be created or changed now. The source waits until every output is ready at its size: no event
+/// may arrive in a source partition that an output lacks. A lost topic waits for a person.
+pub(crate) fn is_due(topic: &Topic, wanted: &[Topic], seen: &[Seen]) -> bool {
     if find(seen, topic.role).is_some_and(Seen::is_lost) {
         return false;
     }

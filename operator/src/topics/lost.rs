@@ -1,17 +1,18 @@
-//! Topics that went with what they held: deleted, or deleted and made again behind the pipeline's back. Pure.
+//! Topics in use that were lost with their records: deleted, or deleted and made again without the pipeline. Pure.
 //!
-//! Kafka gives every topic an identifier of its own, and the status remembers that of each topic in use. Another one under the
-//! same name holds other records at the same offsets: offsets committed for the one are wrong for the other, silently as
-//! soon as it has grown as long. So such a topic is not made again by the operator and not called ready, until a person has
-//! accepted that the old one is lost.
+//! Kafka gives every topic its own identifier, and the status remembers that of each topic in use. Another topic of the
+//! same name has other records at the same offsets: offsets committed for the old one are wrong for the new one, and no
+//! error shows it once the new one has grown as long. So the operator neither creates such a topic again nor calls it
+//! ready until a person has accepted the loss.
 
 use crds::{pipeline::TopicStatus, topics::Topic};
 
-/// The annotation of a LoginPipeline by which a person accepts that topics are lost: `<role>=<topicId>`, several separated
-/// by commas, with the identifiers that the topics had. It means nothing once the status remembers another identifier.
-pub const ACCEPT_ANNOTATION: &str = "loginpipeline.dev/accept-lost-topic";
+/// The annotation of a LoginPipeline by which a person accepts that topics are lost: `<role>=<topicId>`, several
+/// separated by commas, with the identifiers that the topics had. It has no effect once the status remembers another
+/// identifier.
+pub(crate) const ACCEPT_ANNOTATION: &str = "loginpipeline.dev/accept-lost-topic";
 
-/// What is known of a pipeline's topics from before this pass.
+/// What earlier passes found of a pipeline's topics.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Known<'a> {
     reported: &'a [TopicStatus],
@@ -19,15 +20,13 @@ pub struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// `reported` is what the last status said, `accepted` the value of [`ACCEPT_ANNOTATION`].
-    #[must_use]
-    pub const fn new(reported: &'a [TopicStatus], accepted: Option<&'a str>) -> Self {
+    /// `reported` comes from the last status, `accepted` is the value of [`ACCEPT_ANNOTATION`].
+    pub(crate) const fn new(reported: &'a [TopicStatus], accepted: Option<&'a str>) -> Self {
         Self { reported, accepted }
     }
 
-    /// The identifier that the topic must have; None for one that was never seen, or whose loss is accepted.
-    #[must_use]
-    pub fn expected_id(self, topic: &Topic) -> Option<&'a str> {
+    /// The identifier that the topic must have; None for a topic that was never seen or whose loss is accepted.
+    pub(super) fn expected_id(self, topic: &Topic) -> Option<&'a str> {
         let id = self.status(topic)?.topic_id.as_deref()?;
         let accepted = self.accepted.unwrap_or_default().split(',').any(|entry| {
             entry.trim().split_once('=').is_some_and(|(role, lost)| role == topic.role.slug() && lost == id)
@@ -35,13 +34,12 @@ impl<'a> Known<'a> {
         (!accepted).then_some(id)
     }
 
-    /// Whether the topic that has this identifier now was made by the pipeline.
-    #[must_use]
-    pub fn was_created(self, topic: &Topic, id: Option<&str>) -> bool {
+    /// Whether the pipeline created the topic that has this identifier now.
+    pub(super) fn was_created(self, topic: &Topic, id: Option<&str>) -> bool {
         self.status(topic).is_some_and(|status| {
             let is_same = match (status.topic_id.as_deref(), id) {
                 (Some(reported), Some(id)) => reported == id,
-                // It was made a moment ago.
+                // It was created a moment ago.
                 (None, _) | (_, None) => true,
             };
             status.created && is_same

@@ -1,90 +1,34 @@
-//! What keeps topics from being usable: a cause, for programs, and a sentence with the remedy, for people. Pure.
-
-use std::fmt;
+//! What keeps topics from being usable, with cause and remedy. Pure.
 
 use crds::topics::{Role, Topic};
 
 use super::{
-    Control, Seen, State, find, growth,
+    growth,
     lost::ACCEPT_ANNOTATION,
+    seen::{Cause, Control, Obstacle, Seen, State, find},
     shape::{self, Change, takes_any_time},
 };
 
-/// Why a topic cannot be used, the gravest last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// It is being made, or changed; somebody works on it.
-    Awaited,
-    /// Strimzi failed to carry out a `KafkaTopic`, and says why.
-    Failed,
-    /// No topic operator has answered for a `KafkaTopic`.
-    Ignored,
-    /// A `KafkaTopic` is paused.
-    Paused,
-    /// A `KafkaTopic` is not managed by Strimzi.
-    Unmanaged,
-    /// Strimzi, or Kafka, cannot do what is asked, such as to take partitions away.
-    NotSupported,
-    /// Two `KafkaTopic` objects describe one topic, or one that is not this pipeline's has its name.
-    Contested,
-    /// It exists, is another's, and cannot serve as it is.
-    Unsuitable,
-    /// Nobody can tell whether it exists, and if it does, Strimzi would reset its configs.
-    AdoptionUnknown,
-    /// It exists, is another's, and would have to be changed.
-    AdoptionRequired,
-    /// It is gone, or another one has its name, and what it held is lost.
-    Lost,
-}
-
-impl Cause {
-    /// Whether nothing but a person can help: no waiting does.
-    #[must_use]
-    pub const fn needs_person(self) -> bool {
-        !matches!(self, Self::Awaited | Self::Failed | Self::Ignored)
-    }
-}
-
-/// What keeps a topic from being usable.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Obstacle {
-    /// Why.
-    pub cause: Cause,
-    /// Which topic, what is, and the remedy.
-    pub message: String,
-}
-
-impl Obstacle {
-    /// Says of a topic why it cannot be used.
-    #[must_use]
-    pub fn of(topic: &Topic, cause: Cause, why: impl fmt::Display) -> Self {
-        Self { cause, message: format!("{} topic {}: {why}", topic.role, topic.name) }
-    }
-}
-
-/// What still keeps the topics from being usable, in the order in which they are made; empty when they are ready.
-#[must_use]
-pub fn obstacles(wanted: &[Topic], seen: &[Seen]) -> Vec<Obstacle> {
+/// What keeps the topics from being usable, in the order in which they are created; empty when they are ready.
+pub(crate) fn obstacles(wanted: &[Topic], seen: &[Seen]) -> Vec<Obstacle> {
     let source_bytes = growth::source_bytes(seen);
     wanted.iter().filter_map(|topic| obstacle(topic, find(seen, topic.role)?, source_bytes)).collect()
 }
 
-/// The gravest of several: its cause stands for all.
-#[must_use]
-pub fn gravest(obstacles: &[Obstacle]) -> Option<Cause> {
+/// The most severe cause, which stands for all.
+pub(crate) fn gravest(obstacles: &[Obstacle]) -> Option<Cause> {
     obstacles.iter().map(|obstacle| obstacle.cause).max()
 }
 
-/// What everybody should know of topics that are ready; None when there is nothing.
-#[must_use]
-pub fn caveat(wanted: &[Topic], seen: &[Seen]) -> Option<String> {
+/// A risk that ready topics still carry; None if there is none.
+pub(crate) fn caveat(wanted: &[Topic], seen: &[Seen]) -> Option<String> {
     let source = find(seen, Role::Source).filter(|source| source.state == State::Ready)?;
     let name = &wanted.iter().find(|topic| topic.role == Role::Source)?.name;
     takes_any_time(&source.config).then(|| {
         format!(
-            "source topic {name} has message.timestamp.type CreateTime and no bound on it: a client whose clock is ahead \
-             makes events of the future valid, and closes windows too soon; set message.timestamp.after.max.ms (such as \
-             300000) on it, or message.timestamp.type to LogAppendTime"
+            "source topic {name} has message.timestamp.type CreateTime and no bound on it: a client whose clock is \
+             ahead makes events of the future valid, and closes windows too soon; set message.timestamp.after.max.ms \
+             (such as 300000) on it, or message.timestamp.type to LogAppendTime"
         )
     })
 }
@@ -96,7 +40,7 @@ fn obstacle(topic: &Topic, seen: &Seen, source_bytes: i64) -> Option<Obstacle> {
     }
     match &seen.state {
         State::Missing if topic.role == Role::Source => {
-            because(Cause::Awaited, "does not exist yet; it is made when the others are ready".to_owned())
+            because(Cause::Awaited, "does not exist yet; it is created when the others are ready".to_owned())
         }
         State::Missing => because(Cause::Awaited, "does not exist yet".to_owned()),
         State::Pending(obstacle) => Some(obstacle.clone()),
@@ -104,13 +48,13 @@ fn obstacle(topic: &Topic, seen: &Seen, source_bytes: i64) -> Option<Obstacle> {
     }
 }
 
-/// The loss of a topic that was in use, and what a person can do.
+/// How a topic that was in use was lost, and what a person can do.
 fn loss(topic: &Topic, seen: &Seen) -> Option<String> {
     let expected = seen.expected_id.as_ref()?;
     let what = match &seen.topic_id {
         Some(id) if id != expected => {
             format!(
-                "it was deleted and made again (its id was {expected} and is {id}), so that committed offsets do not fit it"
+                "it was deleted and made again (its id was {expected} and is {id}), so committed offsets do not fit it"
             )
         }
         None if seen.state == State::Missing => format!("it was deleted (its id was {expected})"),
@@ -118,12 +62,12 @@ fn loss(topic: &Topic, seen: &Seen) -> Option<String> {
     };
     let accept = format!("{ACCEPT_ANNOTATION}: {}={expected}", topic.role);
     Some(format!(
-        "{what}, and what it held is lost; suspend the pipeline, see what can be restored, then annotate the LoginPipeline \
-         with {accept} to go on with a new one"
+        "{what}, and its records are lost; suspend the pipeline, restore what can be restored, then annotate the \
+         LoginPipeline with {accept} to go on with a new topic"
     ))
 }
 
-/// Why a topic that is there does not fit.
+/// Why a topic that exists does not fit.
 fn misfit(topic: &Topic, seen: &Seen, source_bytes: i64) -> Option<Obstacle> {
     let because = |cause, why: String| Some(Obstacle::of(topic, cause, why));
     let Some(partitions) = seen.partitions else {
@@ -136,8 +80,8 @@ fn misfit(topic: &Topic, seen: &Seen, source_bytes: i64) -> Option<Obstacle> {
         return because(
             Cause::Unsuitable,
             format!(
-                "it has {partitions} partitions, but its order must be total: if nothing needs it, delete it, and it is made \
-                 with one"
+                "it has {partitions} partitions, but its records must have one order: if nothing needs it, delete it, \
+                 and it is created with one partition"
             ),
         );
     }
@@ -156,19 +100,20 @@ fn remedy(topic: &Topic, control: Control, changes: &[Change]) -> (Cause, String
     let list = shape::list(changes);
     match control {
         Control::Own | Control::Adopted => {
-            (Cause::Awaited, format!("it is to be changed in its turn, the source last: {list}"))
+            let when = if topic.role == Role::Source { " once the other topics are ready" } else { "" };
+            (Cause::Awaited, format!("it will be changed{when}: {list}"))
         }
         Control::Adoptable => {
             let fewer = if topic.role == Role::Source {
-                ", or make the pipeline anew with the partitions that the topic has in spec.source.partitions"
+                ", or recreate the pipeline with the topic's number of partitions in spec.source.partitions"
             } else {
                 ""
             };
             (
                 Cause::AdoptionRequired,
                 format!(
-                    "it is not this pipeline's and would have to be changed: {list}; change it yourself, or let it be done \
-                     with spec.topics.adopt: true{fewer}"
+                    "it is not this pipeline's and would have to be changed: {list}; change it yourself, or let the \
+                     operator do it with spec.topics.adopt: true{fewer}"
                 ),
             )
         }

@@ -1,8 +1,8 @@
-//! What a `KafkaTopic` says of its topic: whether the topic operator has carried out exactly what it says now, and if not,
-//! which of the ways in which that happens it is. Pure; time comes in.
+//! Whether the topic operator has carried out exactly what a `KafkaTopic` says now, and if not, why. Pure; time comes
+//! in.
 //!
-//! A pause or a refusal to manage counts from the annotation on, before the topic operator has answered to it: what changes
-//! from then on would not be carried out. Older topic operators call an unmanaged topic `Ready`.
+//! The annotations that pause a `KafkaTopic` or make it unmanaged count as soon as they are set, before the topic
+//! operator answers: later changes would not be carried out. Older topic operators call an unmanaged topic `Ready`.
 
 use crds::{
     strimzi::{CLUSTER_LABEL, KafkaTopic, KafkaTopicStatus, StrimziCondition},
@@ -11,22 +11,18 @@ use crds::{
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt;
 
-use super::{
-    State,
-    obstacle::{Cause, Obstacle},
-};
+use super::seen::{Cause, Obstacle, State};
 
-/// How long a topic operator may take for its first answer; one that looks after the object takes seconds.
-pub const FIRST_ANSWER: SignedDuration = SignedDuration::from_secs(60);
+/// How long a topic operator may take for its first answer. One that watches the object takes seconds.
+const FIRST_ANSWER: SignedDuration = SignedDuration::from_secs(60);
 
-/// Strimzi's annotation that stops it from changing anything; deletion it does not stop.
+/// Strimzi's annotation that stops all changes except deletion.
 const PAUSE_ANNOTATION: &str = "strimzi.io/pause-reconciliation";
-/// Strimzi's annotation that parts a `KafkaTopic` from its topic.
+/// Strimzi's annotation that separates a `KafkaTopic` from its topic.
 const MANAGED_ANNOTATION: &str = "strimzi.io/managed";
 
 /// Whether the topic that the object describes is as the object says.
-#[must_use]
-pub fn readiness(topic: &Topic, object: &KafkaTopic, now: Timestamp) -> State {
+pub(super) fn readiness(topic: &Topic, object: &KafkaTopic, now: Timestamp) -> State {
     let name = object.name_any();
     let pending = |cause, why: String| State::Pending(Obstacle::of(topic, cause, why));
     if object.metadata.deletion_timestamp.is_some() {
@@ -42,9 +38,8 @@ pub fn readiness(topic: &Topic, object: &KafkaTopic, now: Timestamp) -> State {
         return pending(Cause::Unmanaged, why);
     }
     if says(PAUSE_ANNOTATION, "true") || holds(&status, "ReconciliationPaused") {
-        let why = format!(
-            "KafkaTopic {name} is paused, so that nothing is carried out: remove its annotation {PAUSE_ANNOTATION}"
-        );
+        let why =
+            format!("KafkaTopic {name} is paused, so nothing is carried out: remove its annotation {PAUSE_ANNOTATION}");
         return pending(Cause::Paused, why);
     }
     if status.conditions.is_empty() {
@@ -62,7 +57,7 @@ pub fn readiness(topic: &Topic, object: &KafkaTopic, now: Timestamp) -> State {
             None => pending(Cause::Awaited, format!("KafkaTopic {name} has no topicId yet")),
         },
         Some(condition) => failed(topic, &name, condition),
-        None => pending(Cause::Awaited, format!("KafkaTopic {name} says nothing of its readiness yet")),
+        None => pending(Cause::Awaited, format!("KafkaTopic {name} says nothing about its readiness yet")),
     }
 }
 
@@ -71,7 +66,7 @@ fn holds(status: &KafkaTopicStatus, type_: &str) -> bool {
     status.conditions.iter().any(|condition| condition.type_.as_deref() == Some(type_) && is_true(condition))
 }
 
-/// Nobody has written into the object's status yet.
+/// The object has no status yet.
 fn unanswered(topic: &Topic, object: &KafkaTopic, now: Timestamp) -> State {
     let name = object.name_any();
     let created = object.metadata.creation_timestamp.as_ref().map(|created| created.0);
@@ -82,9 +77,9 @@ fn unanswered(topic: &Topic, object: &KafkaTopic, now: Timestamp) -> State {
         (
             Cause::Ignored,
             format!(
-                "no topic operator has answered for KafkaTopic {name}, which has the label {CLUSTER_LABEL}: {cluster}: check \
-                 that Kafka {cluster} has spec.entityOperator.topicOperator, that it runs, and that it watches namespace \
-                 {namespace}"
+                "no topic operator has answered for KafkaTopic {name}, which has the label {CLUSTER_LABEL}: \
+                 {cluster}: check that Kafka {cluster} has spec.entityOperator.topicOperator, that it runs, and that \
+                 it watches namespace {namespace}"
             ),
         )
     } else {
@@ -93,7 +88,7 @@ fn unanswered(topic: &Topic, object: &KafkaTopic, now: Timestamp) -> State {
     State::Pending(Obstacle::of(topic, cause, why))
 }
 
-/// The topic operator says that it failed.
+/// The topic operator reports a failure.
 fn failed(topic: &Topic, name: &str, condition: &StrimziCondition) -> State {
     let reason = condition.reason.as_deref().unwrap_or("no reason");
     let said = condition.message.as_deref().unwrap_or("it does not say why");
@@ -105,16 +100,16 @@ fn failed(topic: &Topic, name: &str, condition: &StrimziCondition) -> State {
         ),
         "NotSupported" if said.contains("artitions not supported") => (
             Cause::NotSupported,
-            "the topic has more partitions than the KafkaTopic: Kafka takes none away, so raise spec.source.partitions (or, \
-             of a topic that is not this pipeline's, spec.partitions of its KafkaTopic)",
+            "the topic has more partitions than the KafkaTopic, and Kafka never takes any away: raise \
+             spec.source.partitions (or spec.partitions of the KafkaTopic, if it is not this pipeline's)",
         ),
         "NotSupported" if said.starts_with("Replication factor") => (
             Cause::NotSupported,
-            "the topic has another number of replicas: spec.topics.replicationFactor holds for topics that are made, so make \
-             the pipeline anew without it or with the topic's own",
+            "the topic has another number of replicas: spec.topics.replicationFactor applies only when a topic is \
+             created, so recreate the pipeline without it or with the topic's own value",
         ),
         "NotSupported" => (Cause::NotSupported, "undo what Strimzi does not support"),
-        _ => (Cause::Failed, "Strimzi goes on trying: mend what it names"),
+        _ => (Cause::Failed, "Strimzi keeps trying: fix what it names"),
     };
     State::Pending(Obstacle::of(topic, cause, format!("KafkaTopic {name} is not ready ({reason}: {said}): {remedy}")))
 }

@@ -1,36 +1,49 @@
-//! What a topic is, held against what the pipeline needs of it: which differences matter, and which would be made. Pure.
+//! How a topic differs from what the pipeline needs: which differences matter, and which Strimzi would make. Pure.
 //!
 //! | topic | must | or else |
 //! |---|---|---|
-//! | output, dead letters | take the source's messages, and keep every record: no compaction | events are cut, or go |
+//! | output, dead letters | take the source's messages and keep every record: no compaction | events are cut or lost |
 //! | deltas | keep everything until stage 2 trims it | counts are lost |
-//! | state | be compacted alone, and not too soon | a start finds no snapshot |
-//! | aggregates, insights, alerts | be compacted | the last revision of a result goes |
-//! | replays | be compacted alone | what was replayed is replayed again |
+//! | state | only be compacted, and not too soon | a start finds no snapshot |
+//! | aggregates, insights, alerts | be compacted | the last revision of a result expires |
+//! | replays | only be compacted | dead letters are replayed twice |
 //!
-//! The rest of what the pipeline sets where it makes a topic is tuning: others may choose otherwise in topics of theirs.
+//! The other configs that the pipeline sets on topics that it creates are tuning: topics of others may differ.
 
-use std::{collections::BTreeMap, fmt};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
 
 use crds::topics::{MAX_GROWTH_BYTES, Role, Topic};
 
-use super::admin::Existing;
-
-/// The largest record batch that a topic takes.
-pub const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
+/// The config for the largest record batch that a topic takes.
+pub(super) const MAX_MESSAGE_BYTES: &str = "max.message.bytes";
 
 const CLEANUP_POLICY: &str = "cleanup.policy";
 const COMPACT: &str = "compact";
 
+/// A topic that exists in Kafka.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Existing {
+    /// Kafka's own identifier.
+    pub(super) id: String,
+    pub(super) partitions: i32,
+    /// Every effective config, whatever its source.
+    pub(super) config: BTreeMap<String, String>,
+    /// The configs that were set on the topic itself.
+    pub(super) dynamic: BTreeSet<String>,
+}
+
 /// One difference between a topic and what it should be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(super) struct Change {
     /// The config, or `partitions`.
-    pub what: String,
-    /// What it is.
-    pub from: String,
-    /// What it should be.
-    pub to: String,
+    pub(super) what: String,
+    /// The actual value.
+    pub(super) from: String,
+    /// The wanted value.
+    pub(super) to: String,
 }
 
 impl fmt::Display for Change {
@@ -40,15 +53,13 @@ impl fmt::Display for Change {
 }
 
 /// Changes as a part of a sentence.
-#[must_use]
-pub fn list(changes: &[Change]) -> String {
+pub(super) fn list(changes: &[Change]) -> String {
     changes.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// The configs of a topic that others made with which the pipeline cannot work. `source_bytes` is the largest message of
-/// the source. A config that is not given has Kafka's default.
-#[must_use]
-pub fn unmet(topic: &Topic, config: &BTreeMap<String, String>, source_bytes: i64) -> Vec<Change> {
+/// The configs of a topic of others with which the pipeline cannot work. `source_bytes` is the largest message of the
+/// source. A config that is not given has Kafka's default.
+pub(super) fn unmet(topic: &Topic, config: &BTreeMap<String, String>, source_bytes: i64) -> Vec<Change> {
     changes(topic, config, |key, actual, wanted| match (topic.role, key) {
         (Role::Source, _) => true,
         (Role::Output | Role::DeadLetters, MAX_MESSAGE_BYTES) => integer(actual) >= Some(source_bytes),
@@ -59,16 +70,14 @@ pub fn unmet(topic: &Topic, config: &BTreeMap<String, String>, source_bytes: i64
     })
 }
 
-/// The configs that the pipeline set when it made the topic, and that are different now.
-#[must_use]
-pub fn drift(topic: &Topic, config: &BTreeMap<String, String>) -> Vec<Change> {
+/// The configs that the pipeline set when it created the topic, and that are different now.
+pub(super) fn drift(topic: &Topic, config: &BTreeMap<String, String>) -> Vec<Change> {
     changes(topic, config, |_, actual, wanted| is_same(actual, wanted))
 }
 
-/// What Strimzi would do to a topic that exists if it were described by a new `KafkaTopic` of the pipeline: it resets every
-/// config that was set for the topic and is not named there.
-#[must_use]
-pub fn takeover(topic: &Topic, existing: &Existing) -> Vec<Change> {
+/// What Strimzi would do to an existing topic that gets a new `KafkaTopic` of the pipeline: it resets every config that
+/// was set on the topic and is not named there.
+pub(super) fn takeover(topic: &Topic, existing: &Existing) -> Vec<Change> {
     let is_named = |key: &str| topic.config.iter().any(|(named, _)| *named == key);
     let reset = existing.dynamic.iter().filter(|key| !is_named(key)).map(|key| Change {
         what: key.clone(),
@@ -79,21 +88,17 @@ pub fn takeover(topic: &Topic, existing: &Existing) -> Vec<Change> {
     drift(topic, &existing.config).into_iter().chain(reset).chain(grown).collect()
 }
 
-/// The growth of a topic.
-#[must_use]
-pub fn partitions(from: i32, to: i32) -> Change {
+/// A change of the number of partitions.
+pub(super) fn partitions(from: i32, to: i32) -> Change {
     Change { what: "partitions".to_owned(), from: from.to_string(), to: to.to_string() }
 }
 
-/// The value of a config that is a number.
-#[must_use]
-pub fn integer(value: &str) -> Option<i64> {
+pub(super) fn integer(value: &str) -> Option<i64> {
     value.trim().parse().ok()
 }
 
-/// What the outputs' `max.message.bytes` is, given that of the source.
-#[must_use]
-pub fn output_bytes(source_bytes: i64) -> i64 {
+/// The outputs' `max.message.bytes`, given that of the source.
+pub(super) fn output_bytes(source_bytes: i64) -> i64 {
     source_bytes.saturating_add(i64::from(MAX_GROWTH_BYTES))
 }
 
@@ -110,7 +115,7 @@ fn changes(
     different.collect()
 }
 
-/// What Kafka takes for a config that nobody has set. Of brokers that are set up otherwise, only Kafka itself can tell.
+/// Kafka's built-in default. Brokers may have others, which only Kafka itself can tell.
 fn default(key: &str) -> &'static str {
     match key {
         CLEANUP_POLICY => "delete",
@@ -134,10 +139,9 @@ fn has(list: &str, entry: &str) -> bool {
     list.split(',').any(|item| item.trim() == entry)
 }
 
-/// Whether a source that others made stamps records with the clock of whoever wrote them, with no bound on how far that may
-/// be ahead: then an event of the future is not recognized as one.
-#[must_use]
-pub fn takes_any_time(config: &BTreeMap<String, String>) -> bool {
+/// Whether a source takes the producers' timestamps without a bound on how far they may be ahead. An event from the
+/// future is not recognized then.
+pub(super) fn takes_any_time(config: &BTreeMap<String, String>) -> bool {
     let value = |key: &str| config.get(key).map(String::as_str);
     let by_broker = value("message.timestamp.type") == Some("LogAppendTime");
     let bound = value("message.timestamp.after.max.ms").and_then(integer);
@@ -237,7 +241,7 @@ mod tests {
         };
         let compact = ("cleanup.policy", "compact");
         assert_eq!(aggregates(&[compact], &["cleanup.policy"], 1), "");
-        // What applies by the brokers' own config is not reset.
+        // A config that comes from the brokers is not reset.
         assert_eq!(aggregates(&[compact, ("retention.ms", "5")], &["cleanup.policy"], 1), "");
         assert_eq!(
             aggregates(&[compact, ("retention.ms", "5")], &["cleanup.policy", "retention.ms"], 1),

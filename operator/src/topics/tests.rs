@@ -1,12 +1,18 @@
-use crds::pipeline::{LoginPipeline, LoginPipelineSpec};
+use std::collections::BTreeMap;
+
+use crds::{
+    pipeline::{LoginPipeline, LoginPipelineSpec},
+    topics::{Role, Topic},
+};
 use proptest::prelude::*;
 
 use super::{
     growth::{is_due, wanted},
-    obstacle::{Cause, obstacles},
-    *,
+    obstacle::obstacles,
+    seen::{Cause, Control, Obstacle, Seen, State},
+    shape,
 };
-use crate::validate::check_pipeline;
+use crate::pass::validate::{Valid, check_pipeline};
 
 fn soon() -> State {
     State::Pending(Obstacle { cause: Cause::Awaited, message: "soon".to_owned() })
@@ -38,7 +44,7 @@ fn config(role: Role) -> BTreeMap<String, String> {
     topic.config.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
 }
 
-/// A topic as it was asked for.
+/// A topic exactly as it was wanted.
 fn ready(topic: &Topic) -> Seen {
     let config = topic.config.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect();
     Seen { config, ..seen(topic.role, Some(topic.partitions)) }
@@ -55,7 +61,7 @@ fn all([output, dead_letters, single, source]: [Option<i32>; 4]) -> Vec<Seen> {
     Role::ALL.into_iter().map(|role| seen(role, partitions(role))).collect()
 }
 
-/// The place of a role in what `all` gives.
+/// The index of a role in what `all` returns.
 fn place(role: Role) -> usize {
     Role::ALL.into_iter().position(|other| other == role).unwrap()
 }
@@ -110,8 +116,8 @@ fn obstacles_name_the_topic_and_the_remedy() {
 }
 
 proptest! {
-    /// Whatever is there, carrying out what is due again and again ends with every topic ready, and at no moment has
-    /// the source a partition that an output lacks, if it had none before.
+    /// Whatever exists, carrying out what is due again and again ends with every topic ready, and the source never gets
+    /// a partition that an output lacks.
     #[test]
     fn growth_ends_and_never_runs_ahead(
         spec in 1..40_i32,
@@ -127,7 +133,7 @@ proptest! {
             outputs.into_iter().any(|output| partitions(seen, Role::Source) > partitions(seen, output))
         };
         let mut may_lack = lacked(&seen);
-        // An element says whether a topic is carried out in this pass; after these, all are.
+        // Whether each topic is carried out in this pass; after these, all are.
         let mut order = order.into_iter().chain(std::iter::repeat(true));
         for _ in 0..16 {
             let wanted = wanted(&valid(spec), &seen);

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crds::pipeline::ConditionStatus;
-use operator::metrics::{Metrics, Readiness, expose};
+use operator::serve::metrics::{Metrics, Readiness, expose};
 use serde_json::{Value, json};
 use testkit::{process::Folder, tools::Tools};
 

@@ -79,7 +79,7 @@ async fn a_cluster_that_has_everything_passes_and_nothing_is_made() {
         "Strimzi's resources are served: kafka.strimzi.io/v1",
         "a broker answers within 5 s",
         "transactions may take 10000 ms (transaction.max.timeout.ms: 900000)",
-        "the transactions' log fits 1 brokers",
+        "the transactions' log fits 1 broker (",
         "transactional ids outlive a pause",
         "the pipeline's topics may be looked at",
     ] {

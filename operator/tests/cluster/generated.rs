@@ -9,12 +9,10 @@ use kube::{
     core::NamespaceResourceScope,
 };
 use operator::{
-    applied::is_applied,
     build::kafka_topic,
-    desired::render,
-    security::Secrets,
+    kafka_access::Secrets,
+    pass::{applied::is_applied, desired::render, validate::check_pipeline},
     topics::{Listener, growth::wanted},
-    validate::check_pipeline,
 };
 use proptest::{
     strategy::{Strategy, ValueTree},

@@ -59,7 +59,7 @@ async fn suspended_is_paused_when_no_pod_and_no_transaction_is_left_and_goes_on_
 
     world.change("logins", json!({"suspend": true})).await;
     let draining = world.wait_condition("logins", "Paused", False, "Draining").await;
-    assert!(draining.message.contains("1 pods"), "{}", draining.message);
+    assert!(draining.message.contains("1 pod is draining"), "{}", draining.message);
     assert_eq!(world.deployments().get("logins-processor").await.unwrap().spec.unwrap().replicas, Some(0));
     assert_eq!(world.pipelines().get("logins").await.unwrap().spec.processor.replicas, 2);
 

@@ -23,7 +23,7 @@ use crds::{
     records::{dead_letter, delta::Delta, enrichment},
     topics::{PipelineId, topics},
 };
-use operator::{desired::render, security::Secrets, topics::Listener};
+use operator::{kafka_access::Secrets, pass::desired::render, topics::Listener};
 use processor::commands::generate::{Event, Events, Options, Shares};
 use rdkafka::{
     ClientConfig,
