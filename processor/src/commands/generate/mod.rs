@@ -16,5 +16,5 @@ mod send;
 mod trouble;
 
 pub use model::{Event, Events, Kind, Options, Shares, SharesError};
-pub(crate) use send::{Deliveries, producer_settings};
+pub(crate) use send::{Deliveries, producer_settings, serve};
 pub use send::{EventArgs, GenerateArgs, GenerateError, Report, run, send};

@@ -8,6 +8,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    thread,
     time::{Duration, Instant},
 };
 
@@ -36,6 +37,9 @@ use crate::{
     clock::now_seconds,
     config::{self, ConfigError},
 };
+
+/// The shortest wait: each costs a wake-up, and shorter ones would send no sooner, since the producer waits for a batch to fill.
+const STEP: Duration = Duration::from_millis(10);
 
 /// What to send, and where to.
 #[derive(Args, Clone, Debug)]
@@ -232,16 +236,16 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     drop(asking);
 
     let started = Instant::now();
-    let mut pace = Pace { started, rate: args.rate };
+    let pace = Pace { started, rate: args.rate };
     let progress = Count::start("sending", "events", Some(args.events));
     let mut events = Events::new(options);
     let mut event = Event::default();
     let deliveries = producer.context();
     for number in 1..=args.events {
-        pace.wait(number, &producer);
-        if number % 256 == 1 || args.rate > 0 {
+        let waited = pace.wait(number);
+        if waited || number % 256 == 1 {
             events.set_time(now_seconds());
-            producer.poll(Duration::ZERO);
+            serve(&producer);
             progress.set(deliveries.sent());
         }
         events.next_into(&mut event);
@@ -251,7 +255,8 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
         }
     }
     while producer.in_flight_count() > 0 {
-        producer.poll(Duration::from_millis(100));
+        thread::sleep(STEP);
+        serve(&producer);
         progress.set(deliveries.sent());
     }
     drop(progress);
@@ -294,9 +299,23 @@ fn send_one(producer: &BaseProducer<Deliveries>, topic: &str, event: &Event) -> 
             Ok(()) => return Ok(()),
             Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
                 record = back;
-                producer.poll(Duration::from_millis(10));
+                thread::sleep(STEP);
+                serve(producer);
             }
             Err((error, _)) => return Err(error),
+        }
+    }
+}
+
+/// Takes all that the producer has to say, without waiting. A caller that has time then sleeps: to wait in the producer burns a
+/// core, since the binding rounds the time down to milliseconds and spins for the rest of the last one.
+pub fn serve(producer: &BaseProducer<Deliveries>) {
+    loop {
+        // One call takes one report, which is that of a batch.
+        let in_flight = producer.in_flight_count();
+        producer.poll(Duration::ZERO);
+        if producer.in_flight_count() >= in_flight {
+            break;
         }
     }
 }
@@ -308,15 +327,18 @@ struct Pace {
 }
 
 impl Pace {
-    /// Waits until it is time for an event, counted from 1, and serves the producer meanwhile.
-    fn wait(&mut self, number: u64, producer: &BaseProducer<Deliveries>) {
+    /// Waits until it is time for an event, counted from 1. Returns whether it waited: it does so for a [`STEP`] at least, and
+    /// the events that are due after it follow each other at once.
+    fn wait(&self, number: u64) -> bool {
         if self.rate == 0 {
-            return;
+            return false;
         }
         let due = Duration::from_secs_f64((number - 1) as f64 / self.rate as f64);
-        while let Some(left) = due.checked_sub(self.started.elapsed()).filter(|left| !left.is_zero()) {
-            producer.poll(left.min(Duration::from_millis(100)));
+        let left = due.saturating_sub(self.started.elapsed());
+        if !left.is_zero() {
+            thread::sleep(left.max(STEP));
         }
+        !left.is_zero()
     }
 }
 

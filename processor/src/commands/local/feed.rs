@@ -2,7 +2,7 @@
 
 use std::{
     hash::BuildHasher,
-    mem,
+    mem, thread,
     time::{Duration, Instant},
 };
 
@@ -17,14 +17,18 @@ use rdkafka::{
 use super::{pace::Pace, window::Window};
 use crate::{
     clock::now_seconds,
-    commands::generate::{Deliveries, Event, Events, GenerateError, Options, producer_settings},
+    commands::generate::{Deliveries, Event, Events, GenerateError, Options, producer_settings, serve},
 };
 
 /// Events that are sent before the producer is served and others have their turn.
 const TURN: u64 = 256;
 
-/// How long a turn waits where nothing can be sent.
-const IDLE: Duration = Duration::from_millis(2);
+/// How long a turn waits where nothing more can be sent.
+const IDLE: Duration = Duration::from_millis(5);
+
+/// How long an event waits for others to its partition. The embedded broker answers each fetch with one batch, and finds that by
+/// a walk over all batches that it keeps of the partition: at one event a batch its work grows for an hour, to a whole core.
+const LINGER_MS: &str = "250";
 
 /// What is sent.
 #[derive(Clone, Debug)]
@@ -64,7 +68,9 @@ impl Feed {
         window_bytes: usize,
         options: FeedOptions,
     ) -> Result<Self, GenerateError> {
-        let producer = client_with(&producer_settings(kafka), Deliveries::default())?;
+        let mut settings = producer_settings(kafka);
+        settings.set("linger.ms", LINGER_MS);
+        let producer = client_with(&settings, Deliveries::default())?;
         let mut feed = Self {
             producer,
             topic: topic.to_owned(),
@@ -133,9 +139,13 @@ impl Feed {
             self.window.audited(partition, audited);
         }
         let before = self.made;
-        let due = self.options.pace.due(self.started.elapsed()).min(before + TURN);
+        let end_of_turn = before + TURN;
+        let due = self.options.pace.due(self.started.elapsed()).min(end_of_turn);
         while !self.is_at_end() && self.made < due && self.send_next()? {}
-        self.producer.poll(if self.made == before { IDLE } else { Duration::ZERO });
+        serve(&self.producer);
+        if self.made < end_of_turn {
+            thread::sleep(IDLE);
+        }
         let deliveries = self.producer.context();
         if deliveries.failed() { deliveries.report(self.sent, self.started.elapsed()).map(drop) } else { Ok(()) }
     }
@@ -166,7 +176,8 @@ impl Feed {
                 return Err(GenerateError::Send { number: self.sent + 1, source: error });
             }
             record = back;
-            self.producer.poll(IDLE);
+            thread::sleep(IDLE);
+            serve(&self.producer);
         }
         self.sent += 1;
         Ok(())

@@ -251,8 +251,9 @@ impl Reader {
     fn new(job: &JobConfig, content: Content, topic: &str, partitions: usize) -> Result<Self, FollowError> {
         let error = |source| FollowError::Kafka { topic: topic.to_owned(), source };
         let mut settings = settings::reader(job, "processor-local");
-        // The feed waits for the audit: it has to see at once what is there.
-        settings.set("fetch.wait.max.ms", "50");
+        // The embedded broker answers at once where there is something, else after this time, whatever comes meanwhile: at four
+        // questions a second the page is up to date, and the feed does not wait, since its window is far larger.
+        settings.set("fetch.wait.max.ms", "250");
         settings.set("fetch.queue.backoff.ms", "10");
         let consumer: BaseConsumer = client(&settings)?;
         let end = |(partition, _)| consumer.fetch_watermarks(topic, partition, PATIENCE).map(|(_, end)| end);
