@@ -13,7 +13,7 @@ const OWN: [&str; 2] = ["operator ", "processor "];
 
 /// Commands that pages mention and no page tells to type, a beginning each, and how it is known all the same that they work.
 const MENTIONED: &[(&str, &str)] = &[
-    ("make bench", "it takes a release build, minutes, and a machine at rest; what it measured stands in the README"),
+    ("make bench", "it takes a release build, minutes, and a machine at rest; docs/limits.md has what it measured"),
     ("target/release/bench", "the same"),
     ("make check", "CI runs its tiers: lint, unit"),
     ("make test", "CI runs its tiers, all of them, and so every other row"),
