@@ -112,10 +112,11 @@ pub(super) fn typed_commands() -> Result<Vec<Command>, Error> {
     Ok(all_commands()?.into_iter().filter(is_its).collect())
 }
 
-/// Whether one of these commands is this text, or becomes it when words of it are left out.
+/// Whether one of these commands is this text, or becomes it when words of it are left out. Words of its comments do not count.
 pub(super) fn is_typed(text: &str, commands: &[String]) -> bool {
+    let without_comment = |line| str::split(line, " # ").next().unwrap_or_default();
     commands.iter().any(|command| {
-        let mut words = command.split_whitespace();
+        let mut words = command.lines().map(without_comment).flat_map(str::split_whitespace);
         text.split_whitespace().all(|word| words.any(|other| other == word))
     })
 }
