@@ -1,5 +1,5 @@
 # The commands of the project. The product builds with a Rust toolchain, a C compiler, make and perl; the tests need more
-# (README.md), and get it themselves where they can.
+# (CONTRIBUTING.md), and get it themselves where they can.
 .DEFAULT_GOAL := help
 .PHONY: help check test e2e mutants demo crd pictures docs commands man bench images kind-up kind-load kind-down
 

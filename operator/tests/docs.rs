@@ -90,7 +90,7 @@ fn what_is_typed_without_a_cluster() {
     let mut script = testkit::docs::Script::of("operator/tests/docs.rs: what_is_typed_without_a_cluster");
     let checkout = testkit::docs::Checkout::new().unwrap();
     let mut checkout = checkout.built("operator", env!("CARGO_BIN_EXE_operator")).unwrap();
-    let said = checkout.succeed(&script.take("README.md", "target/release/operator validate"));
+    let said = checkout.succeed(&script.take("docs/kubernetes.md", "target/release/operator validate"));
     assert_eq!(said, "", "nothing is wrong with the examples");
 }
 

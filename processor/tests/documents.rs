@@ -46,32 +46,32 @@ fn summary(said: &str) -> Value {
 }
 
 #[test]
-fn what_the_readme_tells_of_a_machine_with_a_kafka() {
-    let mut script = Script::of("processor/tests/documents.rs: what_the_readme_tells_of_a_machine_with_a_kafka");
-    let readme = "README.md";
+fn what_is_typed_on_a_machine_with_a_kafka() {
+    let mut script = Script::of("processor/tests/documents.rs: what_is_typed_on_a_machine_with_a_kafka");
+    let tools = "docs/tools.md";
     let kafka = Cluster::start(1).unwrap();
     let mut checkout = checkout(kafka.bootstrap());
 
-    checkout.succeed(&script.take(readme, "cargo build --release"));
-    let said = checkout.succeed(&script.take(readme, "target/release/processor local"));
+    checkout.succeed(&script.take(tools, "cargo build --release"));
+    let said = checkout.succeed(&script.take(tools, "target/release/processor local"));
     let run = summary(&said);
     assert_eq!((run["broker"].as_str(), run["lost"].as_u64()), (Some("kafka"), Some(0)), "{run:#}");
 
     // Its topics and its config, as the operator makes them.
     let pipeline = Pipeline::on(&kafka, "readme", 8, |spec| spec.source.topic = "user-login".to_owned());
     fs::copy(pipeline.job_file(), checkout.path().join("job.json")).unwrap();
-    let mut replica = checkout.start(&script.take(readme, "processor run")).unwrap();
-    let said = checkout.succeed(&script.take(readme, "processor generate"));
+    let mut replica = checkout.start(&script.take(tools, "processor run")).unwrap();
+    let said = checkout.succeed(&script.take(tools, "processor generate"));
     assert!(said.contains("100000") || said.contains("100,000"), "{said}");
-    checkout.succeed(&script.take(readme, "processor audit"));
-    let said = checkout.succeed(&script.take(readme, "processor inspect"));
+    checkout.succeed(&script.take(tools, "processor audit"));
+    let said = checkout.succeed(&script.take(tools, "processor inspect"));
     assert!(said.contains("partition"), "{said}");
     for command in script.take_all("docs/dead-letters.md") {
         checkout.succeed(&command);
     }
     assert_eq!(replica.terminate(BOUND).unwrap(), 0, "{}", replica.log());
 
-    let run = summary(&checkout.succeed(&script.take(readme, "processor local")));
+    let run = summary(&checkout.succeed(&script.take(tools, "processor local")));
     assert_eq!((run["broker"].as_str(), run["lost"].as_u64()), (Some("embedded"), Some(0)), "{run:#}");
 }
 

@@ -22,8 +22,8 @@ const SHOWN: Duration = Duration::from_secs(3);
 /// A picture: its name, the width of the page, its address behind the pipeline's, and the section that it ends above; without
 /// one it is of the whole page.
 const PICTURES: [(&str, u32, &str, Option<&str>); 4] = [
-    ("page", 1280, "?theme=light&span=5m", Some("alerts-title")),
-    ("page-dark", 1280, "?theme=dark&span=5m", Some("alerts-title")),
+    ("page", 1280, "?theme=light&span=5m", Some("insight-title")),
+    ("page-dark", 1280, "?theme=dark&span=5m", Some("insight-title")),
     ("page-tablet", 834, "?theme=light&span=5m&reason=missing-field", None),
     ("page-phone", 390, "?theme=dark&span=5m", Some("alerts-title")),
 ];

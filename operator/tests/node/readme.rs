@@ -1,5 +1,5 @@
-//! What the README, the runbook and the page on migrating tell to type in a cluster, typed as it stands: the namespace is `kafka`, its Kafka is `my-cluster`, and
-//! pods find that as Strimzi would name it.
+//! The commands that the README, the runbook and the pages on Kubernetes, tools and migrating run in a cluster, typed as they stand: the
+//! namespace is `kafka`, its Kafka is `my-cluster`, and pods find it as Strimzi would name it.
 
 use std::{
     io::{Read, Write},
@@ -17,6 +17,8 @@ use testkit::{
 use crate::place::{BOUND, OPERATOR, Place, RELEASE};
 
 const README: &str = "README.md";
+const KUBERNETES: &str = "docs/kubernetes.md";
+const TOOLS: &str = "docs/tools.md";
 
 /// The Service that Strimzi makes for a Kafka, here of one that is no pod.
 fn bootstrap_service(place: &Place) {
@@ -56,21 +58,22 @@ async fn what_is_told_of_a_cluster() {
     let mut checkout = checkout.replace("login-pipeline-operator 8080", "login-pipeline-operator :8080");
     let forward = script.take("docs/operating.md", "kubectl -n login-pipeline port-forward");
     let (runbook, migrating) = (script.take_all("docs/runbook.md"), script.take_all("docs/migrating.md"));
-    let mut type_ = |begins: &str| tokio::task::block_in_place(|| checkout.succeed(&script.take(README, begins)));
+    let mut type_ =
+        |page: &str, begins: &str| tokio::task::block_in_place(|| checkout.succeed(&script.take(page, begins)));
 
     // The tests share an operator, which was installed under the same names: away with it first.
     let uninstall = ["uninstall", RELEASE, "--namespace", OPERATOR, "--wait"];
     assert!(place.target.helm(&uninstall).unwrap().status.success());
-    type_("helm install");
-    type_("kubectl apply");
-    type_("kubectl wait");
-    type_("kubectl exec -n kafka deploy/logins-processor -- processor generate");
-    type_("kubectl exec -n kafka deploy/logins-processor -- processor audit");
-    let shown = type_("kubectl get lp");
+    type_(README, "helm install");
+    type_(README, "kubectl apply");
+    type_(KUBERNETES, "kubectl wait");
+    type_(KUBERNETES, "kubectl exec -n kafka deploy/logins-processor -- processor generate");
+    type_(KUBERNETES, "kubectl exec -n kafka deploy/logins-processor -- processor audit");
+    let shown = type_(KUBERNETES, "kubectl get lp");
     assert!(shown.contains("logins") && shown.contains("True"), "{shown}");
 
-    type_("config=");
-    type_("kubectl get cm");
+    type_(TOOLS, "config=");
+    type_(TOOLS, "kubectl get cm");
     let job = std::fs::read_to_string(checkout.path().join("job.json")).unwrap();
     assert_eq!(JobConfig::parse(&job).unwrap().topics.source, "user-login");
 

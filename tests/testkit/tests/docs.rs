@@ -68,6 +68,13 @@ fn every_page_is_in_the_list_of_the_readme() {
     }
 }
 
+/// Whoever looks at the project for the first time reads one page.
+#[test]
+fn the_readme_has_at_most_90_lines() {
+    let lines = read("README.md").unwrap().lines().count();
+    assert!(lines <= 90, "README.md has {lines} lines: move what is for one reader alone to docs/");
+}
+
 /// The golden files hold the bytes, and tests of the formats hold these.
 #[test]
 fn every_record_on_the_page_of_formats_is_one_of_the_golden_files() {

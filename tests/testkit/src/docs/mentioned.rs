@@ -13,10 +13,12 @@ const OWN: [&str; 2] = ["operator ", "processor "];
 
 /// Commands that pages mention and no page tells to type, a beginning each, and how it is known all the same that they work.
 const MENTIONED: &[(&str, &str)] = &[
-    ("make bench", "it takes a release build, minutes, and a machine at rest; what it measured stands in the README"),
+    ("make bench", "it takes a release build, minutes, and a machine at rest; docs/limits.md has what it measured"),
     ("target/release/bench", "the same"),
     ("make check", "CI runs its tiers: lint, unit"),
     ("make test", "CI runs its tiers, all of them, and so every other row"),
+    ("make mutants", "it takes hours; each of its plants names the test that must turn red"),
+    ("scripts/release check", "the release workflow runs it; without a dated section of the changelog it must fail"),
     ("make crd", "tests compare what it writes with what is committed"),
     ("make docs", "the same"),
     ("make commands", "the same"),
@@ -126,7 +128,9 @@ mod tests {
     use super::*;
 
     fn problems(mention: &str, table: &[(&str, &str)]) -> Vec<String> {
-        let typed = ["helm upgrade a b \\\n  --set c=d".to_owned(), "x=$(kubectl get lp -n kafka -o wide)".to_owned()];
+        let typed =
+            ["helm upgrade a b \\\n  --set c=d", "x=$(kubectl get lp -n kafka -o wide)", "make kind # and images"];
+        let typed = typed.map(str::to_owned);
         problems_of(&[("a.md".to_owned(), mention.to_owned())], &typed, table)
     }
 
@@ -135,7 +139,9 @@ mod tests {
         for typed in ["helm upgrade", "helm upgrade b --set c=d", "cargo test -p testkit --test docs"] {
             assert_eq!(problems(typed, &[]), [""; 0], "{typed}");
         }
-        for untyped in ["helm uninstall", "helm upgrade --set c=d b", "cargo test -p testkit --test none", "tilt up"] {
+        for untyped in
+            ["helm uninstall", "helm upgrade --set c=d b", "cargo test -p testkit --test none", "make images"]
+        {
             let found = problems(untyped, &[]);
             assert!(found.len() == 1 && found[0].contains(&format!("no test types `{untyped}`")), "{found:?}");
         }

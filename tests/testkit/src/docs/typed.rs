@@ -32,12 +32,15 @@ const fn untyped(page: &'static str, begins: &'static str, why: &'static str) ->
 }
 
 const README: &str = "README.md";
+const CONTRIBUTING: &str = "CONTRIBUTING.md";
 const INSTALL: &str = "docs/install.md";
+const KUBERNETES: &str = "docs/kubernetes.md";
+const TOOLS: &str = "docs/tools.md";
 const SECURITY: &str = "docs/security.md";
 const CHART: &str = "charts/login-pipeline-operator/README.md";
 
 /// A machine with a Kafka and nothing else.
-const MACHINE: &str = "processor/tests/documents.rs: what_the_readme_tells_of_a_machine_with_a_kafka";
+const MACHINE: &str = "processor/tests/documents.rs: what_is_typed_on_a_machine_with_a_kafka";
 const DEMO: &str = "processor/tests/documents.rs: the_demo";
 /// A machine without any service.
 const ALONE: &str = "operator/tests/docs.rs: what_is_typed_without_a_cluster";
@@ -55,19 +58,21 @@ const ACLS_OF_THE_OPERATOR: &str =
 /// Every command that a page tells to type. A row is added with the command and with the test that types it.
 pub const TABLE: &[Row] = &[
     typed(README, "make demo", DEMO),
-    untyped(README, "make test", "CI types it (.ci/run), and so every other row"),
-    typed(README, "target/release/operator", ALONE),
+    untyped(CONTRIBUTING, "make", "CI types `make test` (.ci/run), and so every tier and every other row"),
+    typed(KUBERNETES, "target/release/operator", ALONE),
     typed("docs/quickstart.md", "make demo", DEMO),
     typed("docs/quickstart.md", "config=", DEMO),
     typed("docs/quickstart.md", "target/release/processor", DEMO),
-    typed(README, "cargo build", MACHINE),
-    typed(README, "target/release/processor", MACHINE),
-    typed(README, "processor", MACHINE),
+    typed(TOOLS, "cargo build", MACHINE),
+    typed(TOOLS, "target/release/processor", MACHINE),
+    typed(TOOLS, "processor", MACHINE),
     typed("docs/dead-letters.md", "processor", MACHINE),
     typed(README, "make kind-up", DOCKER),
     typed(README, "helm install", NODE),
     typed(README, "kubectl", NODE),
-    typed(README, "config=", NODE),
+    typed(KUBERNETES, "kubectl", NODE),
+    typed(TOOLS, "config=", NODE),
+    typed(TOOLS, "kubectl", NODE),
     typed("docs/runbook.md", "", NODE),
     typed("docs/migrating.md", "", NODE),
     typed("docs/operating.md", "kubectl", NODE),
@@ -107,10 +112,11 @@ pub(super) fn typed_commands() -> Result<Vec<Command>, Error> {
     Ok(all_commands()?.into_iter().filter(is_its).collect())
 }
 
-/// Whether one of these commands is this text, or becomes it when words of it are left out.
+/// Whether one of these commands is this text, or becomes it when words of it are left out. Words of its comments do not count.
 pub(super) fn is_typed(text: &str, commands: &[String]) -> bool {
+    let without_comment = |line| str::split(line, " # ").next().unwrap_or_default();
     commands.iter().any(|command| {
-        let mut words = command.split_whitespace();
+        let mut words = command.lines().map(without_comment).flat_map(str::split_whitespace);
         text.split_whitespace().all(|word| words.any(|other| other == word))
     })
 }
