@@ -1,4 +1,4 @@
-//! The reasons of conditions. docs/operating.md has a line for each, with its remedy. Pure.
+//! The reasons of conditions. docs/conditions.md has a line for each, with its remedy. Pure.
 
 /// Why a condition has its status: a word for programs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

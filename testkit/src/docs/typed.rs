@@ -70,7 +70,7 @@ pub const TABLE: &[Row] = &[
     typed(README, "config=", NODE),
     typed("docs/runbook.md", "", NODE),
     typed("docs/migrating.md", "", NODE),
-    typed("docs/operating.md", "kubectl", NODE),
+    typed("docs/monitoring.md", "kubectl", NODE),
     typed(INSTALL, "registry=", SERVER),
     typed(INSTALL, "for name in", DOCKER),
     typed(INSTALL, "scripts/kind", DOCKER),
