@@ -52,7 +52,11 @@ pub const RIGHTS: &[Right] = &[
 /// there by [`RIGHTS`] too.
 pub const RIGHTS_ABROAD: &[Right] = &[
     abroad("kafkas", &["get"], "to learn how to reach Kafka"),
-    abroad("kafkatopics", &["get", "list", "create", "patch", "delete"], "to create the topics of pipelines in other namespaces"),
+    abroad(
+        "kafkatopics",
+        &["get", "list", "create", "patch", "delete"],
+        "to create the topics of pipelines in other namespaces",
+    ),
 ];
 
 const fn abroad(resource: &'static str, verbs: &'static [&'static str], why: &'static str) -> Right {
