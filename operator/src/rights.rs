@@ -31,28 +31,32 @@ pub enum Place {
 /// Everything that the operator does to the API server, but for [`RIGHTS_ABROAD`].
 #[rustfmt::skip]
 pub const RIGHTS: &[Right] = &[
-    watched("loginpipeline.dev", "loginpipelines", &["get", "list", "watch", "patch"], "to know what is wanted; the finalizer is set and taken off"),
-    watched("loginpipeline.dev", "loginpipelines/status", &["patch"], "to report"),
-    watched("", "configmaps", &["list", "watch", "create", "patch", "delete"], "job configs; those that no pod needs are deleted"),
+    watched("loginpipeline.dev", "loginpipelines", &["get", "list", "watch", "patch"], "to read the specs, and to set and remove the finalizer"),
+    watched("loginpipeline.dev", "loginpipelines/status", &["patch"], "to report the status"),
+    watched("", "configmaps", &["list", "watch", "create", "patch", "delete"], "to write job configs, and to delete those that no pod needs"),
     watched("", "serviceaccounts", &["get", "list", "watch", "create", "patch"], "an identity for the pods, without rights"),
-    watched("apps", "deployments", &["get", "list", "watch", "create", "patch", "delete"], "the pods; deleted before topics are, when the spec asks for that"),
-    watched("", "services", &["get", "list", "watch", "create", "patch"], "where metrics are found"),
-    watched("networking.k8s.io", "networkpolicies", &["get", "list", "watch", "create", "patch", "delete"], "who may reach the pods, and whom they may; deleted when the spec says that there is none"),
-    watched("policy", "poddisruptionbudgets", &["get", "list", "watch", "create", "patch"], "so that a drained node takes one pod at a time"),
-    watched("", "pods", &["list"], "their own words on why they are not ready, and where to ask for lag and rate"),
-    watched("", "secrets", &["get"], "those that specs name: whether they are complete, and to reach Kafka as the pods do"),
-    watched("", "namespaces", &["get"], "whether the namespace of a pipeline that is deleted goes too"),
-    watched("kafka.strimzi.io", "kafkas", &["get", "list", "watch"], "how Kafka is reached"),
-    watched("kafka.strimzi.io", "kafkatopics", &["get", "list", "watch", "create", "patch", "delete"], "topics, where Strimzi makes them; deleted when the spec asks for it"),
-    watched("events.k8s.io", "events", &["list", "create", "patch"], "to tell of transitions; repeated ones are counted; the page shows those of a pipeline"),
-    Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], place: Place::Lease, why: "so that of several operators one works" },
+    watched("apps", "deployments", &["get", "list", "watch", "create", "patch", "delete"], "to run the pods; deleted before the topics, when the spec asks for that"),
+    watched("", "services", &["get", "list", "watch", "create", "patch"], "so that Prometheus finds the pods"),
+    watched("networking.k8s.io", "networkpolicies", &["get", "list", "watch", "create", "patch", "delete"], "to limit who reaches the pods and whom they reach; deleted when the spec disables it"),
+    watched("policy", "poddisruptionbudgets", &["get", "list", "watch", "create", "patch"], "so that a drain evicts one pod at a time"),
+    watched("", "pods", &["list"], "to learn why they are not ready, and where to ask for lag and rate"),
+    watched("", "secrets", &["get"], "to check those that specs name, and to reach Kafka as the pods do"),
+    watched("", "namespaces", &["get"], "to learn whether the namespace of a deleted pipeline is being deleted too"),
+    watched("kafka.strimzi.io", "kafkas", &["get", "list", "watch"], "to learn how to reach Kafka"),
+    watched("kafka.strimzi.io", "kafkatopics", &["get", "list", "watch", "create", "patch", "delete"], "to create topics with Strimzi; deleted when the spec asks for that"),
+    watched("events.k8s.io", "events", &["list", "create", "patch"], "to publish transitions and count repeated ones; the page shows those of a pipeline"),
+    Right { group: "coordination.k8s.io", resource: "leases", verbs: &["get", "create", "update"], place: Place::Lease, why: "so that one of several operators leads" },
 ];
 
 /// What the operator does in the namespace of a Kafka that is not watched, but used from one that is. All of it is allowed
 /// there by [`RIGHTS`] too.
 pub const RIGHTS_ABROAD: &[Right] = &[
-    abroad("kafkas", &["get"], "how Kafka is reached"),
-    abroad("kafkatopics", &["get", "list", "create", "patch", "delete"], "the topics of pipelines of other namespaces"),
+    abroad("kafkas", &["get"], "to learn how to reach Kafka"),
+    abroad(
+        "kafkatopics",
+        &["get", "list", "create", "patch", "delete"],
+        "to create the topics of pipelines in other namespaces",
+    ),
 ];
 
 const fn abroad(resource: &'static str, verbs: &'static [&'static str], why: &'static str) -> Right {
@@ -99,7 +103,7 @@ mod tests {
 
     #[test]
     fn the_documentation_has_the_table() {
-        let documentation = include_str!("../../docs/operating.md");
-        assert!(documentation.contains(&table()), "docs/operating.md needs:\n{}", table());
+        let documentation = include_str!("../../docs/operator.md");
+        assert!(documentation.contains(&table()), "docs/operator.md needs:\n{}", table());
     }
 }

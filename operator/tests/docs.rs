@@ -1,11 +1,13 @@
-//! What docs/operating.md says is all there is: every reason, right, annotation and metric.
+//! The pages for operators are complete: they list every reason, right, metric, field and alert.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
 use operator::rights::{Place, RIGHTS, Right};
 use serde_json::Value;
 
-const OPERATING: &str = include_str!("../../docs/operating.md");
+const CONDITIONS: &str = include_str!("../../docs/conditions.md");
+const MONITORING: &str = include_str!("../../docs/monitoring.md");
+const OPERATOR: &str = include_str!("../../docs/operator.md");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 const ALERTS: &str = include_str!("../../charts/login-pipeline-operator/files/alerts.yaml");
 const METRICS: &str = include_str!("../src/serve/metrics.rs");
@@ -26,9 +28,9 @@ fn reasons() -> Vec<&'static str> {
 fn every_reason_has_a_line_with_its_remedy() {
     let reasons = reasons();
     assert!(reasons.len() > 20 && reasons.contains(&"Running"), "{reasons:?}");
-    let missing: Vec<_> = reasons.iter().filter(|reason| !OPERATING.contains(&format!("\n| `{reason}` |"))).collect();
-    assert!(missing.is_empty(), "docs/operating.md has no line for {missing:?}");
-    let documented = OPERATING.split("### Reasons").nth(1).unwrap().split("## Rights").next().unwrap();
+    let missing: Vec<_> = reasons.iter().filter(|reason| !CONDITIONS.contains(&format!("\n| `{reason}` |"))).collect();
+    assert!(missing.is_empty(), "docs/conditions.md has no line for {missing:?}");
+    let documented = CONDITIONS.split("## Reasons").nth(1).unwrap();
     let documented =
         documented.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`')).map(|(reason, _)| reason);
     let unknown: Vec<_> = documented.filter(|reason| !reasons.contains(reason)).collect();
@@ -37,12 +39,12 @@ fn every_reason_has_a_line_with_its_remedy() {
 
 #[test]
 fn every_right_has_a_line_with_its_verbs_and_its_reason() {
-    let lines: Vec<_> = OPERATING.lines().collect();
+    let lines: Vec<_> = OPERATOR.lines().collect();
     for Right { group, resource, verbs, place, why } in RIGHTS {
         let group = if group.is_empty() { "core" } else { group };
         let place = if *place == Place::Lease { ", in the Lease's namespace" } else { "" };
         let line = format!("| `{resource}` ({group}) | {}{place} | {why} |", verbs.join(", "));
-        assert!(lines.contains(&line.as_str()), "docs/operating.md has no line\n{line}");
+        assert!(lines.contains(&line.as_str()), "docs/operator.md has no line\n{line}");
     }
     let rights =
         lines.iter().skip_while(|line| **line != "## Rights").skip(1).take_while(|line| !line.starts_with("## "));
@@ -55,7 +57,7 @@ fn every_metric_has_a_line() {
     assert!(names.len() >= 9 && names.contains(&"leader"), "{names:?}");
     for name in names {
         let line = format!("`login_pipeline_operator_{name}");
-        assert!(OPERATING.contains(&line), "docs/operating.md has no line for the metric {name}");
+        assert!(MONITORING.contains(&line), "docs/monitoring.md has no line for the metric {name}");
     }
 }
 

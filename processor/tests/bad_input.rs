@@ -71,6 +71,43 @@ fn header<'a>(record: &'a Record, name: &str) -> Option<&'a [u8]> {
     record.headers.iter().rev().find(|(header, _)| header == name)?.1.as_deref()
 }
 
+/// The blocks of this language on a page.
+fn blocks<'p>(page: &'p str, language: &str) -> Vec<&'p str> {
+    let fence = format!("```{language}\n");
+    page.split(&fence).skip(1).filter_map(|rest| Some(rest.split_once("\n```")?.0)).collect()
+}
+
+#[test]
+fn the_example_on_the_page_is_what_a_replica_writes() {
+    let page = testkit::docs::read("docs/events.md").unwrap();
+    let [valid, enriched, invalid] = blocks(&page, "json")[..] else { panic!("the page has three values") };
+    let (_, headers) = page.split_once("```\nlp-reason: ").unwrap();
+    let headers = format!("lp-reason: {}", headers.split_once("\n```").unwrap().0);
+    let pipeline = Pipeline::new("example", 1, |_| {});
+    pipeline.write([valid, invalid].map(|value| NewRecord {
+        partition: Some(0),
+        key: Some(b"u-81f3".to_vec()),
+        payload: Some(value.as_bytes().to_vec()),
+        ..NewRecord::default()
+    }));
+
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    pipeline.settle().assert_exactly_once();
+
+    let (output, dead) = (pipeline.read(&pipeline.job.topics.output), pipeline.read(&pipeline.job.topics.dead_letters));
+    let ([output], [dead]) = (&output[..], &dead[..]) else { panic!("one event is valid, one becomes a dead letter") };
+    assert_eq!(output.payload.as_deref(), Some(enriched.as_bytes()));
+    assert_eq!(dead.payload.as_deref(), Some(invalid.as_bytes()));
+    let text = |value: &Option<Vec<u8>>| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
+    let written: Vec<_> = dead.headers.iter().map(|(name, value)| format!("{name}: {}", text(value))).collect();
+    // The topic of this test, and the time at which its broker got the record.
+    let headers = headers.replace(": user-login\n", &format!(": {}\n", pipeline.job.topics.source));
+    let timestamp = pipeline.read(&pipeline.job.topics.source)[1].timestamp.unwrap().to_string();
+    let headers = headers.replace("1720576826500", &timestamp);
+    assert_eq!(written.join("\n"), headers);
+}
+
 #[test]
 fn each_event_ends_where_the_rules_say_and_keeps_key_headers_and_order() {
     let pipeline = Pipeline::new("bad", 1, |_| {});

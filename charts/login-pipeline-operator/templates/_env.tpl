@@ -1,4 +1,4 @@
-{{/* The operator's options, as docs/operating.md lists them. */}}
+{{/* The operator's options. docs/operator.md lists them. */}}
 {{- define "operator.env" -}}
 - name: LOGIN_PIPELINE_PROCESSOR_IMAGE
   value: {{ include "operator.image" (dict "image" .Values.processor.image "version" .Chart.AppVersion) | quote }}

@@ -1,9 +1,9 @@
-{{/* The chart's name, which the release's owner may replace. */}}
+{{/* The chart's name, which nameOverride replaces. */}}
 {{- define "operator.chart" -}}
 {{- default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
 {{- end }}
 
-{{/* The name of every object; no longer than a label's value may be. */}}
+{{/* The name of every object, at most as long as a label's value may be. */}}
 {{- define "operator.name" -}}
 {{- $chart := include "operator.chart" . }}
 {{- if .Values.fullnameOverride }}
@@ -15,13 +15,13 @@
 {{- end }}
 {{- end }}
 
-{{/* What selects the operator's pods. It never changes: a Deployment's selector cannot. */}}
+{{/* The labels that select the operator's pods. They never change, because a Deployment's selector is immutable. */}}
 {{- define "operator.selector" -}}
 app.kubernetes.io/name: {{ include "operator.chart" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
-{{/* The labels of an object, of (list $ more…): what the chart says goes before what the maps of labels behind it say. */}}
+{{/* The labels of an object, from (list $ more…): the chart's labels take precedence over the maps of labels that follow. */}}
 {{- define "operator.labels" -}}
 {{- $root := first . }}
 {{- $labels := include "operator.selector" $root | fromYaml }}
@@ -47,18 +47,18 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{- default (include "operator.name" .) .Values.leaderElection.leaseName }}
 {{- end }}
 
-{{/* An image, of (dict "image" an image's values, "version" the tag for those that name none). */}}
+{{/* An image reference, from (dict "image" the image's values, "version" the tag if they name none). */}}
 {{- define "operator.image" -}}
 {{- with .image.registry }}{{ . }}/{{ end }}{{ .image.repository }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ default .version .image.tag }}{{ end }}
 {{- end }}
 
-{{/* The names of the namespaces that are watched, each once; an empty list for all. */}}
+{{/* The names of the watched namespaces, each once; an empty list for all namespaces. */}}
 {{- define "operator.namespaces" -}}
 {{- .Values.watchNamespaces | uniq | sortAlpha | toJson }}
 {{- end }}
 
-{{/* Where the notes' example goes: a namespace that is watched. */}}
+{{/* The namespace of the example in NOTES.txt: a watched one. */}}
 {{- define "operator.exampleNamespace" -}}
 {{- include "operator.namespaces" . | fromJsonArray | first | default "kafka" }}
 {{- end }}

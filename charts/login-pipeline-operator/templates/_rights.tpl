@@ -1,4 +1,4 @@
-{{/* What the operator does where pipelines are, as operator/src/rights.rs says; a test compares them. */}}
+{{/* The operator's rights in the namespaces of pipelines. A test compares them with operator/src/rights.rs. */}}
 {{- define "operator.rules" -}}
 - {apiGroups: [loginpipeline.dev], resources: [loginpipelines], verbs: [get, list, watch, patch]}
 - {apiGroups: [loginpipeline.dev], resources: [loginpipelines/status], verbs: [patch]}
@@ -16,18 +16,18 @@
 - {apiGroups: [events.k8s.io], resources: [events], verbs: [list, create, patch]}
 {{- end }}
 
-{{/* What it does in a namespace that is not watched, but whose Kafkas are used. */}}
+{{/* Its rights in a namespace that is not watched, but whose Kafkas pipelines use. */}}
 {{- define "operator.kafkaRules" -}}
 - {apiGroups: [kafka.strimzi.io], resources: [kafkas], verbs: [get]}
 - {apiGroups: [kafka.strimzi.io], resources: [kafkatopics], verbs: [get, list, create, patch, delete]}
 {{- end }}
 
-{{/* What it does in the namespace of the Lease. */}}
+{{/* Its rights in the namespace of the Lease. */}}
 {{- define "operator.leaseRules" -}}
 - {apiGroups: [coordination.k8s.io], resources: [leases], verbs: [get, create, update]}
 {{- end }}
 
-{{/* Who has these rights. */}}
+{{/* The subject that has these rights. */}}
 {{- define "operator.subjects" -}}
 - {kind: ServiceAccount, name: {{ include "operator.serviceAccount" . }}, namespace: {{ .Release.Namespace }}}
 {{- end }}

@@ -1,4 +1,4 @@
-//! The reasons of conditions. docs/operating.md has a line for each, with its remedy. Pure.
+//! The reasons of conditions. docs/conditions.md has a line for each, with its remedy. Pure.
 
 use crds::pipeline::ConditionStatus;
 

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn the_documentation_names_every_metric() {
-        let documentation = include_str!("../../../docs/operating.md");
+        let documentation = include_str!("../../../docs/monitoring.md");
         let (metrics, registry) = Metrics::new();
         metrics.passed(Duration::ZERO, Some("category"));
         metrics.requested("get", "pods".to_owned());

@@ -15,7 +15,7 @@ use crate::{
     read,
 };
 
-const OPERATING: &str = include_str!("../../../docs/operating.md");
+const MONITORING: &str = include_str!("../../../docs/monitoring.md");
 
 /// What Prometheus itself and the monitors of the chart give to every series.
 const OF_TARGETS: [&str; 2] = ["namespace", "pipeline"];
@@ -50,7 +50,7 @@ fn of_the_operator() -> Known {
 /// The processor's, from the documentation: a test of its own compares that with what it serves.
 fn of_the_processor() -> Known {
     let mut known = Known::new();
-    for line in OPERATING.lines().filter_map(|line| line.strip_prefix("| `login_processor_")) {
+    for line in MONITORING.lines().filter_map(|line| line.strip_prefix("| `login_processor_")) {
         let (series, rest) = line.split_once("` | ").unwrap();
         let (name, labels) = series.split_once('{').unwrap_or((series, ""));
         let labels: BTreeSet<_> =
@@ -156,17 +156,17 @@ fn dashboards_ask_what_prometheus_can_read() {
 fn every_alert_has_a_remedy_a_test_and_a_line_in_the_documentation() {
     let (tests, rules) = (read("tests/alerts.yaml"), rules());
     assert_eq!(rules.len(), 10);
-    let alerts = OPERATING.split("## Alerts").nth(1).unwrap();
+    let alerts = MONITORING.split("## Alerts").nth(1).unwrap();
     for rule in &rules {
         let (name, severity) = (rule["alert"].as_str().unwrap(), rule["labels"]["severity"].as_str().unwrap());
         for annotation in ["summary", "description", "runbook"] {
             assert!(rule["annotations"][annotation].is_string(), "{name} has no {annotation}");
         }
         assert!(tests.contains(name), "tests/alerts.yaml does not let {name} fire");
-        assert!(alerts.contains(&format!("\n| `{name}` | {severity} | ")), "docs/operating.md has no line for {name}");
+        assert!(alerts.contains(&format!("\n| `{name}` | {severity} | ")), "docs/monitoring.md has no line for {name}");
     }
     let lines = alerts.lines().filter(|line| line.starts_with("| `LoginPipeline")).count();
-    assert_eq!(lines, rules.len(), "docs/operating.md has lines for alerts that are none");
+    assert_eq!(lines, rules.len(), "docs/monitoring.md has lines for alerts that do not exist");
 }
 
 #[test]

@@ -184,7 +184,7 @@ fn the_values_that_are_documented_are_read_whole() {
     assert!(documented.len() > 60);
     let probe = documented.iter().find(|value| value.path == "livenessProbe.periodSeconds").unwrap();
     assert_eq!(probe.default, json!(10));
-    assert!(probe.comment.starts_with("Seconds between") && probe.comment.ends_with('.'), "{}", probe.comment);
+    assert!(probe.comment.starts_with("Liveness probe interval") && probe.comment.ends_with('.'), "{}", probe.comment);
     // Unfinished sentences are comments that were cut.
     assert!(documented.iter().all(|value| value.comment.ends_with('.')));
     let yaml = serde_yaml::Deserializer::from_str(EVERYTHING).map(Value::deserialize);

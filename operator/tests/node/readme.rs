@@ -56,7 +56,7 @@ async fn what_is_told_of_a_cluster() {
     let checkout = Checkout::new().unwrap().cluster(place.target.kubeconfig()).unwrap();
     // Any free port of this machine, in the place of one that somebody else may have.
     let mut checkout = checkout.replace("login-pipeline-operator 8080", "login-pipeline-operator :8080");
-    let forward = script.take("docs/operating.md", "kubectl -n login-pipeline port-forward");
+    let forward = script.take("docs/monitoring.md", "kubectl -n login-pipeline port-forward");
     let (runbook, migrating) = (script.take_all("docs/runbook.md"), script.take_all("docs/migrating.md"));
     let mut type_ =
         |page: &str, begins: &str| tokio::task::block_in_place(|| checkout.succeed(&script.take(page, begins)));

@@ -232,8 +232,8 @@ mod tests {
 
     #[test]
     fn the_documentation_has_every_metric() {
-        let documentation = include_str!("../../../docs/operating.md");
+        let documentation = include_str!("../../../docs/monitoring.md");
         assert!(table().lines().count() > 30, "{}", table());
-        assert!(documentation.contains(&table()), "docs/operating.md needs:\n{}", table());
+        assert!(documentation.contains(&table()), "docs/monitoring.md needs:\n{}", table());
     }
 }

@@ -75,7 +75,7 @@ pub const TABLE: &[Row] = &[
     typed(TOOLS, "kubectl", NODE),
     typed("docs/runbook.md", "", NODE),
     typed("docs/migrating.md", "", NODE),
-    typed("docs/operating.md", "kubectl", NODE),
+    typed("docs/monitoring.md", "kubectl", NODE),
     typed(INSTALL, "registry=", SERVER),
     typed(INSTALL, "for name in", DOCKER),
     typed(INSTALL, "scripts/kind", DOCKER),
