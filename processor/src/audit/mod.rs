@@ -45,8 +45,8 @@ pub use read::ReadError;
 pub use record::{Header, Origin, Record, Stream, record_bytes};
 pub use replays::{ReplayExample, ReplayFault, Replays};
 pub use report::{Aggregates, Fault, Finding, PartitionReport, Place, Report, Wrong, conclude};
-pub use topic::TopicError;
-pub(crate) use topic::{PATIENCE, Polled, TopicReader, headers, is_transient};
+pub(crate) use topic::{PATIENCE, headers, is_transient};
+pub use topic::{Polled, TopicError, TopicReader};
 pub use verdict::{Judge, Late, Login, Verdict};
 
 #[cfg(test)]
