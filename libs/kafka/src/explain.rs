@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(failure("FAIL", "nobody's"), None);
     }
 
-    /// The words are librdkafka's own, of which `tests/security.rs` has them fresh.
+    /// The words are librdkafka's own, of which `processor/tests/kafka/security.rs` has them fresh.
     #[test]
     fn a_refusal_says_what_to_check_and_is_the_same_each_time() {
         let refused =

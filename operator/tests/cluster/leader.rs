@@ -32,6 +32,9 @@ async fn leader_of(world: &World) -> Operator {
     operator
 }
 
+/// A Lease that nobody renews lasts 15 s from its last renewal, which was up to 2 s ago.
+const EXPIRES: Duration = Duration::from_secs(12);
+
 fn leases(world: &World) -> Api<Lease> {
     Api::namespaced(world.client.clone(), &world.namespace)
 }
@@ -57,8 +60,8 @@ async fn of_two_operators_one_works_and_hands_over_when_it_is_asked_to_end() {
     let looks = || async { (second.metric("login_pipeline_operator_reconciliations_total") >= 1.0).then_some(()) };
     wait_for_async("the successor's first pass", BOUND, looks).await;
     let took = asked.elapsed();
-    assert_eq!(first.process.wait(Duration::from_secs(1)).unwrap(), 0);
-    assert!(took < Duration::from_secs(3), "{took:?}");
+    assert_eq!(first.process.wait(BOUND).unwrap(), 0);
+    assert!(took < EXPIRES, "the Lease was not handed over, it expired: {took:?}");
 
     // And it works.
     world.change("logins", json!({"processor": {"replicas": 3}})).await;
@@ -77,9 +80,9 @@ async fn a_leader_that_stands_still_is_succeeded_and_ends_when_it_wakes() {
     first.process.signal("STOP");
     wait_for_async("the successor", BOUND, || async { leads(&second).then_some(()) }).await;
     let took = stopped.elapsed();
-    assert!(took > Duration::from_secs(12) && took < Duration::from_secs(20), "{took:?}");
+    assert!(took > EXPIRES, "{took:?}");
     first.process.signal("CONT");
-    assert_eq!(first.process.wait(Duration::from_secs(5)).unwrap(), LEADERSHIP_LOST);
+    assert_eq!(first.process.wait(BOUND).unwrap(), LEADERSHIP_LOST);
     assert!(leads(&second));
 }
 
@@ -92,7 +95,7 @@ async fn a_leader_that_is_killed_is_succeeded() {
     first.process.kill();
     wait_for_async("the successor", BOUND, || async { leads(&second).then_some(()) }).await;
     let took = killed.elapsed();
-    assert!(took > Duration::from_secs(12) && took < Duration::from_secs(20), "{took:?}");
+    assert!(took > EXPIRES, "{took:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -115,7 +118,7 @@ async fn a_leader_that_cannot_renew_stops_before_another_starts() {
     });
     assert_eq!(ended.await, LEADERSHIP_LOST);
     let took = revoked.elapsed();
-    assert!(took > Duration::from_secs(7) && took < Duration::from_secs(13), "{took:?}");
+    assert!(took > Duration::from_secs(7), "it gave up too early: {took:?}");
     assert!(first.process.log().contains("the Lease could not be renewed"), "{}", first.process.log());
     wait_for_async("the successor", BOUND, || async { leads(&second).then_some(()) }).await;
 }
@@ -126,7 +129,7 @@ async fn a_leader_whose_lease_is_taken_or_deleted_ends() {
     let mut first = leader_of(&world).await;
     let taken = Patch::Merge(json!({"spec": {"holderIdentity": "somebody"}}));
     leases(&world).patch("login-pipeline-operator", &PatchParams::default(), &taken).await.unwrap();
-    assert_eq!(first.process.wait(Duration::from_secs(5)).unwrap(), LEADERSHIP_LOST);
+    assert_eq!(first.process.wait(BOUND).unwrap(), LEADERSHIP_LOST);
     assert!(first.process.log().contains("the Lease was taken by \"somebody\""), "{}", first.process.log());
 
     leases(&world).delete("login-pipeline-operator", &DeleteParams::default()).await.unwrap();
@@ -141,7 +144,7 @@ async fn a_leader_whose_lease_is_taken_or_deleted_ends() {
     };
     wait_for_async("a renewal", BOUND, again).await;
     leases(&world).delete("login-pipeline-operator", &DeleteParams::default()).await.unwrap();
-    assert_eq!(second.process.wait(Duration::from_secs(5)).unwrap(), LEADERSHIP_LOST);
+    assert_eq!(second.process.wait(BOUND).unwrap(), LEADERSHIP_LOST);
 }
 
 /// What happens at worst when two lead at once: nothing.

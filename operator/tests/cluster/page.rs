@@ -146,7 +146,8 @@ async fn a_pipeline_opens_to_its_conditions_topics_and_events() {
     while began.elapsed() < Duration::from_secs(1) {
         read(&operator, &path);
     }
-    assert_eq!(asked(&operator, "list", "events"), before + 1.0);
+    let more = asked(&operator, "list", "events") - before;
+    assert!((1.0..=1.0 + (began.elapsed().as_secs_f64() / 2.0).floor()).contains(&more), "{more}");
     assert_eq!(self::status(&operator.get(&format!("/pipelines/{}/nobody", world.namespace))), 404);
 }
 
@@ -406,10 +407,9 @@ async fn streams_are_passed_on_as_they_come_and_end_with_their_reader() {
 
     // Nobody who reads keeps an operator that ends.
     let _list = Told::by(&operator, "/pipelines/events");
-    let asked = Instant::now();
     operator.process.signal("TERM");
-    assert_eq!(operator.process.wait(Duration::from_secs(10)).unwrap(), 0);
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert_eq!(operator.process.wait(BOUND).unwrap(), 0);
+    assert!(!operator.process.log().contains("still being answered"), "{}", operator.process.log());
     pod.wait_readers(0).await;
 }
 

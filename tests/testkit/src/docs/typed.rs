@@ -40,8 +40,8 @@ const SECURITY: &str = "docs/security.md";
 const CHART: &str = "charts/login-pipeline-operator/README.md";
 
 /// A machine with a Kafka and nothing else.
-const MACHINE: &str = "processor/tests/documents.rs: what_is_typed_on_a_machine_with_a_kafka";
-const DEMO: &str = "processor/tests/documents.rs: the_demo";
+const MACHINE: &str = "processor/tests/kafka/documents.rs: what_is_typed_on_a_machine_with_a_kafka";
+const DEMO: &str = "processor/tests/kafka/documents.rs: the_demo";
 /// A machine without any service.
 const ALONE: &str = "operator/tests/docs.rs: what_is_typed_without_a_cluster";
 /// A machine on which docker is played.
@@ -51,7 +51,7 @@ const SERVER: &str = "operator/tests/cluster/documents.rs: what_is_typed_to_inst
 const SECRETS: &str = "operator/tests/cluster/documents.rs: secrets_are_made_as_the_page_on_security_says";
 /// A real node, from `helm install` to the audit.
 const NODE: &str = "operator/tests/node/readme.rs: what_is_told_of_a_cluster";
-const ACLS_OF_PODS: &str = "processor/tests/security.rs: what_is_documented_is_all_that_a_user_must_be_allowed";
+const ACLS_OF_PODS: &str = "processor/tests/kafka/security.rs: what_is_documented_is_all_that_a_user_must_be_allowed";
 const ACLS_OF_THE_OPERATOR: &str =
     "operator/tests/cluster/secrets.rs: what_is_documented_is_all_that_the_operator_must_be_allowed_in_kafka";
 

@@ -1,7 +1,7 @@
 //! A transaction is fenced by the generation of which its owner has heard.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::{
     mem::ManuallyDrop,

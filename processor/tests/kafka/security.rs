@@ -2,7 +2,7 @@
 //! secret is said where people look, by a replica that goes on trying.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
-mod support;
+use crate::support;
 
 use std::{fs, path::PathBuf, sync::OnceLock, thread, time::Duration};
 
@@ -215,7 +215,8 @@ fn what_is_documented_is_all_that_a_user_must_be_allowed() {
         let (_, body) = replica.get("/readyz")?;
         body.contains("Topic authorization failed").then_some(())
     });
-    let mut script = Script::of("processor/tests/security.rs: what_is_documented_is_all_that_a_user_must_be_allowed");
+    let mut script =
+        Script::of("processor/tests/kafka/security.rs: what_is_documented_is_all_that_a_user_must_be_allowed");
     let checkout = Checkout::new().unwrap().played("kafka-acls", "echo \"$@\"").unwrap();
     let mut checkout = checkout.variable("KAFKA", "kafka:9092");
     checkout.succeed(&script.take("docs/security.md", "acl() {"));

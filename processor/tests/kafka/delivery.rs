@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
-mod support;
+use crate::support;
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ fn a_config_of_the_release_before_and_then_of_this_one() {
 
 /// The config of the first version, for the pipeline of another config.
 fn first_version(job: &JobConfig) -> Value {
-    let mut first: Value = serde_json::from_str(include_str!("../../crds/tests/golden/job.v1.json")).unwrap();
+    let mut first: Value = serde_json::from_str(include_str!("../../../crds/tests/golden/job.v1.json")).unwrap();
     let of_pipeline = serde_json::to_value(job).unwrap();
     for field in [
         "/pipeline",

@@ -17,6 +17,7 @@ use crds::{
     },
     topics::{PipelineId, topics},
 };
+use ::audit::TopicReader;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
@@ -294,6 +295,28 @@ fn an_alteration_is_found() {
     };
     let report = check(plant, &[("altered", 3)]);
     assert!(!report.to_string().contains("RI"), "no personal data: {report:#}");
+}
+
+/// The offset before the end of a transaction's topic is the mark of its commit, which no reader sees.
+#[test]
+fn what_is_written_behind_the_fixed_end_is_not_read() {
+    let rig = Rig::new("Earliest");
+    let producer = rig.transactional();
+    let topic = &rig.job.topics.results.as_ref().unwrap().insights;
+    let insights = |range: std::ops::Range<i64>| -> Vec<NewRecord> {
+        range.map(|index| NewRecord { partition: Some(0), ..event(0, index) }).collect()
+    };
+    transaction(&producer, topic, &insights(0..3), true);
+    let mut reader = TopicReader::new(&rig.job, topic).unwrap();
+    let (low, end) = reader.offsets(0).unwrap();
+    assert_eq!((low, end), (0, 4));
+
+    transaction(&producer, topic, &insights(3..6), true);
+    reader.assign(0, low, end).unwrap();
+    let mut read = Vec::new();
+    reader.rest(|record| read.push(record.offset)).unwrap();
+
+    assert_eq!(read, [0, 1, 2]);
 }
 
 #[test]

@@ -5,8 +5,6 @@
 mod faults;
 mod refused;
 mod runs;
-#[path = "../support/mod.rs"]
-mod support;
 
 use std::{collections::BTreeMap, process::Command, time::Duration};
 
@@ -19,11 +17,12 @@ use crds::{
     },
 };
 use serde_json::{Value, json};
-use support::{BOUND, Pipeline, login};
 use testkit::{
     kafka::{NewRecord, Record},
     wait_for,
 };
+
+use crate::support::{BOUND, Pipeline, login};
 
 const NOW: u64 = 1_720_576_825;
 

@@ -3,7 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and tells what it measured")]
 
-mod support;
+use crate::support;
 
 use std::{
     collections::BTreeMap,

@@ -5,7 +5,7 @@
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
-mod support;
+use crate::support;
 
 use std::{
     fs,
@@ -47,7 +47,7 @@ fn summary(said: &str) -> Value {
 
 #[test]
 fn what_is_typed_on_a_machine_with_a_kafka() {
-    let mut script = Script::of("processor/tests/documents.rs: what_is_typed_on_a_machine_with_a_kafka");
+    let mut script = Script::of("processor/tests/kafka/documents.rs: what_is_typed_on_a_machine_with_a_kafka");
     let tools = "docs/tools.md";
     let kafka = Cluster::start(1).unwrap();
     let mut checkout = checkout(kafka.bootstrap());
@@ -96,7 +96,7 @@ fn page(run: &Process) -> String {
 
 #[test]
 fn the_demo() {
-    let mut script = Script::of("processor/tests/documents.rs: the_demo");
+    let mut script = Script::of("processor/tests/kafka/documents.rs: the_demo");
     let kafka = Cluster::start(1).unwrap();
     let mut checkout = checkout(kafka.bootstrap());
     let demo = script.take("README.md", "make demo");
