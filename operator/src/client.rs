@@ -19,7 +19,7 @@ use kube::{
 use tokio::time::timeout;
 use tower::{Layer, Service};
 
-use crate::serve::metrics::Metrics;
+use super::serve::metrics::Metrics;
 
 /// No client can be made.
 #[derive(Debug, thiserror::Error)]
@@ -149,6 +149,29 @@ fn target(method: &Method, path: &str, query: &str) -> (&'static str, String) {
         (None, _) => path.to_owned(),
     };
     (verb, resource)
+}
+
+/// Why the state of a pipeline could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObserveError {
+    /// The API server failed, or refused.
+    #[error("the API server did not answer for {what}: {source}")]
+    Api {
+        /// What was asked for.
+        what: &'static str,
+        /// What failed.
+        source: kube::Error,
+    },
+}
+
+impl ObserveError {
+    /// A static label, for metrics.
+    #[must_use]
+    pub(crate) const fn category(&self) -> &'static str {
+        match self {
+            Self::Api { .. } => "observe-api",
+        }
+    }
 }
 
 #[cfg(test)]

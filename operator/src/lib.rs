@@ -39,9 +39,12 @@ pub mod serve;
 
 pub mod check;
 pub mod manifest;
+pub mod validate;
 
 pub mod client;
+mod conditions;
 pub mod kafka_access;
+pub mod objects;
 mod pace;
 mod resource;
 pub mod rights;

@@ -9,7 +9,7 @@ use cli::{Exit, file, output::print};
 use crds::manifest::{Document, JOB_CONFIG, documents};
 use serde::Serialize;
 
-use crate::args::Validate;
+use super::args::Validate;
 
 /// What was found in some files.
 #[derive(Debug, Default, PartialEq, Eq)]

@@ -9,10 +9,10 @@ use kube::{
 };
 use tokio::{net::TcpListener, sync::watch, time::timeout};
 
-use crate::{
+use super::{
     args,
     client::{NoApiServer, connect},
-    pass::condition::{READY, condition},
+    conditions::condition::{READY, condition},
     resource::Guarded,
     scope::Scope,
     serve::{
@@ -29,7 +29,7 @@ use crate::{
     },
 };
 
-pub use crate::watch::slots::BLOCKING_THREADS;
+pub use super::watch::slots::BLOCKING_THREADS;
 
 /// Why the operator ended before it was asked to.
 #[derive(Debug, thiserror::Error)]

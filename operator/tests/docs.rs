@@ -11,7 +11,7 @@ const OPERATOR: &str = include_str!("../../docs/operator.md");
 const RUNBOOK: &str = include_str!("../../docs/runbook.md");
 const ALERTS: &str = include_str!("../../charts/login-pipeline-operator/files/alerts.yaml");
 const METRICS: &str = include_str!("../src/serve/metrics.rs");
-const REASONS: &str = include_str!("../src/pass/reason.rs");
+const REASONS: &str = include_str!("../src/conditions/reason.rs");
 
 /// The reasons that a condition can have.
 fn reasons() -> Vec<&'static str> {

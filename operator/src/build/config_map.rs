@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::metadata;
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// The key that holds the job config, the one that pods see.
 pub const CONFIG_KEY: &str = "job.json";

@@ -9,7 +9,7 @@ use k8s_openapi::{
 };
 
 use super::{CONFIG_VOLUME, metadata, processor_name, selector};
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// The Deployment with this many pods of this template, which run the job config of this ConfigMap.
 #[must_use]

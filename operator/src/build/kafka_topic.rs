@@ -9,7 +9,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::{OWNER_UID_LABEL, metadata};
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// Name of the object, which is apart from the topic's: that may hold what a Kubernetes name cannot.
 #[must_use]

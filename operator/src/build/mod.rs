@@ -23,7 +23,7 @@ pub use pod_template::{CONFIG_VOLUME, CONTAINER, Shape, pod_template};
 pub use service::{service, service_name};
 pub use service_account::service_account;
 
-use crate::pass::validate::Valid;
+use super::validate::Valid;
 
 /// The label that names an object's pipeline.
 pub const PIPELINE_LABEL: &str = "loginpipeline.dev/pipeline";

@@ -12,7 +12,7 @@ use k8s_openapi::{
 };
 
 use super::{HTTP_PORT, metadata, processor_name, selector};
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// The label that Kubernetes gives each namespace, with its name.
 const NAMESPACE_LABEL: &str = "kubernetes.io/metadata.name";
@@ -99,7 +99,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::pass::validate::check_pipeline;
+    use crate::validate::check_pipeline;
 
     fn policy(spec: &Value, servers: &str) -> Option<Value> {
         let mut pipeline = LoginPipeline::new("logins", serde_json::from_value(spec.clone()).unwrap());

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{metadata, processor_name, selector};
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// The PodDisruptionBudget of a pipeline: one pod at a time. What it processed goes on with the others.
 #[must_use]

@@ -16,7 +16,7 @@ use k8s_openapi::{
 };
 
 use super::{CONFIG_KEY, HTTP, HTTP_PORT, labels, processor_name, selector};
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// Name of the container.
 pub const CONTAINER: &str = "processor";
@@ -179,7 +179,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::pass::validate::check_pipeline;
+    use crate::validate::check_pipeline;
 
     fn template(processor: &Value) -> PodTemplateSpec {
         let spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});

@@ -6,7 +6,7 @@ use k8s_openapi::{
 };
 
 use super::{HTTP, HTTP_PORT, metadata, selector};
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// Name of the Service of a pipeline. A Service's name begins with a letter, which a pipeline's need not.
 #[must_use]

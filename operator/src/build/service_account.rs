@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1::ServiceAccount;
 
 use super::{metadata, processor_name};
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// The ServiceAccount under which a pipeline's pods run.
 #[must_use]

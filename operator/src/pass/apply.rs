@@ -10,15 +10,11 @@ use k8s_openapi::api::{
 };
 use kube::{Api, Client, ResourceExt, api::ListParams};
 
+use super::{desired::Desired, observe::Observed, revisions::outdated};
 use crate::{
     build::{PIPELINE_LABEL, REVISION_LABEL},
-    pass::{
-        desired::Desired,
-        observe::Observed,
-        owned::{self, ApplyError, is_owned},
-        revisions::outdated,
-        validate::Valid,
-    },
+    objects::owned::{self, ApplyError, is_owned},
+    validate::Valid,
 };
 
 /// Applies the objects that run the pipeline. The Deployment comes last: what it names is there before it.

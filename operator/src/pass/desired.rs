@@ -8,16 +8,12 @@ use k8s_openapi::api::{
     policy::v1::PodDisruptionBudget,
 };
 
+use super::{inputs::Inputs, revisions, rollout::size};
 use crate::{
     build::{Revision, config_map, deployment, network_policy, pod_disruption_budget, service, service_account},
     kafka_access::{Credentials, Secrets, SecretsError},
-    pass::{
-        inputs::Inputs,
-        revisions,
-        rollout::size,
-        validate::{Valid, ValidateError, check_pipeline},
-    },
     topics::Listener,
+    validate::{Valid, ValidateError, check_pipeline},
 };
 
 /// The objects that run a pipeline, in the order in which they are applied.

@@ -5,11 +5,11 @@ use k8s_openapi::api::core::v1::Pod;
 use rdkafka::ClientConfig;
 
 use super::{
-    condition::{PAUSED, condition},
     observe::Observed,
     outcome::{Drain, Kafka},
     transactions::open_transactions,
 };
+use crate::conditions::condition::{PAUSED, condition};
 
 /// How far a suspended pipeline has come to rest. `pods` is none where they could not be listed. A pipeline that was at
 /// rest once stays so until its spec changes: nothing writes any more.

@@ -15,12 +15,12 @@ use super::{
     report::report,
     requeue::Next,
     surroundings::Surroundings,
-    validate::Valid,
 };
 use crate::{
     kafka_access::{self, Credentials},
     resource::resource,
     topics::Topics,
+    validate::Valid,
 };
 
 /// How soon to look again at what is waited for.

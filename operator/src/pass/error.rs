@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::{finalize::FinalizeError, observe::ObserveError, owned::ApplyError};
-use crate::{kafka_access::ReadError, topics::TopicsError};
+use super::finalize::FinalizeError;
+use crate::{client::ObserveError, kafka_access::ReadError, objects::owned::ApplyError, topics::TopicsError};
 
 /// Why a pass failed. It is tried again, ever more slowly.
 #[derive(Debug, thiserror::Error)]

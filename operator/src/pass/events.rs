@@ -5,7 +5,7 @@ use crds::pipeline::{ConditionStatus, LoginPipelineStatus};
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder};
 
-use crate::pass::condition::{READY, condition};
+use crate::conditions::condition::{READY, condition};
 
 /// What happened between two statuses of a pipeline: readiness or its reason changed, or a new config came into use.
 #[must_use]

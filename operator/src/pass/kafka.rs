@@ -8,7 +8,6 @@ use super::{
     observe::Observed,
     outcome::{Kafka, KafkaProblem, KnownTopics},
     surroundings::Surroundings,
-    validate::Valid,
 };
 use crate::{
     kafka_access::{self, Credentials},
@@ -19,6 +18,7 @@ use crate::{
         growth::{is_due, source_bytes, wanted},
         lost::{ACCEPT_ANNOTATION, Known},
     },
+    validate::Valid,
 };
 
 /// Brings the topics of a pipeline as far as possible.

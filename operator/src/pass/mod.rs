@@ -1,14 +1,7 @@
 //! One pass over one pipeline, from what is observed to what is reported. A module imports only modules above it.
 //!
 //! ```text
-//!   reason        pure  the reasons of conditions
-//!   reported      pure  how an error shows in a condition and in the metrics
-//!   condition     pure  the conditions, by their types
-//!   applied       pure  whether an object already is as desired
-//!   owned         I/O   how an object is written: server-side apply of what the pipeline owns
-//!
 //!   observe       I/O   the resource and its children as they are now
-//!   validate      pure  the resource as a model that builders can trust, or every problem with its remedy
 //!   inputs        pure  what a revision is made from, beside the spec
 //!   revisions     pure  what pods run: the revision that stays, a new one, or a rollback
 //!   rollout       pure  how many pods, and whether their last change has failed
@@ -30,12 +23,6 @@
 //!   reconcile     I/O   the pass: the steps in their order
 //! ```
 
-pub mod applied;
-pub(crate) mod condition;
-pub(crate) mod owned;
-pub(crate) mod reason;
-pub(crate) mod reported;
-
 pub(crate) mod apply;
 pub mod desired;
 pub(crate) mod drain;
@@ -56,4 +43,3 @@ pub(crate) mod rollout;
 pub(crate) mod status;
 pub(crate) mod surroundings;
 pub(crate) mod transactions;
-pub mod validate;

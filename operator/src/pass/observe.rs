@@ -20,7 +20,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     build::{PIPELINE_LABEL, processor_name, service_name},
-    pass::owned::is_owned,
+    client::ObserveError,
+    objects::owned::is_owned,
     resource::resources,
 };
 
@@ -61,29 +62,6 @@ impl Observed {
 
     fn uid(&self) -> &str {
         self.resource.metadata.uid.as_deref().unwrap_or_default()
-    }
-}
-
-/// Why the state of a pipeline could not be read.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum ObserveError {
-    /// The API server failed, or refused.
-    #[error("the API server did not answer for {what}: {source}")]
-    Api {
-        /// What was asked for.
-        what: &'static str,
-        /// What failed.
-        source: kube::Error,
-    },
-}
-
-impl ObserveError {
-    /// A static label, for metrics.
-    #[must_use]
-    pub(crate) const fn category(&self) -> &'static str {
-        match self {
-            Self::Api { .. } => "observe-api",
-        }
     }
 }
 

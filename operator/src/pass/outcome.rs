@@ -5,17 +5,13 @@ use std::collections::BTreeSet;
 use crds::{pipeline::ConfigStatus, topics::Topic};
 use k8s_openapi::api::apps::v1::Deployment;
 
-use super::{
-    inputs::Inputs,
-    owned::ApplyError,
-    reason::Reason,
-    reported::Reported,
-    rollout::Size,
-    validate::{Valid, ValidateError},
-};
+use super::{inputs::Inputs, rollout::Size};
 use crate::{
+    conditions::{reason::Reason, reported::Reported},
     kafka_access::{ReadError, SecretsError, Settings},
+    objects::owned::ApplyError,
     topics::{NoListener, Seen, TopicsError, conflict::Conflict},
+    validate::{Valid, ValidateError},
 };
 
 /// What a pass over a pipeline came to.

@@ -1,7 +1,7 @@
 //! What the pods of a pipeline are to run. Pure.
 
-use super::{inputs::Inputs, observe::Observed, outcome::Kafka, revisions, rollout::failure, validate::Valid};
-use crate::{build::Revision, pods::PodReason, topics::obstacle::obstacles};
+use super::{inputs::Inputs, observe::Observed, outcome::Kafka, revisions, rollout::failure};
+use crate::{build::Revision, pods::PodReason, topics::obstacle::obstacles, validate::Valid};
 
 /// What the pods of a pipeline are to run.
 #[derive(Clone, Debug, PartialEq)]

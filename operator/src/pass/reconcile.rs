@@ -16,17 +16,17 @@ use super::{
     outcome::{Applied, Drain, Outcome, Pass, Workload},
     plan::{Plan, plan},
     report::report,
-    reported::Reported,
     requeue::{Next, pause},
     rollout::{config_of, is_settled, size},
     status::rolled_out,
     surroundings::{PATIENCE, Surroundings},
-    validate::{Valid, validate},
 };
 use crate::{
+    conditions::reported::Reported,
     pace::jitter,
     pods::{self, PodReason},
     topics::{TopicsError, strimzi::Strimzi},
+    validate::{Valid, validate},
 };
 
 /// Does one pass.

@@ -10,16 +10,11 @@ use kube::{
 use serde_json::json;
 
 use super::{
-    condition::{READY, condition},
-    error::ReconcileError,
-    events,
-    observe::Observed,
-    outcome::Outcome,
-    owned::FIELD_MANAGER,
-    status::status,
-    surroundings::Surroundings,
+    error::ReconcileError, events, observe::Observed, outcome::Outcome, status::status, surroundings::Surroundings,
 };
 use crate::{
+    conditions::condition::{READY, condition},
+    objects::owned::FIELD_MANAGER,
     pods::Figures,
     resource::{resource, resources},
 };

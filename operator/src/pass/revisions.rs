@@ -21,8 +21,11 @@ use k8s_openapi::api::core::v1::ConfigMap;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use super::{inputs::Inputs, validate::Valid};
-use crate::build::{Content, Revision, pod_template};
+use super::inputs::Inputs;
+use crate::{
+    build::{Content, Revision, pod_template},
+    validate::Valid,
+};
 
 /// The annotation of a pod that changes with the Secrets that it uses: a rotated one rolls the pods.
 const SECRETS_ANNOTATION: &str = "loginpipeline.dev/secrets";

@@ -6,11 +6,12 @@ use crds::{
 };
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 
+use super::revisions::Failure;
 use crate::{
     build::CONFIG_VOLUME,
-    pass::{revisions::Failure, validate::Valid},
     pods::PodReason,
     topics::{Seen, find},
+    validate::Valid,
 };
 
 /// How many pods there are to be.
@@ -89,7 +90,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::{pass::validate::check_pipeline, pods::Trouble, topics::State};
+    use crate::{pods::Trouble, topics::State, validate::check_pipeline};
 
     fn valid(parts: &Value) -> Valid {
         let mut spec = json!({"kafka": {"strimzi": {"cluster": "a"}}});

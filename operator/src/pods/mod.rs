@@ -25,9 +25,9 @@ use kube::{Api, Client, ResourceExt, api::ListParams};
 pub(crate) use figures::Figures;
 pub(crate) use reason::{PodReason, Trouble, reason};
 
-use crate::{
+use super::{
     build::{HTTP_PORT, selector},
-    pass::observe::ObserveError,
+    client::ObserveError,
     resource::Key,
 };
 

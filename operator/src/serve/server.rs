@@ -12,7 +12,7 @@ use axum::{
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 
-use crate::serve::{
+use super::{
     health::Health,
     metrics::expose,
     page::{Page, router},

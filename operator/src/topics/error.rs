@@ -1,6 +1,6 @@
 //! Why topics cannot be observed or changed. Pure.
 
-use crate::pass::owned::ApplyError;
+use crate::objects::owned::ApplyError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum TopicsError {

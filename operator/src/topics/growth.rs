@@ -6,7 +6,7 @@ use super::{
     seen::{Seen, State, find},
     shape::{MAX_MESSAGE_BYTES, output_bytes},
 };
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// The topics as they should be: what the pipeline needs, at least as large as what exists. Nothing ever shrinks, the
 /// outputs have a partition for each of the source's, and they take the source's largest message with what enrichment

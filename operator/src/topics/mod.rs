@@ -45,7 +45,7 @@ pub use self::{
     error::TopicsError,
     seen::{Cause, Control, KafkaSeen, Listener, NoListener, Obstacle, Seen, State},
 };
-use crate::{kafka_access::Credentials, pass::validate::Valid};
+use super::{kafka_access::Credentials, validate::Valid};
 
 /// A pipeline's topics, before they are observed.
 pub enum Topics<'a> {

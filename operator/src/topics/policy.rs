@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{error::TopicsError, seen::Control, shape::Change};
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// The annotation of a `Kafka` that names the namespaces whose pipelines may have topics in it, separated by commas;
 /// `*` stands for all. Pipelines of its own namespace need none.

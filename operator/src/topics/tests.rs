@@ -12,7 +12,7 @@ use super::{
     seen::{Cause, Control, Obstacle, Seen, State},
     shape,
 };
-use crate::pass::validate::{Valid, check_pipeline};
+use crate::validate::{Valid, check_pipeline};
 
 fn soon() -> State {
     State::Pending(Obstacle { cause: Cause::Awaited, message: "soon".to_owned() })

@@ -27,6 +27,7 @@ use kube::{
 };
 use tokio::sync::watch;
 
+use super::{failures::Failures, measure, slots::Slots, streams, strimzi};
 use crate::{
     pace::backoff,
     pass::{error::ReconcileError, reconcile::reconcile, requeue::Next, surroundings::Surroundings},
@@ -36,7 +37,6 @@ use crate::{
     serve::{health::Health, metrics::Metrics},
     stop::stopped,
     topics::strimzi::Strimzi,
-    watch::{failures::Failures, measure, slots::Slots, streams, strimzi},
 };
 
 /// How long one pass may take before it is given up.

@@ -21,6 +21,10 @@ use kube::{
 };
 use tokio::sync::watch;
 
+use super::{
+    streams::{listing, logged},
+    usage::{Touch, UsageIndex},
+};
 use crate::{
     pace::{PAGE, backoff},
     resource::Guarded,
@@ -28,10 +32,6 @@ use crate::{
     topics::{
         catalog::Catalog,
         strimzi::{Strimzi, StrimziApi},
-    },
-    watch::{
-        streams::{listing, logged},
-        usage::{Touch, UsageIndex},
     },
 };
 

@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use ::audit::TopicReader;
 use crds::{
     job::{JobConfig, ResultTopics},
     pipeline::{Dimension, LoginPipelineSpec, Window},
@@ -17,7 +18,6 @@ use crds::{
     },
     topics::{PipelineId, topics},
 };
-use ::audit::TopicReader;
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},

@@ -7,7 +7,7 @@ use std::{
 };
 
 use syn::{
-    Attribute, Item, ItemMod, ItemUse, UseTree,
+    Attribute, Item, ItemMod, ItemUse, UseTree, Visibility,
     visit::{self, Visit},
 };
 
@@ -43,7 +43,7 @@ pub struct Module {
     pub uses: BTreeMap<String, Vec<String>>,
     /// Modules of which `use …::*` brings everything into it.
     pub globs: Vec<Vec<String>>,
-    /// Every path that it names, imports included.
+    /// Every path that it names, imports included, but for names that it only hands on.
     pub paths: BTreeSet<Vec<String>>,
 }
 
@@ -161,7 +161,12 @@ impl<'ast> Visit<'ast> for Reader {
     }
 
     fn visit_item_use(&mut self, item: &'ast ItemUse) {
+        let named = self.module.paths.clone();
         self.import(&[], &item.tree);
+        // What is handed on is not used here: whoever names it imports it from where it is defined.
+        if !matches!(item.vis, Visibility::Inherited) {
+            self.module.paths = named;
+        }
     }
 
     fn visit_path(&mut self, path: &'ast syn::Path) {

@@ -11,8 +11,10 @@
 //! found here. No I/O, no clock.
 
 mod counts;
+mod event;
 mod found;
 mod history;
+mod kind;
 mod values;
 
 mod alerts;
@@ -25,7 +27,7 @@ use std::collections::BTreeMap;
 use counts::Counts;
 use crds::{
     job::Rules,
-    pipeline::{Dimension, Window},
+    pipeline::Window,
     records::{
         aggregate::{Counted, Span},
         state::Meta,
@@ -33,28 +35,11 @@ use crds::{
 };
 use history::History;
 
-pub use found::{Found, Kind};
+pub use event::Event;
+pub use found::Found;
 pub use history::{HistoryError, rules};
+pub use kind::Kind;
 pub use mismatch::{Mismatch, Mismatches, Unchecked};
-
-/// A valid event.
-#[derive(Clone, Copy, Debug)]
-pub struct Event<'a> {
-    /// Partition of its source record.
-    pub partition: i32,
-    /// Offset of its source record.
-    pub offset: i64,
-    /// When it happened, Unix seconds.
-    pub time: i64,
-    /// Whether it came after the watermark of its partition.
-    pub late: bool,
-    /// Whether it came so late that finite windows do not take it.
-    pub unmerged: bool,
-    /// Who logged in, unescaped.
-    pub user: Option<&'a str>,
-    /// Its values in the order of [`Dimension::ALL`], unescaped; none for a field that it does not have.
-    pub values: [Option<&'a str>; Dimension::ALL.len()],
-}
 
 /// All events of the source, counted. Memory is linear in the different values of windows, not in events.
 #[derive(Clone, Debug)]

@@ -18,16 +18,15 @@ use serde_json::{Value, json};
 
 pub(crate) use decide::{End, FINALIZER, Release, end, has_finalizer, is_needed, left};
 
+use super::observe::Observed;
 use crate::{
+    client::ObserveError,
     kafka_access::{ReadError, SecretsError},
-    pass::{
-        observe::{ObserveError, Observed},
-        owned::{self, ApplyError},
-        validate::Valid,
-    },
+    objects::owned::{self, ApplyError},
     pods, resource,
     text::plural,
     topics::{Topics, TopicsError, lost::Known},
+    validate::Valid,
 };
 
 /// The finalizer's entry in `managedFields`: apart from the operator's other fields, so that neither takes the other away.

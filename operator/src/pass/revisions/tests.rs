@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     build::{Shape, config_map},
-    pass::validate::check_pipeline,
+    validate::check_pipeline,
 };
 
 /// A pipeline on some Kafka whose spec has these parts.

@@ -4,7 +4,8 @@ use crds::pipeline::ConditionStatus;
 
 use super::finding::Finding;
 use crate::{
-    pass::{condition::DEGRADED, outcome::Pass, reason::Reason},
+    conditions::{condition::DEGRADED, reason::Reason},
+    pass::outcome::Pass,
     text::plural,
     topics::obstacle::caveat,
 };

@@ -3,7 +3,7 @@
 use crds::pipeline::{Condition, ConditionStatus};
 use jiff::Timestamp;
 
-use crate::pass::{reason::Reason, reported::Reported};
+use crate::conditions::{reason::Reason, reported::Reported};
 
 /// A condition as a pass found it.
 #[derive(Clone, Debug, PartialEq, Eq)]

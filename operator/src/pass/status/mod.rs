@@ -26,13 +26,17 @@ use self::{
     topics_ready::topics_ready,
 };
 use super::{
-    condition::{CONFIG_VALID, PROCESSOR_AVAILABLE, READY},
     observe::Observed,
     outcome::{Outcome, Pass, Workload},
-    reason::Reason,
-    validate::Valid,
 };
 use crate::{build::selector, resource::FORCE_DELETE, topics::Seen};
+use crate::{
+    conditions::{
+        condition::{CONFIG_VALID, PROCESSOR_AVAILABLE, READY},
+        reason::Reason,
+    },
+    validate::Valid,
+};
 
 /// The status of a pipeline after a pass. What a pass did not find out stays as it was reported last, and the generation of
 /// each condition names the spec that it speaks of.

@@ -4,11 +4,8 @@ use crds::pipeline::ConditionStatus;
 
 use super::finding::Finding;
 use crate::{
-    pass::{
-        condition::PAUSED,
-        outcome::{Drain, Pass},
-        reason::Reason,
-    },
+    conditions::{condition::PAUSED, reason::Reason},
+    pass::outcome::{Drain, Pass},
     text::plural,
 };
 

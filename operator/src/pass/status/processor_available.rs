@@ -5,10 +5,9 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentCondition};
 
 use super::finding::Finding;
 use crate::{
+    conditions::{condition::PROCESSOR_AVAILABLE, reason::Reason},
     pass::{
-        condition::PROCESSOR_AVAILABLE,
         outcome::{Applied, Pass, Workload},
-        reason::Reason,
         rollout::{config_of, deadline_exceeded},
     },
     text::plural,

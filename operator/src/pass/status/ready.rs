@@ -3,7 +3,7 @@
 use crds::pipeline::ConditionStatus;
 
 use super::finding::Finding;
-use crate::pass::{
+use crate::conditions::{
     condition::{CONFIG_VALID, PROCESSOR_AVAILABLE, READY, RECONCILING, STALLED, TOPICS_READY},
     reason::{Progress, Reason},
 };

@@ -9,19 +9,19 @@ use serde_json::{Value, json};
 use super::*;
 use crate::{
     build::{Revision, Shape},
+    conditions::condition::{DEGRADED, PAUSED, RECONCILING, STALLED, TOPICS_READY, condition},
     kafka_access::Settings,
+    objects::owned::ApplyError,
     pass::{
-        condition::{DEGRADED, PAUSED, RECONCILING, STALLED, TOPICS_READY, condition},
         desired::desired,
         inputs::Inputs,
         outcome::{Applied, Drain, Kafka, KafkaProblem, KnownTopics},
-        owned::ApplyError,
         revisions::render,
         rollout::size,
-        validate::{ValidateError, check_pipeline},
     },
     resource,
     topics::{Cause, Control, Obstacle, State, TopicsError},
+    validate::{ValidateError, check_pipeline},
 };
 
 const GENERATION: i64 = 4;

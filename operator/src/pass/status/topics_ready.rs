@@ -4,11 +4,8 @@ use crds::pipeline::ConditionStatus;
 
 use super::finding::Finding;
 use crate::{
-    pass::{
-        condition::TOPICS_READY,
-        outcome::{Kafka, KnownTopics, Pass},
-        reason::Reason,
-    },
+    conditions::{condition::TOPICS_READY, reason::Reason},
+    pass::outcome::{Kafka, KnownTopics, Pass},
     topics::{
         Cause,
         obstacle::{gravest, obstacles},

@@ -7,7 +7,7 @@ use kube::Resource;
 use serde::Serialize;
 
 use crate::{
-    pass::condition::{DEGRADED, PAUSED, READY, STALLED, condition},
+    conditions::condition::{DEGRADED, PAUSED, READY, STALLED, condition},
     resource::Guarded,
 };
 

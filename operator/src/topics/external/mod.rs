@@ -15,7 +15,7 @@ use super::{
     policy::Policy,
     seen::{Cause, KafkaSeen, Listener, Obstacle, Seen, State},
 };
-use crate::pass::validate::Valid;
+use crate::validate::Valid;
 
 /// A pipeline's topics in a Kafka that is known by its bootstrap servers.
 pub struct ExternalTopics<'a> {

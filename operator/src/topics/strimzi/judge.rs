@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::snapshot::Snapshot;
 use crate::{
     build::{ADOPTED_ANNOTATION, kafka_topic_name},
-    pass::{owned::is_owned, validate::Valid},
+    objects::owned::is_owned,
     topics::{
         lost::Known,
         policy::Policy,
@@ -27,6 +27,7 @@ use crate::{
         seen::{Cause, Control, Obstacle, Seen, State},
         shape,
     },
+    validate::Valid,
 };
 
 /// What is done about a topic's object.

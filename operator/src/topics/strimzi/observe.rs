@@ -29,7 +29,6 @@ use crate::{
     build::{OWNER_UID_LABEL, kafka_topic_name},
     kafka_access::Credentials,
     pace::PAGE,
-    pass::validate::Valid,
     topics::{
         admin::{Access, Admin},
         catalog::described_topic,
@@ -39,6 +38,7 @@ use crate::{
         seen::{KafkaSeen, Listener},
         shape::Existing,
     },
+    validate::Valid,
 };
 
 /// How long a pass waits for the watch's first list. Waiting takes less time than a list of the pass's own.

@@ -12,7 +12,7 @@ use kube::{Api, Client};
 use super::judge::{Action, Judge, is_adopted};
 use crate::{
     build::kafka_topic,
-    pass::owned::{self, ApplyError},
+    objects::owned::{self, ApplyError},
     topics::seen::Seen,
 };
 

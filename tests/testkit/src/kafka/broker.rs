@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use super::secured::Listeners;
+use super::listeners::Listeners;
 use crate::Error;
 use crate::port::Port;
 use crate::process::{Folder, Process, Program};

@@ -1,13 +1,16 @@
 //! Real Kafka clusters: KRaft brokers in processes of their own, or the cluster that `KAFKA_BOOTSTRAP` names.
 
 mod broker;
+mod isolation;
+mod listeners;
 mod records;
 mod secured;
 mod topics;
 
 pub use secured::{Identity, LIMITED, PASSWORD, Secured, USER};
 
-pub use records::{Isolation, NewRecord, Record};
+pub use isolation::Isolation;
+pub use records::{NewRecord, Record};
 pub use topics::Committed;
 
 use std::collections::BTreeSet;

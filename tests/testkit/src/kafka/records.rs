@@ -11,8 +11,8 @@ use rdkafka::message::{BorrowedMessage, DeliveryResult, Header, Headers, Message
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer, ProducerContext};
 use rdkafka::{Offset, TopicPartitionList};
 
-use super::topics::known_partitions;
 use super::{Cluster, REQUEST};
+use super::{isolation::Isolation, topics::known_partitions};
 use crate::Error;
 
 /// A record to be written.
@@ -45,25 +45,6 @@ pub struct Record {
     pub payload: Option<Vec<u8>>,
     /// Names and values, in order.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
-}
-
-/// Which records a reader sees.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Isolation {
-    /// Those of committed transactions and those without a transaction, up to the first open transaction.
-    ReadCommitted,
-    /// All, those of open and aborted transactions too.
-    ReadUncommitted,
-}
-
-impl Isolation {
-    /// The value of `isolation.level`.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::ReadCommitted => "read_committed",
-            Self::ReadUncommitted => "read_uncommitted",
-        }
-    }
 }
 
 impl Cluster {

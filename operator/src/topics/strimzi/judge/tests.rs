@@ -2,7 +2,7 @@ use crds::pipeline::{LoginPipeline, TopicStatus};
 use serde_json::json;
 
 use super::*;
-use crate::{pass::validate::check_pipeline, topics::shape::Existing};
+use crate::{topics::shape::Existing, validate::check_pipeline};
 
 const CLUSTER: &str = "my-cluster";
 

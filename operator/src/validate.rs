@@ -7,7 +7,7 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, core::DynamicObject};
 
-use super::{reason::Reason, reported::Reported};
+use super::conditions::{reason::Reason, reported::Reported};
 
 /// A pipeline whose spec can run. Builders see nothing else.
 #[derive(Clone, Debug, PartialEq)]

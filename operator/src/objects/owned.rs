@@ -8,8 +8,11 @@ use kube::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{applied::is_applied, reason::Reason, reported::Reported};
-use crate::build::OWNER_UID_LABEL;
+use super::applied::is_applied;
+use crate::{
+    build::OWNER_UID_LABEL,
+    conditions::{reason::Reason, reported::Reported},
+};
 
 /// Names the operator in `managedFields`.
 pub(crate) const FIELD_MANAGER: &str = "login-pipeline-operator";

@@ -1,0 +1,78 @@
+//! The secured listeners of a broker, its users, and what proves who is who.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::port::Port;
+
+/// A user whom every mechanism knows, and who may do everything.
+pub const USER: &str = "logins";
+
+/// A user whom SCRAM-SHA-512 knows, and who may do what [`Secured::allow`] says, nothing else.
+pub const LIMITED: &str = "limited";
+
+/// The password of both.
+pub const PASSWORD: &str = "correct horse battery staple";
+
+/// A certificate and its key, in PEM.
+pub struct Identity {
+    /// The certificate.
+    pub certificate: String,
+    /// The key, not encrypted.
+    pub key: String,
+}
+
+/// What a broker is told of its secured listeners.
+pub(super) struct Listeners {
+    pub(super) host: &'static str,
+    pub(super) sasl_ssl: Port,
+    pub(super) mutual_tls: Port,
+    pub(super) broker: Identity,
+    pub(super) ca: String,
+}
+
+impl Listeners {
+    /// For the setting `listeners`, behind others.
+    pub(super) fn addresses(&self) -> String {
+        let (host, sasl_ssl, mutual_tls) = (self.host, self.sasl_ssl.number, self.mutual_tls.number);
+        format!(",SASL_SSL://{host}:{sasl_ssl},SSL://{host}:{mutual_tls}")
+    }
+
+    /// Writes keys and certificates, and returns the settings that name them.
+    pub(super) fn write(&self, folder: &Path) -> std::io::Result<String> {
+        let file = |name: &str| -> PathBuf { folder.join(name) };
+        fs::write(file("keystore.pem"), format!("{}{}", self.broker.key, self.broker.certificate))?;
+        fs::write(file("truststore.pem"), &self.ca)?;
+        let (keys, trusted) = (file("keystore.pem"), file("truststore.pem"));
+        let security = "org.apache.kafka.common.security";
+        Ok(format!(
+            "\
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SASL_SSL:SASL_SSL,SSL:SSL
+ssl.keystore.type=PEM
+ssl.keystore.location={}
+ssl.truststore.type=PEM
+ssl.truststore.location={}
+listener.name.ssl.ssl.client.auth=required
+sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512
+listener.name.sasl_ssl.plain.sasl.jaas.config={security}.plain.PlainLoginModule required user_{USER}=\"{PASSWORD}\";
+listener.name.sasl_ssl.scram-sha-256.sasl.jaas.config={security}.scram.ScramLoginModule required;
+listener.name.sasl_ssl.scram-sha-512.sasl.jaas.config={security}.scram.ScramLoginModule required;
+authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
+super.users=User:ANONYMOUS;User:{USER};User:CN={USER}
+",
+            keys.display(),
+            trusted.display(),
+        ))
+    }
+
+    /// Users for `kafka-storage format`.
+    pub(super) fn users() -> Vec<String> {
+        let scram = |mechanism: &str, user: &str| {
+            ["--add-scram".to_owned(), format!("{mechanism}=[name={user},password={PASSWORD}]")]
+        };
+        let users = [("SCRAM-SHA-256", USER), ("SCRAM-SHA-512", USER), ("SCRAM-SHA-512", LIMITED)];
+        users.into_iter().flat_map(|(mechanism, user)| scram(mechanism, user)).collect()
+    }
+}
