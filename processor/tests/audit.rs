@@ -404,7 +404,7 @@ impl Rig {
     }
 
     fn results(&self) -> &ResultTopics {
-        self.job.topics.results.as_ref().unwrap()
+        &self.job.topics.results
     }
 
     fn write_aggregate(&self, aggregate: &Aggregate) {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crds::{
-    job::{JobConfig, ResultTopics},
+    job::JobConfig,
     records::dead_letter::Reason,
 };
 
@@ -58,7 +58,6 @@ impl Source {
         let fold = self.metrics.aggregate.summary();
         let partitions = self.partitions(&fold);
         let topics = &self.job.topics;
-        let result = |name: fn(&ResultTopics) -> &String| topics.results.as_ref().map(|results| name(results).clone());
         View {
             version: VERSION,
             time: now_ms(),
@@ -68,9 +67,9 @@ impl Source {
                 source: topics.source.clone(),
                 output: topics.output.clone(),
                 dead_letters: topics.dead_letters.clone(),
-                aggregates: result(|results| &results.aggregates),
-                insights: result(|results| &results.insights),
-                alerts: result(|results| &results.alerts),
+                aggregates: Some(topics.results.aggregates.clone()),
+                insights: Some(topics.results.insights.clone()),
+                alerts: Some(topics.results.alerts.clone()),
             },
             replicas: vec![self.replica(uptime)],
             rates,
@@ -105,7 +104,7 @@ impl Source {
             state: if self.stop.is_set() { ReplicaState::Stopping } else { ReplicaState::Running },
             not_ready: (!problems.is_empty()).then(|| problems.join("; ")),
             uptime_seconds: uptime.as_secs(),
-            role: self.job.topics.results.is_some().then(|| self.metrics.aggregate.role()),
+            role: Some(self.metrics.aggregate.role()),
             threads: self.statuses.iter().take(self.job.threads).map(thread).collect(),
             page: None,
         }
