@@ -11,28 +11,28 @@ use serde::Serialize;
 
 use crate::args::Validate;
 
-/// What was found in some files.
+/// Everything that was found in some files.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Each problem, and each document that was skipped.
+    /// One line for each problem, and for each document that was skipped.
     pub lines: Vec<Line>,
 }
 
-/// Something that was found.
+/// A problem, or a document that was skipped.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// In which file.
+    /// The file.
     pub file: PathBuf,
-    /// In which of its documents, from 1; none where it is the file itself.
+    /// The document in it, from 1; none if the line is about the file itself.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document: Option<usize>,
-    /// How bad it is.
+    /// How severe it is.
     pub result: Finding,
-    /// What was found.
+    /// What is wrong, for people.
     pub message: String,
 }
 
-/// How bad it is.
+/// How severe a line is, in ascending order.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub enum Finding {
@@ -57,7 +57,7 @@ impl Report {
         self.lines.push(Line { file: file.to_owned(), document, result, message });
     }
 
-    /// What came of it.
+    /// The exit code: that of the most severe line.
     #[must_use]
     pub fn exit(&self) -> Exit {
         match self.lines.iter().map(|line| line.result).max() {
@@ -68,10 +68,10 @@ impl Report {
     }
 }
 
-/// Checks files, and prints what was found.
+/// Checks files, and prints the report.
 ///
 /// # Errors
-/// When it cannot be printed.
+/// When the report cannot be printed.
 pub fn run(options: &Validate) -> io::Result<Exit> {
     let report = validate_files(&options.files);
     let mut text = Vec::new();
@@ -80,7 +80,7 @@ pub fn run(options: &Validate) -> io::Result<Exit> {
     Ok(report.exit())
 }
 
-/// Checks every document of some files.
+/// Checks every document of the files.
 #[must_use]
 pub fn validate_files(files: &[PathBuf]) -> Report {
     let mut report = Report::default();

@@ -1,4 +1,4 @@
-//! Step 2: the resource as a model that the builders can trust, or everything that is wrong with it. Pure.
+//! Step 2: the resource as a model that builders can trust, or everything that is wrong with it. Pure.
 
 use crds::{
     pipeline::{LoginPipeline, LoginPipelineSpec, check},
@@ -7,28 +7,28 @@ use crds::{
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use kube::{Resource, core::DynamicObject};
 
-/// A pipeline whose spec can run. Builders see this alone.
+/// A pipeline whose spec can run. Builders see nothing else of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Valid {
-    /// Which pipeline.
+    /// The pipeline's namespace and name.
     pub id: PipelineId,
-    /// What the objects that go when it goes refer to.
+    /// The owner reference of the pipeline's objects, by which Kubernetes deletes them with it.
     pub owner: OwnerReference,
     /// The spec, checked.
     pub spec: LoginPipelineSpec,
-    /// The revision of its first config: when the resource was created, Unix seconds. A predecessor of the same name wrote
-    /// into the same log, and counted its own configs up from an earlier second.
+    /// The revision of its first config: the Unix time at which the resource was created. A predecessor of the same
+    /// name wrote into the same log, with revisions that began at an earlier time.
     pub first_revision: u64,
 }
 
 impl Valid {
-    /// The topics that the pipeline needs, in the order in which they are made and grown.
+    /// The topics that the pipeline needs, in the order in which they are created and grown.
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {
         topics(&self.id, &self.spec)
     }
 
-    /// The namespace of the `Kafka` of a pipeline on Strimzi, in which its `KafkaTopic` objects are.
+    /// For a pipeline on Strimzi: the namespace of its `Kafka` and of its `KafkaTopic` objects.
     #[must_use]
     pub fn kafka_namespace(&self) -> &str {
         let strimzi = self.spec.kafka.strimzi.as_ref();
@@ -39,7 +39,7 @@ impl Valid {
 /// Why a pipeline cannot run.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ValidateError {
-    /// The spec has not the shape of this release's resource: a field of another type, one that is missing.
+    /// The spec does not have the shape of this release's resource: a field has another type, or is missing.
     #[error("the resource cannot be read: {problem}")]
     Shape {
         /// The field and what is wrong with it.
@@ -97,7 +97,7 @@ pub fn check_pipeline(pipeline: &LoginPipeline) -> Result<Valid, ValidateError> 
         block_owner_deletion: None,
     };
     let namespace = pipeline.metadata.namespace.clone().unwrap_or_default();
-    // Nor has it a time of creation.
+    // It has no time of creation either.
     let created = pipeline.metadata.creation_timestamp.as_ref().map(|created| created.0.as_second());
     let first_revision = created.and_then(|created| u64::try_from(created).ok()).unwrap_or(1);
     Ok(Valid { id: PipelineId { namespace, name }, owner, spec: pipeline.spec.clone(), first_revision })
