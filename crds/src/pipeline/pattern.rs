@@ -1,6 +1,6 @@
 //! The forms that texts of the resource may have: for the schema as a pattern, for messages in words.
 
-use std::{collections::HashMap, sync::LazyLock};
+use std::{collections::BTreeMap, sync::LazyLock};
 
 use regex_lite::Regex;
 
@@ -23,7 +23,7 @@ const WORDS: [(&str, &str); 5] = [
     (SECRET_KEY, "letters, digits, hyphens, underscores and dots"),
 ];
 
-static REGEXES: LazyLock<HashMap<&str, Regex>> =
+static REGEXES: LazyLock<BTreeMap<&str, Regex>> =
     LazyLock::new(|| WORDS.iter().filter_map(|(pattern, _)| Some((*pattern, Regex::new(pattern).ok()?))).collect());
 
 /// Whether a text has the form of one of these patterns. No text has the form of another pattern, so that one that is

@@ -83,8 +83,7 @@ pub(super) const NOT_OTHER: Rule<String> = Rule {
 pub(super) const DEVIATION: Rule<f64> = Rule {
     cel: || "self >= 0.1".to_owned(),
     message: "the deviation of an alert must be at least 0.1 standard deviations",
-    // NaN is not at least anything.
-    broken: |deviation| Broken::value_if(!(*deviation >= 0.1), deviation),
+    broken: |deviation| Broken::value_if(deviation.is_nan() || *deviation < 0.1, deviation),
 };
 
 /// The topics of counts, insights and alerts. Each is compacted and has one partition.

@@ -54,7 +54,8 @@ impl Walk {
     fn value(&mut self, place: &Place, schema: &Value, value: &Value) {
         match value {
             Value::Number(number) => {
-                self.number(place, schema, number.as_f64().unwrap_or(f64::NAN), &text(schema, value))
+                let shown = text(schema, value);
+                self.number(place, schema, number.as_f64().unwrap_or(f64::NAN), &shown);
             }
             Value::String(string) => self.string(place, schema, string),
             Value::Array(items) => self.list(place, schema, items),
