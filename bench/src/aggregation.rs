@@ -49,7 +49,7 @@ pub(crate) fn run(processor: &Path) -> Result<(), BenchError> {
 fn latency(kafka: &Cluster, folder: &Folder, processor: &Path) -> Result<(), BenchError> {
     const EVENTS: usize = 10_000;
     const INTERVAL: Duration = Duration::from_millis(2);
-    let pipeline = Pipeline::new(kafka, folder, "latency", SOURCE, PARTITIONS, |_| {})?;
+    let pipeline = Pipeline::new(kafka, folder, "latency", SOURCE, PARTITIONS)?;
     let mut replica = pipeline.start(processor, folder)?;
     ready(&mut replica)?;
     let consumer: BaseConsumer = ClientConfig::new()
@@ -107,7 +107,7 @@ fn latency(kafka: &Cluster, folder: &Folder, processor: &Path) -> Result<(), Ben
 fn cold_start(kafka: &Cluster, folder: &Folder, processor: &Path) -> Result<(), BenchError> {
     const MINUTES: i64 = 1000;
     const VALUES: i64 = 1000;
-    let pipeline = Pipeline::new(kafka, folder, "cold", "bench-cold", PARTITIONS, |_| {})?;
+    let pipeline = Pipeline::new(kafka, folder, "cold", "bench-cold", PARTITIONS)?;
     let rules = serde_json::to_string(&pipeline.job.rules)?;
     let deltas = (0..MINUTES).map(|minute| {
         let values = (0..VALUES).map(|value| (format!("{:07}", (minute * 7919 + value) % 1_000_000), 1)).collect();

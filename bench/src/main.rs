@@ -3,8 +3,7 @@
 //!
 //! ```text
 //!  generate once ──> source ──> passthrough: the binding's safe calls, at least once ──> a topic
-//!                       ├─────> processor run without aggregation, exactly once ──> output, dead letters, deltas
-//!                       └─────> processor run, exactly once ──> the same, aggregates, insights, alerts
+//!                       └─────> processor run, exactly once ──> output, dead letters, deltas, aggregates, insights, alerts
 //!
 //!  aggregation: deltas of a day with a million counts ──> cold start; events at a steady rate ──> latency
 //!
@@ -28,7 +27,6 @@ use std::{
 };
 
 use clap::{Parser, Subcommand};
-use crds::job::OLDEST_VERSION;
 use pipeline::Pipeline;
 use processor::commands::generate::{Event, Events, Options};
 use rdkafka::{
@@ -99,28 +97,20 @@ fn compare(args: &Args) -> Result<(), BenchError> {
     kafka.create_topic(SOURCE, args.partitions, &[])?;
     let bytes = generate(kafka.bootstrap(), args.events)?;
     println!("{} events of {} bytes, {} partitions", args.events, bytes / args.events, args.partitions);
-    let (mut ratios, mut shares) = (Vec::new(), Vec::new());
+    let mut ratios = Vec::new();
     let mut peak = 0;
     for pair in 0..args.pairs {
         let plain = measure_passthrough(args, &kafka, &folder, pair)?;
-        let ingest = measure_processor(args, &kafka, &folder, &format!("ingest{pair}"), false)?;
-        let whole = measure_processor(args, &kafka, &folder, &format!("whole{pair}"), true)?;
-        for (name, usage) in [
-            ("pass-through, at least once", &plain),
-            ("processor without aggregation", &ingest),
-            ("processor, exactly once", &whole),
-        ] {
+        let whole = measure_processor(args, &kafka, &folder, &format!("whole{pair}"))?;
+        for (name, usage) in [("pass-through, at least once", &plain), ("processor, exactly once", &whole)] {
             println!("  {name:<30} {}", usage.per(args.events));
         }
         peak = peak.max(whole.peak_kb);
         ratios.push(whole.cpu_seconds / plain.cpu_seconds);
-        shares.push(1.0 - ingest.cpu_seconds / whole.cpu_seconds);
     }
     println!(
-        "CPU per event, processor / pass-through: median {:.2} of {ratios:.2?}; share of the aggregation: median {:.2} of \
-         {shares:.2?}; peak memory {} MB",
+        "CPU per event, processor / pass-through: median {:.2} of {ratios:.2?}; peak memory {} MB",
         median(&ratios),
-        median(&shares),
         peak / 1024
     );
     Ok(())
@@ -170,18 +160,8 @@ fn measure_passthrough(args: &Args, kafka: &Cluster, folder: &Folder, pair: usiz
     Ok(serde_json::from_str(process.log().lines().last().unwrap_or_default())?)
 }
 
-fn measure_processor(
-    args: &Args,
-    kafka: &Cluster,
-    folder: &Folder,
-    name: &str,
-    aggregates: bool,
-) -> Result<Usage, BenchError> {
-    let pipeline = Pipeline::new(kafka, folder, name, SOURCE, args.partitions, |job| {
-        if !aggregates {
-            (job.version, job.topics.results) = (OLDEST_VERSION, None);
-        }
-    })?;
+fn measure_processor(args: &Args, kafka: &Cluster, folder: &Folder, name: &str) -> Result<Usage, BenchError> {
+    let pipeline = Pipeline::new(kafka, folder, name, SOURCE, args.partitions)?;
     let started = Instant::now();
     let process = pipeline.start(&args.processor, folder)?;
     let processed = || -> Result<i64, BenchError> {

@@ -29,7 +29,6 @@ impl Pipeline {
         name: &str,
         source: &str,
         partitions: i32,
-        change: impl FnOnce(&mut JobConfig),
     ) -> Result<Self, BenchError> {
         let id = PipelineId { namespace: "bench".to_owned(), name: name.to_owned() };
         let topic = |of: &str| serde_json::json!({"topic": format!("{name}-{of}")});
@@ -47,8 +46,7 @@ impl Pipeline {
                 kafka.create_topic(&topic.name, topic.partitions, &config)?;
             }
         }
-        let mut job = JobConfig::new(id, &spec, 1, kafka.bootstrap().to_owned());
-        change(&mut job);
+        let job = JobConfig::new(id, &spec, 1, kafka.bootstrap().to_owned());
         let file = folder.path().join(format!("{name}.json"));
         let text = serde_json::to_string(&job)?;
         fs::write(&file, text).map_err(|error| BenchError::File(file.clone(), error))?;

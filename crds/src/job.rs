@@ -3,22 +3,23 @@
 //! The operator renders it into an immutable ConfigMap; `processor local` renders it from the manifest. It carries a
 //! version, so that an operator and a processor of neighbouring releases understand each other.
 
+mod error;
 mod security;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::security::{Mechanism, SECRETS_FOLDER, Sasl, Security, Tls, password};
+pub use self::{
+    error::JobError,
+    security::{Mechanism, SECRETS_FOLDER, Sasl, Security, Tls, password},
+};
 use crate::{
     manifest::{Document, documents},
     pipeline::{Aggregation, Alert, Duration, LoginPipelineSpec, StartFrom, Validation},
     topics::PipelineId,
 };
 
-/// The version that this release writes.
+/// The version that this release writes and reads.
 pub const VERSION: u32 = 2;
-
-/// The oldest version that this release reads: it has no topics of results, and so no aggregation.
-pub const OLDEST_VERSION: u32 = 1;
 
 /// All that a processor replica is told about its pipeline.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -26,21 +27,22 @@ pub const OLDEST_VERSION: u32 = 1;
 pub struct JobConfig {
     /// Version of this format.
     pub version: u32,
-    /// Which pipeline.
+    /// The pipeline's namespace and name.
     pub pipeline: PipelineId,
-    /// Numbers the configs of this pipeline, each change with a higher one; written into the delta log beside the rules.
+    /// Number of this config; each change of the pipeline gets a higher one. Replicas write it into the delta log
+    /// beside the rules.
     pub revision: u64,
     /// How to reach Kafka.
     pub kafka: KafkaConfig,
     /// Topic names.
     pub topics: TopicNames,
-    /// Consumers, each a thread of its own.
+    /// Consumers of a replica, each in a thread of its own.
     pub threads: usize,
-    /// How often a thread commits.
+    /// How often a thread commits a transaction.
     pub commit_interval: Duration,
-    /// Where a group with no commit at all begins.
+    /// Where a group that has never committed an offset starts.
     pub start_from: StartFrom,
-    /// Which events are valid, what is counted.
+    /// Which events are valid, and what is counted.
     pub rules: Rules,
 }
 
@@ -50,10 +52,11 @@ pub struct JobConfig {
 pub struct KafkaConfig {
     /// `host:port`, several separated by commas.
     pub bootstrap_servers: String,
-    /// What else that takes; none for a Kafka without TLS and authentication.
+    /// TLS and SASL; absent for plaintext.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub security: Option<Security>,
-    /// What its topics take, in bytes of one record, where it cannot be asked: only the broker that `processor local` embeds.
+    /// The largest record that its topics accept, in bytes, for a broker that cannot be asked: set only by `processor
+    /// local` for the broker that it embeds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_message_bytes: Option<usize>,
 }
@@ -70,9 +73,8 @@ pub struct TopicNames {
     pub dead_letters: String,
     /// What each transaction adds to the aggregates.
     pub deltas: String,
-    /// What the aggregation writes; none in a config of version 1, whose replicas do not aggregate.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub results: Option<ResultTopics>,
+    /// What the aggregation writes.
+    pub results: ResultTopics,
 }
 
 /// Names of the topics that the aggregation writes.
@@ -81,16 +83,16 @@ pub struct TopicNames {
 pub struct ResultTopics {
     /// Counts by window, dimension and value.
     pub aggregates: String,
-    /// What is worth knowing of each closed window.
+    /// A summary of each closed window.
     pub insights: String,
     /// Anomalies.
     pub alerts: String,
-    /// Snapshots of the aggregation.
+    /// Snapshots of the aggregation's state.
     pub state: String,
 }
 
-/// The part of the spec that decides what becomes of an event. The first delta of each config revision holds it, so that
-/// the log explains itself.
+/// The part of the spec that decides what becomes of an event. The first delta of each config revision holds it, so
+/// that the log explains itself.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Rules {
@@ -103,38 +105,6 @@ pub struct Rules {
     pub alerts: Vec<Alert>,
 }
 
-/// Why a text is not a job config that this release can run.
-#[derive(Debug, thiserror::Error)]
-pub enum JobError {
-    /// The manifest from which the operator makes one.
-    #[error(
-        "is the manifest of a LoginPipeline, not a job config: the operator makes one of it, which stands at job.json in the \
-         ConfigMap of the pipeline's pods; `processor local` names the file of its own"
-    )]
-    Manifest,
-    /// Not JSON of the expected shape.
-    #[error("not a job config: {0}")]
-    Shape(#[from] serde_json::Error),
-    /// Of a version that this release does not read.
-    #[error(
-        "version is {found}: this processor reads versions {OLDEST_VERSION} to {VERSION}; run a processor of the operator's release"
-    )]
-    Version {
-        /// The version that is there.
-        found: u32,
-    },
-    /// A value that cannot be used.
-    #[error("{field} is {value}: {remedy}")]
-    Value {
-        /// Path of the field.
-        field: &'static str,
-        /// The value that is there.
-        value: String,
-        /// What to write instead.
-        remedy: &'static str,
-    },
-}
-
 impl JobConfig {
     /// The job of a pipeline whose spec passed [`crate::pipeline::check`].
     #[must_use]
@@ -144,12 +114,12 @@ impl JobConfig {
             output: spec.output.topic.clone(),
             dead_letters: spec.dead_letters.topic.clone(),
             deltas: pipeline.deltas_topic(),
-            results: Some(ResultTopics {
+            results: ResultTopics {
                 aggregates: spec.results.aggregates.topic.clone(),
                 insights: spec.results.insights.topic.clone(),
                 alerts: spec.results.alerts.topic.clone(),
                 state: pipeline.state_topic(),
-            }),
+            },
         };
         Self {
             version: VERSION,
@@ -180,8 +150,8 @@ impl JobConfig {
         // The version first: a later format may have another shape.
         let Versioned { version: found } = serde_json::from_str(text)
             .map_err(|error| if is_manifest(text) { JobError::Manifest } else { error.into() })?;
-        if !(OLDEST_VERSION..=VERSION).contains(&found) {
-            return Err(JobError::Version { found });
+        if found != VERSION {
+            return Err(JobError::Version { found, read: VERSION });
         }
         let job: Self = serde_json::from_str(text)?;
         let refuse = |field, value, remedy| Err(JobError::Value { field, value, remedy });
@@ -207,13 +177,6 @@ impl JobConfig {
         if !(1..=10_000).contains(&max_values) {
             return refuse("rules.aggregation.maxValues", max_values.to_string(), "choose 1 to 10000");
         }
-        if found > OLDEST_VERSION && job.topics.results.is_none() {
-            return refuse(
-                "topics.results",
-                "absent".to_owned(),
-                "name its topics, as every version but the first does",
-            );
-        }
         Ok(job)
     }
 }
@@ -227,9 +190,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::pipeline::{Dimension, Window};
 
-    const V1: &str = include_str!("../tests/golden/job.v1.json");
     const V2: &str = include_str!("../tests/golden/job.v2.json");
     const SECURED: &str = include_str!("../tests/golden/job-secured.v2.json");
 
@@ -281,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secured_kafka_adds_to_the_golden_file_and_changes_nothing_of_it() {
+    fn a_secured_kafka_only_adds_to_the_golden_file() {
         assert_eq!(serde_json::to_value(secured()).unwrap(), serde_json::from_str::<Value>(SECURED).unwrap());
         assert_eq!(JobConfig::parse(SECURED).unwrap(), secured());
         let mut without: Value = serde_json::from_str(SECURED).unwrap();
@@ -296,20 +257,6 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_version_before_has_no_results_and_the_defaults_of_later_rules() {
-        let job = JobConfig::parse(V1).unwrap();
-        assert_eq!((job.version, job.revision, job.threads), (1, 7, 1));
-        assert_eq!(job.topics.deltas, "streams.logins.deltas");
-        assert_eq!(job.topics.results, None);
-        assert_eq!(job.rules, Rules::default());
-        assert_eq!((job.rules.aggregation.max_values, job.rules.alerts.len()), (10_000, 0));
-        assert_eq!(
-            (job.rules.aggregation.windows[2], job.rules.aggregation.dimensions[1]),
-            (Window::All, Dimension::Locale)
-        );
-    }
-
     /// What becomes of the golden file with this change.
     fn changed(pointer: &str, value: Value) -> Result<JobConfig, JobError> {
         let mut job: Value = serde_json::from_str(V2).unwrap();
@@ -322,12 +269,12 @@ mod tests {
 
     #[test]
     fn other_versions_are_refused_whatever_their_shape() {
-        for text in [r#"{"version":0}"#, r#"{"version":3,"shape":"another"}"#] {
+        for text in [r#"{"version":1}"#, r#"{"version":3,"shape":"another"}"#] {
             let error = JobConfig::parse(text).unwrap_err();
             assert!(matches!(error, JobError::Version { .. }), "{text}");
-            assert!(error.to_string().contains("this processor reads versions 1 to 2"), "{error}");
+            assert!(error.to_string().contains("this processor reads version 2"), "{error}");
         }
-        assert!(matches!(changed("/version", json!(3)), Err(JobError::Version { found: 3 })));
+        assert!(matches!(changed("/version", json!(3)), Err(JobError::Version { found: 3, .. })));
         assert!(matches!(JobConfig::parse("{}"), Err(JobError::Shape(_))));
     }
 
@@ -337,6 +284,7 @@ mod tests {
             ("/more", json!(1)),
             ("/topics/more", json!("a")),
             ("/topics/results/more", json!("a")),
+            ("/topics/results", Value::Null),
             ("/topics/results/state", Value::Null),
             ("/rules/more", json!(1)),
             ("/rules/aggregation/more", json!(1)),
@@ -376,7 +324,6 @@ mod tests {
             ),
             ("/rules/aggregation/windows", json!(["all"]), "rules.aggregation.windows"),
             ("/rules/aggregation/maxValues", json!(0), "rules.aggregation.maxValues"),
-            ("/topics/results", Value::Null, "topics.results"),
         ] {
             let error = changed(pointer, value).unwrap_err().to_string();
             assert!(error.starts_with(field), "{pointer}: {error}");

@@ -1,4 +1,4 @@
-//! Manifests: the LoginPipelines in a text, read and checked as far as that can be done without a cluster.
+//! Manifests: the LoginPipelines in a YAML text, read and checked without a cluster.
 
 use kube::Resource;
 use serde::Deserialize;
@@ -9,18 +9,18 @@ use crate::pipeline::{LoginPipeline, LoginPipelineSpec, check};
 /// A pipeline whose spec can run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// Its name.
+    /// Name of the pipeline.
     pub name: String,
-    /// Its spec.
+    /// Spec of the pipeline.
     pub spec: LoginPipelineSpec,
 }
 
-/// A document of a text in YAML.
+/// A YAML document.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Document {
     /// A LoginPipeline, or everything that is wrong with it, each as `field is value: remedy`.
     Pipeline(Result<Box<Manifest>, Vec<String>>),
-    /// Something else.
+    /// A document of another kind.
     Other {
         /// What it says of its `apiVersion`.
         api_version: String,
@@ -29,14 +29,14 @@ pub enum Document {
     },
     /// A job config, which the operator makes from a pipeline.
     JobConfig,
-    /// Not YAML, for this reason. What follows cannot be told from it.
+    /// The document is not YAML, for this reason. No document after it can be read.
     Unreadable(String),
 }
 
-/// What to say to whoever gives a job config where a manifest is expected.
+/// The problem of a job config where a manifest is expected.
 pub const JOB_CONFIG: &str = "is a job config, which the operator makes from a LoginPipeline: give the manifest of that, such as examples/pipeline.yaml";
 
-/// What to say to whoever gives something else.
+/// The problem of a text without a LoginPipeline.
 const NO_PIPELINE: &str =
     "holds no LoginPipeline: a document with apiVersion: loginpipeline.dev/v1alpha1 and kind: LoginPipeline is wanted";
 
@@ -58,10 +58,10 @@ pub fn documents(text: &str) -> Vec<(usize, Document)> {
     documents
 }
 
-/// The one LoginPipeline of a text, among whatever else stands there.
+/// The only LoginPipeline of a text, which may hold documents of other kinds.
 ///
 /// # Errors
-/// Everything that is wrong with it, or that there are others or none.
+/// Everything that is wrong with the pipeline, or that there is none, or more than one.
 pub fn the_one(text: &str) -> Result<Manifest, Vec<String>> {
     let mut pipelines = Vec::new();
     for (_, document) in documents(text) {
@@ -116,7 +116,7 @@ fn read(document: &Value) -> Result<Manifest, Vec<String>> {
                 problems.extend(ignored.iter().map(|path| unknown(&text(path), find(&spec, path))));
                 let is_about_taken = |field: &str| taken.iter().any(|path: &String| path.starts_with(field));
                 let found = check(&name, &parsed);
-                problems.extend(found.iter().filter(|found| !is_about_taken(found.field)).map(ToString::to_string));
+                problems.extend(found.iter().filter(|found| !is_about_taken(&found.field)).map(ToString::to_string));
                 return if problems.is_empty() { Ok(Manifest { name, spec: parsed }) } else { Err(problems) };
             }
             Err(error) => {
@@ -162,7 +162,7 @@ fn find<'a>(spec: &'a Value, path: &[String]) -> Option<&'a Value> {
     })
 }
 
-/// Takes a value out of the spec. False when there is none, as where a required field is missing.
+/// Removes a value from the spec. False if there is none, as for a required field that is missing.
 fn take(spec: &mut Value, path: &[String]) -> bool {
     let Some((last, parents)) = path.split_last() else { return false };
     let parent = parents.iter().try_fold(spec, |value, key| match value {
@@ -230,7 +230,7 @@ mod tests {
     fn every_problem_names_its_field() {
         let found = problems("spec: {kafka: {}, source: {partitions: 0, topik: x}, processor: {threads: 65}}\n");
         let fields: Vec<&str> = found.iter().map(|line| line.split([':', ' ']).next().unwrap()).collect();
-        let expected = ["spec.source.topik", "spec.kafka", "spec.source.partitions", "spec.processor.threads"];
+        let expected = ["spec.source.topik", "spec.kafka", "spec.processor.threads", "spec.source.partitions"];
         assert_eq!(fields, expected, "{found:#?}");
         let found = problems("spec: {kafka: {}, source: {partitions: many}}\n");
         assert!(found[0].starts_with("spec.source.partitions is \"many\": invalid type"), "{found:#?}");

@@ -42,7 +42,7 @@ pub struct KafkaTopicSpec {
     /// The topic's name in Kafka; the object's own name when absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_name: Option<String>,
-    /// Partitions; they can grow, never shrink.
+    /// Number of partitions, which can grow but not shrink.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,
     /// Replicas of each partition; the broker's default when absent.
@@ -60,13 +60,13 @@ pub struct KafkaTopicStatus {
     /// Conditions, `Ready` above all.
     #[serde(default)]
     pub conditions: Vec<StrimziCondition>,
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default)]
     pub observed_generation: Option<i64>,
     /// The topic's name in Kafka.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_name: Option<String>,
-    /// Kafka's own identifier of the topic.
+    /// Kafka's identifier of the topic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_id: Option<String>,
 }
@@ -93,25 +93,25 @@ pub struct ListenerStatus {
     /// `host:port`, several separated by commas.
     #[serde(default)]
     pub bootstrap_servers: Option<String>,
-    /// The certificates by which its brokers are recognized, in PEM; only of a listener with TLS.
+    /// Certificates by which to verify the brokers, in PEM; only for a listener with TLS.
     #[serde(default)]
     pub certificates: Vec<String>,
 }
 
-/// A condition in Strimzi's shape: every field is optional.
+/// A condition as Strimzi writes it: every field is optional.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct StrimziCondition {
-    /// Which condition.
+    /// Type of the condition, such as `Ready`.
     #[serde(default, rename = "type")]
     pub type_: Option<String>,
     /// `True`, `False` or `Unknown`.
     #[serde(default)]
     pub status: Option<String>,
-    /// A word for programs.
+    /// The reason in one word, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    /// A sentence for people.
+    /// The reason in a sentence, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
 }

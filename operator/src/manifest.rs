@@ -11,10 +11,10 @@ use serde::Serialize;
 
 use super::args::Validate;
 
-/// What was found in some files.
+/// Everything that was found in some files.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Each problem, and each document that was skipped.
+    /// One line for each problem, and for each document that was skipped.
     pub lines: Vec<Line>,
 }
 
@@ -68,10 +68,10 @@ impl Report {
     }
 }
 
-/// Checks files, and prints what was found.
+/// Checks files, and prints the report.
 ///
 /// # Errors
-/// When it cannot be printed.
+/// When the report cannot be printed.
 pub fn run(options: &Validate) -> io::Result<Exit> {
     let report = validate_files(&options.files);
     let mut text = Vec::new();
@@ -80,7 +80,7 @@ pub fn run(options: &Validate) -> io::Result<Exit> {
     Ok(report.exit())
 }
 
-/// Checks every document of some files.
+/// Checks every document of the files.
 #[must_use]
 pub fn validate_files(files: &[PathBuf]) -> Report {
     let mut report = Report::default();

@@ -12,25 +12,25 @@ use super::conditions::{reason::Reason, reported::Reported};
 /// A pipeline whose spec can run. Builders see nothing else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Valid {
-    /// Which pipeline.
+    /// The pipeline's namespace and name.
     pub id: PipelineId,
-    /// The owner reference of objects that are deleted with it.
+    /// The owner reference of the pipeline's objects, by which Kubernetes deletes them with it.
     pub owner: OwnerReference,
     /// The spec, checked.
     pub spec: LoginPipelineSpec,
-    /// The revision of its first config: when the resource was created, Unix seconds. A predecessor of the same name wrote
-    /// into the same log, and counted its own configs up from an earlier second.
+    /// The revision of its first config: the Unix time at which the resource was created. A predecessor of the same
+    /// name wrote into the same log, with revisions that began at an earlier time.
     pub first_revision: u64,
 }
 
 impl Valid {
-    /// The topics that the pipeline needs, in the order in which they are made and grown.
+    /// The topics that the pipeline needs, in the order in which they are created and grown.
     #[must_use]
     pub fn topics(&self) -> Vec<Topic> {
         topics(&self.id, &self.spec)
     }
 
-    /// The namespace of the `Kafka` of a pipeline on Strimzi, in which its `KafkaTopic` objects are.
+    /// For a pipeline on Strimzi: the namespace of its `Kafka` and of its `KafkaTopic` objects.
     #[must_use]
     pub fn kafka_namespace(&self) -> &str {
         let strimzi = self.spec.kafka.strimzi.as_ref();
@@ -41,7 +41,7 @@ impl Valid {
 /// Why a pipeline cannot run.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum ValidateError {
-    /// The spec has not the shape of this release's resource: a field of another type, one that is missing.
+    /// The spec does not have the shape of this release's resource: a field has another type, or is missing.
     #[error("the resource cannot be read: {problem}")]
     Shape {
         /// The field and what is wrong with it.
@@ -101,7 +101,7 @@ pub fn check_pipeline(pipeline: &LoginPipeline) -> Result<Valid, ValidateError> 
         block_owner_deletion: None,
     };
     let namespace = pipeline.metadata.namespace.clone().unwrap_or_default();
-    // Nor has it a time of creation.
+    // It has no time of creation either.
     let created = pipeline.metadata.creation_timestamp.as_ref().map(|created| created.0.as_second());
     let first_revision = created.and_then(|created| u64::try_from(created).ok()).unwrap_or(1);
     Ok(Valid { id: PipelineId { namespace, name }, owner, spec: pipeline.spec.clone(), first_revision })

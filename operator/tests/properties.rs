@@ -14,8 +14,9 @@ use crds::{
 use operator::{
     build::kafka_topic,
     kafka_access::Secrets,
-    pass::{desired::render, validate::check_pipeline},
+    pass::desired::render,
     topics::{Listener, growth::wanted},
+    validate::check_pipeline,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};

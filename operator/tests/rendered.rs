@@ -7,8 +7,9 @@ use k8s_openapi::{ByteString, api::core::v1::Secret, apimachinery::pkg::apis::me
 use operator::{
     build::kafka_topic,
     kafka_access::Secrets,
-    pass::{desired::render, validate::check_pipeline},
+    pass::desired::render,
     topics::{Control, Listener, Seen, State, growth::wanted},
+    validate::check_pipeline,
 };
 use serde::Deserialize;
 

@@ -1,4 +1,5 @@
-//! The manifest: the one LoginPipeline in a file, checked as the operator checks it. Pure but for reading the file.
+//! The manifest: the only LoginPipeline in a file, checked as the operator checks it. Pure, except that it reads the
+//! file.
 
 use std::{
     fmt,
@@ -8,7 +9,7 @@ use std::{
 use cli::file;
 use crds::manifest::{Manifest, the_one};
 
-/// Everything that is wrong with a file, one problem a line.
+/// Everything that is wrong with a file, one problem per line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ManifestError {
     file: PathBuf,
@@ -28,7 +29,7 @@ impl std::error::Error for ManifestError {}
 /// Reads a file.
 ///
 /// # Errors
-/// When it cannot be read, holds not exactly one LoginPipeline, or one that cannot run.
+/// When the file cannot be read, does not hold exactly one LoginPipeline, or holds one that cannot run.
 pub fn read(file: &Path) -> Result<Manifest, ManifestError> {
     let text = file::read(file).map_err(|error| vec![format!("{error}; name the manifest of a LoginPipeline")]);
     text.and_then(|text| the_one(&text)).map_err(|problems| ManifestError { file: file.to_owned(), problems })

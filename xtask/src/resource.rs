@@ -1,4 +1,4 @@
-//! `docs/resource.md`: every field of a LoginPipeline, from the definition that the API server gets.
+//! `docs/resource.md`: every field of a LoginPipeline, as the CustomResourceDefinition defines it.
 
 use std::fmt::Write as _;
 
@@ -6,18 +6,18 @@ use crds::pipeline::LoginPipeline;
 use kube::CustomResourceExt;
 use serde_json::Value;
 
-/// What stands before the fields.
+/// The text before the tables of fields.
 const HEAD: &str = "\
 # The resource
 
-Every field of a `LoginPipeline` (`loginpipeline.dev/v1alpha1`, short `lp`), from its definition: `make docs` writes this page. What breaks a
-rule is refused by the API server, and by `operator validate` before that. [examples/reference.yaml](../examples/reference.yaml)
-shows every field in use.
+Every field of a `LoginPipeline` (`loginpipeline.dev/v1alpha1`, short `lp`). `make docs` writes this page from the resource's definition.
+The API server refuses a resource that breaks a rule; `operator validate` reports it without a cluster.
+[examples/reference.yaml](../examples/reference.yaml) shows every field in use.
 
 A duration is written in `h`, `m`, `s` and `ms`: `30s`, `1h30m`, `250ms`.
 ";
 
-/// Fields whose types are Kubernetes' own.
+/// Fields with types of Kubernetes, which its own documentation describes.
 const KUBERNETES: [&str; 7] = [
     "affinity",
     "egressTo",
@@ -52,17 +52,16 @@ fn properties(schema: &Value) -> impl Iterator<Item = (&String, &Value)> {
     schema["properties"].as_object().into_iter().flatten()
 }
 
-/// A field without fields of its own.
 fn is_simple(schema: &Value) -> bool {
     properties(item(schema)).next().is_none()
 }
 
-/// Of a list what it is a list of, else the field itself.
+/// A list's item schema; any other schema unchanged.
 fn item(schema: &Value) -> &Value {
     schema.get("items").unwrap_or(schema)
 }
 
-/// A heading, what holds for the whole, and a table of the fields that are `wanted`.
+/// A heading, the description and rules of the object, and a table of its `wanted` fields.
 fn section(page: &mut String, path: &str, schema: &Value, wanted: impl Fn(&str) -> bool) {
     let _ = writeln!(page, "\n## `{path}`\n\n{}", sentence(schema));
     let rules = rules(schema);
@@ -81,25 +80,28 @@ fn section(page: &mut String, path: &str, schema: &Value, wanted: impl Fn(&str) 
     }
 }
 
-/// What a field is where the spec has none, in words. `whole` is the default of what it is a field of.
+/// The value of a field that is not set, in words. `whole` is the default of the object that the field is in.
 fn default_of(schema: &Value, name: &str, whole: &Value) -> String {
     let is_required = schema["required"].as_array().is_some_and(|all| all.iter().any(|field| field == name));
     match (&schema["properties"][name]["default"], &whole[name], is_required) {
         (Value::Null, Value::Null, true) => "required".to_owned(),
         (Value::Null, Value::Null, false) => String::new(),
-        // Its fields have rows of their own.
+        // The fields of an object have rows of their own.
         (Value::Object(_), ..) | (Value::Null, Value::Object(_), _) => String::new(),
         (Value::Null, value, true) => format!("`{value}`; required where its object is given"),
         (Value::Null, value, false) | (value, ..) => format!("`{value}`"),
     }
 }
 
-/// The row of a field, and those of its own fields behind it.
+/// The row of a field, and then the rows of the fields in it.
 fn rows(page: &mut String, path: &str, schema: &Value, whole: &Value, default: &str) {
     let name = path.rsplit('.').next().unwrap_or(path);
     let rules = rules(schema);
     let rules = if rules.is_empty() { rules } else { format!(" Rules: {rules}.") };
-    let _ = writeln!(page, "| `{path}` | {} | {default} | {}{rules} |", type_of(name, schema), sentence(schema));
+    let text = sentence(schema);
+    // The column before it shows the default.
+    let text = text.split_once(" Default: ").map_or(&*text, |(text, _)| text);
+    let _ = writeln!(page, "| `{path}` | {} | {default} | {text}{rules} |", type_of(name, schema));
     if KUBERNETES.contains(&name) {
         return;
     }
@@ -141,7 +143,7 @@ fn is_duration(schema: &Value) -> bool {
     schema["pattern"].as_str().is_some_and(|pattern| pattern.contains("ms)?$"))
 }
 
-/// What the API server demands of a value, in words.
+/// The rules of a value, in words.
 fn rules(schema: &Value) -> String {
     let mut rules = Vec::new();
     let limit = |name: &str| schema[name].as_f64();

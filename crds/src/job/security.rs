@@ -1,9 +1,9 @@
-//! How replicas prove to Kafka who they are, and know that it is Kafka. Nothing secret stands here: keys and passwords are
-//! in files, mounted from Secrets, and this names the files.
+//! How replicas prove to Kafka who they are, and know that it is Kafka. Nothing secret stands here: keys and passwords
+//! are in files, mounted from Secrets, and this names the files.
 
 use serde::{Deserialize, Serialize};
 
-use super::JobError;
+use super::error::JobError;
 
 /// Where the operator mounts Secrets, each kind in a folder of its own.
 pub const SECRETS_FOLDER: &str = "/etc/login-pipeline-secrets";
@@ -11,58 +11,58 @@ pub const SECRETS_FOLDER: &str = "/etc/login-pipeline-secrets";
 /// The line that begins a certificate in a text of PEM.
 const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
 
-/// How to reach a Kafka that is not open to everybody: by TLS, by a name and password, or by both.
+/// How to reach a Kafka that is protected by TLS, by SASL, or by both.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Security {
-    /// The connection is encrypted, and Kafka's certificate verified; none for a connection in the clear.
+    /// Encrypts the connection and verifies Kafka's certificate; absent for plaintext.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
-    /// The replica authenticates with a name and a password.
+    /// Authenticates the replica with a name and a password; absent without SASL.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sasl: Option<Sasl>,
 }
 
-/// Certificates. Without a certificate authority here, those that the image trusts are trusted.
+/// Certificates. Without certificate authorities here, those of the image are trusted.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Tls {
-    /// Certificates of the authorities that may have signed Kafka's own, in PEM. They are public.
+    /// Certificates of the authorities to trust, in PEM. They are public.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
-    /// A file with them, instead.
+    /// File with the certificates of the authorities to trust, instead of `ca`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca_file: Option<String>,
-    /// A file with the replica's own certificate in PEM, where Kafka asks for one.
+    /// File with the replica's own certificate in PEM, where Kafka asks for one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate_file: Option<String>,
-    /// A file with the key of that certificate in PEM, not encrypted.
+    /// File with the private key of that certificate in PEM, not encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key_file: Option<String>,
 }
 
-/// A name, and where its password is.
+/// A user, and the file with its password.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Sasl {
-    /// How the password is proven.
+    /// SASL mechanism.
     pub mechanism: Mechanism,
-    /// The name.
+    /// Name of the user.
     pub username: String,
-    /// A file with the password.
+    /// File with the password.
     pub password_file: String,
 }
 
-/// How a password is proven, under Kafka's own names.
+/// SASL mechanism, under Kafka's own name.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mechanism {
-    /// It is sent as it is; only TLS hides it.
+    /// The password itself is sent; only TLS hides it.
     #[serde(rename = "PLAIN")]
     Plain,
-    /// By challenge and response, hashed with SHA-256.
+    /// Challenge and response, hashed with SHA-256.
     #[serde(rename = "SCRAM-SHA-256")]
     ScramSha256,
-    /// By challenge and response, hashed with SHA-512.
+    /// Challenge and response, hashed with SHA-512.
     #[serde(rename = "SCRAM-SHA-512")]
     ScramSha512,
 }

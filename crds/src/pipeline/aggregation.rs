@@ -4,50 +4,113 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Duration, Field, Window};
+use super::{
+    duration::{Duration, Window},
+    rule::{Broken, Rule},
+    validation::Field,
+};
 
-/// What is counted, by window and dimension.
+/// Which counts the pipeline keeps: by time window, and by the values of fields of the event.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Aggregation {
-    /// Window sizes, the smallest first; the others are multiples of it. `all` is one window without end.
+    /// Window sizes: durations in whole seconds, at least `1s`, and `all` for one window that never ends. The smallest
+    /// comes first, and every other one is a multiple of it. 1 to 8 windows. Default: `1m`, `1h`, `all`.
     #[serde(default = "windows")]
     #[schemars(length(min = 1, max = 8))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
-        validation = Rule::new("self[0] != 'all' && self.all(w, w == 'all' || duration(w) >= duration(self[0]))")
-            .message("aggregation.windows must begin with the smallest finite window, such as 1m"),
-        validation = Rule::new("self[0] == 'all' || duration(self[0]) < duration('1s') || self.all(w, w == 'all' || duration(w).getMilliseconds() % duration(self[0]).getMilliseconds() == 0)")
-            .message("each of aggregation.windows must be a multiple of the first one, for it is rolled up from it"),
-        validation = Rule::new("self.all(w, w == 'all' || (duration(w) >= duration('1s') && duration(w).getMilliseconds() % 1000 == 0))")
-            .message("each of aggregation.windows must be whole seconds, for event times are"),
-        validation = Rule::new("self.all(w, self.exists_one(other, (w == 'all') == (other == 'all') && (w == 'all' || duration(w) == duration(other))))")
-            .message("each of aggregation.windows must be there once: 60s and 1m are the same")
+        validation = SMALLEST_FIRST.validation(),
+        validation = MULTIPLES.validation(),
+        validation = WHOLE_SECONDS.validation(),
+        validation = EACH_ONCE.validation()
     )]
     pub windows: Vec<Window>,
-    /// The fields by whose values logins are counted.
+    /// Fields of the event by whose values logins are counted. At most 3. Default: `device_type`, `locale`,
+    /// `app_version`.
     #[serde(default = "dimensions")]
     #[schemars(length(max = 3))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub dimensions: Vec<Dimension>,
-    /// How many values of a dimension a window counts. Of more it keeps those that alerts name, then those with the smallest
-    /// hash, and sums the rest up as `_other`.
+    /// How many values of a dimension each window counts separately, 1 to 10000. Beyond that, a window keeps the values
+    /// that alerts name and then those with the smallest hash; it sums the others up as `_other`. Default: 10000.
     #[serde(default = "ten_thousand")]
     #[schemars(range(min = 1, max = 10_000))]
     pub max_values: i32,
-    /// Whether unique users are estimated.
+    /// Whether unique users are estimated, with a standard error of 1.6 %. Default: true.
     #[serde(default = "yes")]
     pub unique_users: bool,
-    /// How far behind its partition's newest event an event may be before it counts as late.
+    /// How far an event may lie behind the newest event of its partition before it counts as late. A duration such as
+    /// `30s`. Default: `30s`.
     #[serde(default = "thirty_seconds")]
     pub allowed_lateness: Duration,
-    /// How long a partition without events holds windows back.
+    /// How long a partition may be without events before windows close without waiting for it. A duration, at least
+    /// `1s`. Default: `10s`.
     #[serde(default = "ten_seconds")]
-    #[x_kube(validation = Rule::new("duration(self) >= duration('1s')").message("aggregation.idleTimeout must be at least 1s"))]
+    #[x_kube(validation = IDLE_TIMEOUT.validation())]
     pub idle_timeout: Duration,
-    /// How much later than allowed an event may be and still be merged into finite windows.
+    /// How much later than `allowedLateness` an event may be and still be added to finite windows. A duration such as
+    /// `24h`. Default: `24h`.
     #[serde(default = "one_day")]
     pub retention: Duration,
+}
+
+pub(super) const SMALLEST_FIRST: Rule<Vec<Window>> = Rule {
+    cel: || "self[0] != 'all' && self.all(w, w == 'all' || duration(w) >= duration(self[0]))".to_owned(),
+    message: "must begin with the smallest finite window, such as 1m",
+    broken: |windows| {
+        let Some(first) = windows.first() else { return Vec::new() };
+        let is_smallest = first.finite().is_some_and(|first| finite(windows).all(|window| window >= first));
+        Broken::value_if(!is_smallest, first)
+    },
+};
+
+pub(super) const MULTIPLES: Rule<Vec<Window>> = Rule {
+    cel: || {
+        "self[0] == 'all' || duration(self[0]) < duration('1s') || self.all(w, w == 'all' || \
+         duration(w).getMilliseconds() % duration(self[0]).getMilliseconds() == 0)"
+            .to_owned()
+    },
+    message: "each must be a multiple of the first one, for it is rolled up from it",
+    broken: |windows| {
+        let first = windows.first().and_then(|window| window.finite()).filter(|first| first.as_millis() >= 1000);
+        let Some(first) = first else { return Vec::new() };
+        Broken::each(finite(windows).filter(|window| window.as_millis() % first.as_millis() != 0))
+    },
+};
+
+pub(super) const WHOLE_SECONDS: Rule<Vec<Window>> = Rule {
+    cel: || {
+        "self.all(w, w == 'all' || (duration(w) >= duration('1s') && duration(w).getMilliseconds() % 1000 == 0))"
+            .to_owned()
+    },
+    message: "each must be whole seconds, at least one, for event times are",
+    broken: |windows| {
+        Broken::each(finite(windows).filter(|window| window.as_millis() < 1000 || window.as_millis() % 1000 != 0))
+    },
+};
+
+pub(super) const EACH_ONCE: Rule<Vec<Window>> = Rule {
+    cel: || {
+        "self.all(w, self.exists_one(other, (w == 'all') == (other == 'all') && (w == 'all' || duration(w) == \
+         duration(other))))"
+            .to_owned()
+    },
+    message: "each must be there once: 60s and 1m are the same",
+    broken: |windows| {
+        let repeated = windows.iter().enumerate().filter(|(index, window)| windows[..*index].contains(window));
+        Broken::each(repeated.map(|(_, window)| window))
+    },
+};
+
+pub(super) const IDLE_TIMEOUT: Rule<Duration> = Rule {
+    cel: || "duration(self) >= duration('1s')".to_owned(),
+    message: "must be at least 1s",
+    broken: |timeout| Broken::value_if(timeout.as_millis() < 1000, timeout),
+};
+
+fn finite(windows: &[Window]) -> impl Iterator<Item = Duration> {
+    windows.iter().filter_map(|window| window.finite())
 }
 
 impl Default for Aggregation {
@@ -65,8 +128,8 @@ impl Default for Aggregation {
 }
 
 impl Aggregation {
-    /// Size of the smallest window in seconds: what stage 1 counts by. None when the first window is not a finite one of
-    /// at least a second, which validation refuses.
+    /// Size of the smallest window in seconds: what stage 1 counts by. None when the first window is not a finite one
+    /// of at least a second, which validation refuses.
     #[must_use]
     pub fn smallest_window(&self) -> Option<i64> {
         match self.windows.first() {
@@ -78,11 +141,7 @@ impl Aggregation {
     /// Size of the largest finite window in seconds.
     #[must_use]
     pub fn largest_window(&self) -> i64 {
-        let finite = |window: &Window| match window {
-            Window::Finite(size) => Some(size.as_secs()),
-            Window::All => None,
-        };
-        self.windows.iter().filter_map(finite).max().unwrap_or_default()
+        finite(&self.windows).map(Duration::as_secs).max().unwrap_or_default()
     }
 }
 
@@ -114,7 +173,8 @@ const fn one_day() -> Duration {
     Duration::from_secs(24 * 3600)
 }
 
-/// A field by whose values logins are counted. Fields that identify a person or a device cannot be one.
+/// A field of the event by whose values logins are counted. An alert that names none counts all events of its window
+/// together. Fields that identify a person or a device are not available.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Dimension {

@@ -7,6 +7,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 const PATTERN: &str = "^([0-9]{1,6}h)?([0-9]{1,6}m)?([0-9]{1,7}s)?([0-9]{1,9}ms)?$";
 
+/// Whether a pattern of the schema is that of a duration or of a window.
+pub(super) fn is_pattern(pattern: &str) -> bool {
+    pattern.ends_with(PATTERN)
+}
+
 /// Hours, minutes, seconds and milliseconds, in this order and each at most once: a subset of what Kubernetes' CEL
 /// function `duration()` reads, so that rules can compare it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,10 +127,21 @@ impl JsonSchema for Duration {
 /// The size of a window: finite, or `all`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Window {
-    /// [start, start + size), aligned to the epoch.
+    /// Windows [start, start + size), aligned to the epoch.
     Finite(Duration),
-    /// All history.
+    /// One window without end.
     All,
+}
+
+impl Window {
+    /// The size of a finite window.
+    #[must_use]
+    pub const fn finite(self) -> Option<Duration> {
+        match self {
+            Self::Finite(size) => Some(size),
+            Self::All => None,
+        }
+    }
 }
 
 impl fmt::Display for Window {

@@ -3,57 +3,100 @@
 use kube::KubeSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Dimension, Window};
+use super::{
+    aggregation::Dimension,
+    duration::Window,
+    pattern::{DNS_LABEL, TOPIC},
+    rule::{Broken, Rule, quoted},
+    topics::KAFKA_NAME,
+};
+use crate::records::aggregate::OTHER;
 
-/// An anomaly to report: a count above a threshold, or far from what it was in the windows before.
+/// An anomaly to report: a count above a threshold, or far from the counts of the windows before.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[x_kube(
-    validation = Rule::new("has(self.above) != has(self.deviation)")
-        .message("set exactly one of above (a threshold) and deviation (from the windows before) in each of alerts"),
-    validation = Rule::new("!has(self.value) || has(self.dimension)")
-        .message("an alert with a value needs the dimension that has it"),
-    validation = Rule::new("!has(self.deviation) || self.window != 'all'")
-        .message("an alert with deviation compares closed windows, and all never closes: choose a finite window")
+    validation = ONE_CONDITION.validation(),
+    validation = DIMENSION_OF_VALUE.validation(),
+    validation = CLOSED_WINDOWS.validation()
 )]
 pub struct Alert {
-    /// Its name, by which its records are known.
-    #[schemars(length(min = 1, max = 63), regex(pattern = "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"))]
+    /// Name of the alert, which its records carry: 1 to 63 lower case letters, digits and hyphens.
+    #[schemars(length(min = 1, max = 63), regex(pattern = DNS_LABEL))]
     pub name: String,
-    /// By which dimension to count, one of `aggregation.dimensions`; without it all events of the window are counted.
+    /// Dimension whose values are counted, one of `aggregation.dimensions`. All events of the window are counted
+    /// together when it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimension: Option<Dimension>,
-    /// Which value of the dimension; without it each value.
+    /// Value of the dimension to watch, 1 to 256 characters; `_missing` stands for events without the field. Each value
+    /// is watched on its own when it is not set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(length(min = 1, max = 256))]
-    #[x_kube(validation = Rule::new("self != '_other'").message("an alert cannot name _other, the sum of the values that are not kept"))]
+    #[x_kube(validation = NOT_OTHER.validation())]
     pub value: Option<String>,
-    /// In which window, one of `aggregation.windows`.
+    /// Window to watch, one of `aggregation.windows`.
     pub window: Window,
-    /// Fires once in each window, as soon as a count is larger than this.
+    /// Fires once per window, as soon as a count is larger than this: 0 to 1000000000000.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0, max = 1_000_000_000_000_i64))]
     pub above: Option<i64>,
-    /// Fires when a window closes whose count is further than so many standard deviations from the mean of the 12 windows
-    /// before it. At least 6 must have been since the pipeline began; the standard deviation counts as at least 1.
+    /// Fires when a closed window's count lies more than this many standard deviations from the mean of the 12 windows
+    /// before it: 0.1 to 1000. Needs at least 6 of them; a standard deviation below 1 counts as 1.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.1, max = 1000.0))]
     // The API server compares a whole number with the schema's minimum rounded down.
-    #[x_kube(validation = Rule::new("self >= 0.1").message("the deviation of an alert must be at least 0.1 standard deviations"))]
+    #[x_kube(validation = DEVIATION.validation())]
     pub deviation: Option<f64>,
 }
 
-/// Where counts, insights and alerts go.
+pub(super) const ONE_CONDITION: Rule<Alert> = Rule {
+    cel: || "has(self.above) != has(self.deviation)".to_owned(),
+    message: "set exactly one of above (a threshold) and deviation (from the windows before) in each of alerts",
+    broken: |alert| match (alert.above, alert.deviation) {
+        (Some(_), Some(_)) => Broken::value_if(true, "both above and deviation"),
+        (None, None) => Broken::value_if(true, "neither above nor deviation"),
+        _ => Vec::new(),
+    },
+};
+
+pub(super) const DIMENSION_OF_VALUE: Rule<Alert> = Rule {
+    cel: || "!has(self.value) || has(self.dimension)".to_owned(),
+    message: "an alert with a value needs the dimension that has it",
+    broken: |alert| {
+        let value = alert.value.as_deref().unwrap_or_default();
+        Broken::field_if(alert.value.is_some() && alert.dimension.is_none(), ".value", quoted(value))
+    },
+};
+
+pub(super) const CLOSED_WINDOWS: Rule<Alert> = Rule {
+    cel: || "!has(self.deviation) || self.window != 'all'".to_owned(),
+    message: "an alert with deviation compares closed windows, and all never closes: choose a finite window",
+    broken: |alert| Broken::field_if(alert.deviation.is_some() && alert.window == Window::All, ".window", alert.window),
+};
+
+pub(super) const NOT_OTHER: Rule<String> = Rule {
+    cel: || format!("self != '{OTHER}'"),
+    message: "an alert cannot name _other, the sum of the values that are not kept",
+    broken: |value| Broken::value_if(value == OTHER, quoted(value)),
+};
+
+pub(super) const DEVIATION: Rule<f64> = Rule {
+    cel: || "self >= 0.1".to_owned(),
+    message: "the deviation of an alert must be at least 0.1 standard deviations",
+    broken: |deviation| Broken::value_if(deviation.is_nan() || *deviation < 0.1, deviation),
+};
+
+/// The topics of counts, insights and alerts. Each is compacted and has one partition.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct Results {
-    /// Counts by window, dimension and value.
+    /// Topic of the counts by window, dimension and value. Default: `login-aggregates`.
     #[serde(default = "aggregates_topic")]
     pub aggregates: ResultTopic,
-    /// What is worth knowing of each closed window.
+    /// Topic of a summary of each closed window. Default: `login-insights`.
     #[serde(default = "insights_topic")]
     pub insights: ResultTopic,
-    /// Anomalies.
+    /// Topic of the anomalies that `alerts` asks for. Default: `login-alerts`.
     #[serde(default = "alerts_topic")]
     pub alerts: ResultTopic,
 }
@@ -69,11 +112,11 @@ impl Default for Results {
 #[serde(rename_all = "camelCase")]
 pub struct ResultTopic {
     /// Topic name. It cannot change.
-    #[schemars(length(min = 1, max = 249), regex(pattern = "^[a-zA-Z0-9._-]+$"))]
+    #[schemars(length(min = 1, max = 249), regex(pattern = TOPIC))]
     #[x_kube(
         validation = Rule::new("self == oldSelf")
             .message("a results topic cannot change: create another LoginPipeline for another topic"),
-        validation = Rule::new("self != '.' && self != '..'").message("a results topic has a name that Kafka does not take: choose another")
+        validation = KAFKA_NAME.validation()
     )]
     pub topic: String,
 }

@@ -10,7 +10,7 @@ use crate::topics::Role;
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
 #[serde(rename_all = "camelCase")]
 pub struct LoginPipelineStatus {
-    /// The generation of the spec that this status speaks of.
+    /// Generation of the spec that this status describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
     /// Conditions, one of each type.
@@ -18,28 +18,28 @@ pub struct LoginPipelineStatus {
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
-    /// Replicas of the processor's Deployment.
+    /// Pods of the processor's Deployment.
     #[serde(default)]
     pub replicas: i32,
-    /// Replicas that joined the group and restored what they were assigned.
+    /// Pods that joined the consumer group and restored what they were assigned.
     #[serde(default)]
     pub ready_replicas: i32,
     /// Label selector of the processor's pods, for the scale subresource.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<String>,
-    /// The job config in use.
+    /// The job config that the pods run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub config: Option<ConfigStatus>,
-    /// The job config with which every replica was available last: what a rollback returns to.
+    /// The last job config with which every pod was available. A rollback returns to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_healthy: Option<ConfigStatus>,
-    /// Records of the source that wait, as the pods counted them a short while ago.
+    /// Records of the source that wait to be processed, as the pods counted them a short while ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lag: Option<i64>,
-    /// Events that are processed in a second, as the pods counted them a short while ago.
+    /// Events processed per second, as the pods counted them a short while ago.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rate: Option<i64>,
-    /// The pipeline's topics, one of each role.
+    /// The pipeline's topics, one for each role.
     #[serde(default)]
     #[schemars(length(max = 16))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["role".into()]))]
@@ -50,14 +50,14 @@ pub struct LoginPipelineStatus {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigStatus {
-    /// Numbers the job configs, the first with the Unix time of the resource's creation; replicas write it into the delta
-    /// log.
+    /// Number of the job config, which replicas write into the delta log. The first is the Unix time of the resource's
+    /// creation, and each change adds one.
     // Kubernetes knows no unsigned integers.
     #[schemars(with = "i64", range(min = 0))]
     pub revision: u64,
-    /// Name of the ConfigMap, which holds the pod template too.
+    /// Name of the ConfigMap with the job config and the pod template.
     pub config_map: String,
-    /// The image that its pods run.
+    /// Image that the pods run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
 }
@@ -68,15 +68,15 @@ pub struct ConfigStatus {
 pub struct TopicStatus {
     /// What the topic is for.
     pub role: Role,
-    /// Its name in Kafka.
+    /// Name of the topic in Kafka.
     pub name: String,
-    /// Partitions that exist.
+    /// Number of partitions that exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub partitions: Option<i32>,
-    /// Kafka's own identifier; another one means that the topic was deleted and made again.
+    /// Kafka's identifier of the topic. If it changes, the topic was deleted and created again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub topic_id: Option<String>,
-    /// Whether this pipeline made the topic.
+    /// Whether this pipeline created the topic.
     #[serde(default)]
     pub created: bool,
 }
@@ -85,18 +85,18 @@ pub struct TopicStatus {
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// Which condition.
+    /// Type of the condition, such as `Ready`.
     #[serde(rename = "type")]
     pub type_: String,
-    /// Whether it holds.
+    /// Whether the condition holds: `True`, `False` or `Unknown`.
     pub status: ConditionStatus,
-    /// A word for programs.
+    /// The reason in one word, for programs.
     pub reason: String,
-    /// A sentence for people: what is, and the remedy where there is something to do.
+    /// The reason in a sentence, for people, with the remedy where there is something to do.
     pub message: String,
     /// When `status` last changed, RFC 3339.
     pub last_transition_time: String,
-    /// The generation of the spec that this condition speaks of.
+    /// Generation of the spec that this condition describes.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
 }
@@ -104,10 +104,10 @@ pub struct Condition {
 /// Whether a condition holds.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConditionStatus {
-    /// It holds.
+    /// The condition holds.
     True,
-    /// It does not.
+    /// The condition does not hold.
     False,
-    /// Nobody can tell.
+    /// It is not known whether the condition holds.
     Unknown,
 }

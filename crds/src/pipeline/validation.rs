@@ -4,22 +4,24 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Duration;
+use super::duration::Duration;
 
-/// Which events are valid; the others become dead letters.
+/// Which events are valid. All others become dead letters.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Validation {
-    /// Fields that an event must have; one that is `null` is missing. Without `timestamp` here, an event that has none
-    /// takes the timestamp of its Kafka record.
+    /// Fields that an event must have. A field that is `null` counts as missing. If `timestamp` is not required, an
+    /// event without one takes the timestamp of its Kafka record. Default: `user_id`, `device_type`, `locale`,
+    /// `timestamp`.
     #[serde(default = "required")]
     #[schemars(length(max = 7))]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub required: Vec<Field>,
-    /// How far beyond its record's Kafka timestamp an event's time may lie.
+    /// How far an event's time may lie after the Kafka timestamp of its record. A duration such as `5m`. Default: `5m`.
     #[serde(default = "five_minutes")]
     pub max_future_skew: Duration,
-    /// What a present `ip` must look like.
+    /// Which `ip` is valid, where an event has one: `Any` string, or only a `Valid` IPv4 or IPv6 address. Default:
+    /// `Any`.
     #[serde(default)]
     pub ip: IpRule,
 }
@@ -38,11 +40,11 @@ const fn five_minutes() -> Duration {
     Duration::from_secs(300)
 }
 
-/// The fields of a login event that the pipeline knows.
+/// A field of a login event that the pipeline knows.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "snake_case")]
 pub enum Field {
-    /// Who logged in.
+    /// Identifies the user.
     UserId,
     /// Version of the app.
     AppVersion,
@@ -50,9 +52,9 @@ pub enum Field {
     Ip,
     /// US state.
     Locale,
-    /// Which device.
+    /// Identifies the device.
     DeviceId,
-    /// Event time, Unix seconds.
+    /// Event time in Unix seconds.
     Timestamp,
     /// Kind of device.
     DeviceType,
@@ -78,7 +80,7 @@ impl Field {
     }
 }
 
-/// What a present `ip` must look like.
+/// Which `ip` is valid, where an event has one.
 #[derive(Serialize, Deserialize, JsonSchema, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum IpRule {
     /// Any string.

@@ -1,5 +1,5 @@
-//! What the aggregation writes for others to read: aggregates, insights and alerts, as JSON. A record's key names what it is
-//! about, so that the last record of a key is its last revision.
+//! What the aggregation writes for others to read: aggregates, insights and alerts, as JSON. A record's key names what
+//! it is about, so that the last record of a key is its last revision.
 
 use std::collections::BTreeMap;
 
@@ -17,10 +17,10 @@ use crate::pipeline::{Dimension, Window};
 /// The version that this release writes, and reads.
 pub const VERSION: u32 = 1;
 
-/// Stands for all events of a window where a dimension is expected.
+/// The dimension of a count of all events of a window.
 pub const ALL: &str = "_all";
 
-/// Stands for the values of a dimension that a window does not keep, together.
+/// The sum of the values of a dimension that a window does not keep.
 pub const OTHER: &str = "_other";
 
 /// Why bytes are not a record that this release reads.
@@ -34,7 +34,7 @@ pub enum ResultError {
     Version(u64),
 }
 
-/// The bytes to write: one of [`Aggregate`], [`Insight`] and [`Alert`].
+/// The value of a record: of one of [`Aggregate`], [`Insight`] and [`Alert`].
 ///
 /// # Errors
 /// Never for a value in memory; the type says so for the sake of the encoder.
@@ -42,10 +42,10 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, ResultError> {
     Ok(serde_json::to_vec(value)?)
 }
 
-/// Reads what was written. Fields that this release does not know are passed over, as any reader of results may do.
+/// Reads a record. Unknown fields are ignored, as any reader of results may ignore them.
 ///
 /// # Errors
-/// When the bytes are something else, or of a later release.
+/// When the bytes are not such a record, or are one of another version.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ResultError> {
     #[derive(Deserialize)]
     struct Versioned {
@@ -61,9 +61,9 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ResultError> {
 /// A window of event time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Span {
-    /// Its size.
+    /// Size of the window.
     pub window: Window,
-    /// Its start, Unix seconds; 0 for [`Window::All`], which has none.
+    /// Start of the window in Unix seconds; 0 for [`Window::All`], which has no start.
     pub start: i64,
 }
 
@@ -96,7 +96,7 @@ impl Span {
         }
     }
 
-    /// The window behind, of the same size; none for [`Window::All`].
+    /// The window after, of the same size; none for [`Window::All`].
     #[must_use]
     pub fn next(self) -> Option<Self> {
         self.end().map(|start| Self { start, ..self })
@@ -163,36 +163,36 @@ impl<'de> Deserialize<'de> for Span {
 /// One count of a window: of all its events, or of those with one value of a dimension.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Aggregate {
-    /// [`VERSION`].
+    /// Version of the format: [`VERSION`].
     pub v: u32,
     /// The window.
     #[serde(flatten)]
     pub span: Span,
-    /// Which count.
+    /// What is counted.
     #[serde(flatten)]
     pub of: Counted,
-    /// Events.
+    /// Number of events.
     pub count: u64,
-    /// Of these, late ones; for all events only.
+    /// Number of late events among them; only for all events of a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub late: Option<u64>,
-    /// Events of the window that were too old to be merged when they came, and are not in `count`; for all events of a
-    /// finite window only.
+    /// Number of events of the window that came too late to be added to `count`; only for all events of a finite
+    /// window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unmerged: Option<u64>,
-    /// Estimated number of different users, a standard error of 1.6 %; for all events only.
+    /// Estimated number of different users, with a standard error of 1.6 %; only for all events of a window.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_users: Option<u64>,
-    /// Whether the window is closed. Later arrivals raise the revision.
+    /// Whether the window is closed. Events that come later raise the revision.
     #[serde(rename = "final")]
     pub is_final: bool,
     /// How often the window was changed after it had been closed.
     pub revision: u64,
-    /// Whether the count began or ended within the window, by a change of the config.
+    /// Whether counting began or ended within the window because the config changed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub partial: bool,
-    /// The offset of the delta that brought these events after the state of their window had been evicted: they are in no
-    /// other record of a finite window. Its `count`, `late` and `unmerged` add to those of the window's other records.
+    /// Offset of the delta that brought these events after the state of their window had been evicted. Such a record
+    /// adds to the window's other records: its `count`, `late` and `unmerged` are in none of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub evicted_at: Option<i64>,
 }
@@ -207,8 +207,8 @@ const fn is_false(value: &bool) -> bool {
 pub enum Counted {
     /// All events of the window.
     All,
-    /// Those with this value of the dimension; [`super::delta::MISSING`] for those without, [`OTHER`] for the values that
-    /// are not kept.
+    /// Events with this value of the dimension; [`super::delta::MISSING`] stands for events without one, [`OTHER`] for
+    /// the values that are not kept.
     Value(Dimension, String),
 }
 
@@ -247,14 +247,15 @@ impl<'de> Deserialize<'de> for Counted {
 }
 
 impl Aggregate {
-    /// The record's key: `1m/2024-07-10T02:00:00Z/locale/RI`, `all/_all`; of evicted windows with `evicted/<offset>/` before.
+    /// The record's key: `1m/2024-07-10T02:00:00Z/locale/RI`, `all/_all`; of evicted windows with `evicted/<offset>/`
+    /// before.
     #[must_use]
     pub fn key(&self) -> String {
         aggregate_key(self.span, &self.of, self.evicted_at)
     }
 }
 
-/// The key of an aggregate, or of the tombstone for one that is not kept any more.
+/// The key of an aggregate, and of the tombstone of one that is no longer kept.
 #[must_use]
 pub fn aggregate_key(span: Span, of: &Counted, evicted_at: Option<i64>) -> String {
     let prefix = evicted_at.map(|offset| format!("evicted/{offset}/")).unwrap_or_default();
@@ -264,34 +265,34 @@ pub fn aggregate_key(span: Span, of: &Counted, evicted_at: Option<i64>) -> Strin
     }
 }
 
-/// What is worth knowing of a closed window.
+/// A summary of a closed window.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Insight {
-    /// [`VERSION`].
+    /// Version of the format: [`VERSION`].
     pub v: u32,
     /// The window.
     #[serde(flatten)]
     pub span: Span,
-    /// Events.
+    /// Number of events.
     pub count: u64,
-    /// Of these, late ones.
+    /// Number of late events among them.
     pub late: u64,
-    /// Events of the window that were too old to be merged.
+    /// Number of events of the window that came too late to be added to `count`.
     pub unmerged: u64,
     /// Estimated number of different users; absent where they are not estimated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unique_users: Option<u64>,
-    /// Events of the window before; absent where that was evicted before this one began.
+    /// Number of events of the window before; absent if that window was evicted before this one began.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub previous: Option<u64>,
-    /// (count − previous) / previous, rounded to four places; absent where there is nothing to compare with.
+    /// (count − previous) / previous, rounded to four places; absent without a previous count.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<f64>,
-    /// By dimension.
+    /// The values of each dimension.
     pub dimensions: BTreeMap<Dimension, DimensionInsight>,
     /// How often the window was changed after it had been closed.
     pub revision: u64,
-    /// Whether the count began or ended within the window, by a change of the config.
+    /// Whether counting began or ended within the window because the config changed.
     #[serde(default, skip_serializing_if = "is_false")]
     pub partial: bool,
 }
@@ -342,19 +343,19 @@ pub fn rounded(ratio: f64) -> f64 {
 /// An anomaly.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Alert {
-    /// [`VERSION`].
+    /// Version of the format: [`VERSION`].
     pub v: u32,
     /// The alert's name in the pipeline's spec.
     pub name: String,
     /// The window.
     #[serde(flatten)]
     pub span: Span,
-    /// Which count.
+    /// What is counted.
     #[serde(flatten)]
     pub of: Counted,
     /// The count when it fired.
     pub count: u64,
-    /// Why.
+    /// Why the alert fired.
     #[serde(flatten)]
     pub cause: Cause,
 }

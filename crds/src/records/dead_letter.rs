@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Why: a [`Reason`]'s text.
+/// Why the event is a dead letter: a [`Reason`]'s text.
 pub const REASON: &str = "lp-reason";
 /// A sentence for people, without personal data.
 pub const DETAIL: &str = "lp-detail";
@@ -19,10 +19,10 @@ pub const SOURCE_TIMESTAMP: &str = "lp-source-timestamp";
 /// Present where the record did not fit: `value`, or `record` when key and headers had to go too.
 pub const TRUNCATED: &str = "lp-truncated";
 
-/// How much of a value is kept that fits nowhere whole.
+/// How many bytes are kept of a value that does not fit whole.
 pub const TRUNCATED_BYTES: usize = 512 * 1024;
 
-/// Why an event is a dead letter: a closed list.
+/// Why an event is a dead letter. The list is closed.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Reason {
@@ -61,8 +61,8 @@ impl fmt::Display for Reason {
     }
 }
 
-/// Objects and arrays may be nested this deep, the event itself included; deeper ones are malformed.
+/// How deep objects and arrays may be nested, the event itself included. A deeper event is malformed.
 pub const MAX_DEPTH: usize = 64;
 
-/// A known text field may have this many bytes of JSON text between its quotes.
+/// How many bytes of JSON text a known text field may have between its quotes.
 pub const MAX_FIELD_BYTES: usize = 256;

@@ -1,9 +1,9 @@
 //! A delta: what one transaction of stage 1 adds to the aggregates, and which source offsets it covers.
 //!
-//! On the wire: one byte of version, then the struct in [postcard](https://postcard.jamesmunns.com/wire-format)'s format.
-//! A delta that would be larger than [`MAX_CHUNK_BYTES`] is split: every chunk carries producer, sequence and its place
-//! among the chunks; the panes are spread over them, and only the last carries the offset ranges. A reader that has a last
-//! chunk without all its predecessors knows that something is missing.
+//! On the wire: one byte of version, then the struct in [postcard](https://postcard.jamesmunns.com/wire-format)'s
+//! format. A delta that would be larger than [`MAX_CHUNK_BYTES`] is split: every chunk carries producer, sequence and
+//! its place among the chunks; the panes are spread over them, and only the last carries the offset ranges. A reader
+//! that finds a last chunk without all its predecessors knows that something is missing.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +12,7 @@ use crate::pipeline::Dimension;
 /// The version that this release writes, and reads.
 pub const VERSION: u8 = 1;
 
-/// Bytes that an encoded chunk does not exceed.
+/// Largest size of an encoded chunk, in bytes.
 pub const MAX_CHUNK_BYTES: usize = 512 * 1024;
 
 /// HyperLogLog sketches have 2^12 registers: a standard error of 1.6 %.
@@ -23,25 +23,25 @@ pub const SKETCH_LG_K: u8 = 12;
 pub struct Delta {
     /// Transactional id of the producer.
     pub producer: String,
-    /// Which transaction of that producer; the same as in the committed offsets' metadata.
+    /// Number of the transaction of that producer; the same as in the metadata of the committed offsets.
     pub sequence: u64,
-    /// This chunk's place, from 0.
+    /// Number of this chunk, from 0.
     pub chunk: u32,
-    /// How many chunks the transaction has.
+    /// Number of chunks of the transaction.
     pub chunks: u32,
-    /// The config revision whose rules were applied.
+    /// The config revision by whose rules the events were processed.
     pub revision: u64,
     /// The rules, as JSON, in a producer's first delta of a config revision.
     pub rules: Option<String>,
     /// Partitions of the source that the producer has seen.
     pub source_partitions: u32,
-    /// What became of the source; in the last chunk only.
+    /// The source offsets that the transaction covers; in the last chunk only.
     pub ranges: Vec<Range>,
     /// What was counted.
     pub panes: Vec<Pane>,
 }
 
-/// What became of one source partition.
+/// The offsets of a source partition that a transaction covers.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Range {
     /// The source partition.
@@ -50,64 +50,64 @@ pub struct Range {
     pub from: i64,
     /// The first offset not covered: the committed offset.
     pub to: i64,
-    /// The watermark after it, Unix seconds.
+    /// Watermark after the last offset, in Unix seconds.
     pub watermark: Option<i64>,
-    /// When the partition was found idle, Unix milliseconds.
+    /// When the partition was found idle, in Unix milliseconds.
     pub idle: Option<i64>,
-    /// Events older than watermark and retention: not in finite windows.
+    /// Number of events that are not in finite windows, because they are older than watermark and retention allow.
     pub unmerged: u64,
-    /// Offsets that the source no longer had when their turn came: [a, b).
+    /// Offsets [a, b) that the source had already deleted when they were to be processed.
     pub lost: Option<(i64, i64)>,
 }
 
-/// Counts of one smallest window.
+/// Counts of one window of the smallest size.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pane {
     /// Start of the window, Unix seconds.
     pub start: i64,
-    /// Whether these events were too old for finite windows when they came: only `all` contains them. They have a pane of
-    /// their own beside the window's other events.
+    /// Whether these events came too late for finite windows: only `all` contains them. They have a pane of their own
+    /// beside the window's other events.
     pub unmerged: bool,
     /// All events of the window.
     pub total: Total,
-    /// By dimension, in the order of the rules.
+    /// Counts by value for each dimension, in the order of the rules.
     pub dimensions: Vec<(Dimension, Vec<(String, u64)>)>,
 }
 
-/// What is known of all events of a window.
+/// Counts of all events of a window.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Total {
-    /// Events.
+    /// Number of events.
     pub count: u64,
-    /// Of these, late ones.
+    /// Number of late events among them.
     pub late: u64,
-    /// A HyperLogLog sketch of `user_id`, in Apache DataSketches' binary format, 2^[`SKETCH_LG_K`] registers; none where
-    /// unique users are not estimated, or no event had a user.
+    /// HyperLogLog sketch of `user_id` in the binary format of Apache DataSketches, with 2^[`SKETCH_LG_K`] registers;
+    /// absent if unique users are not estimated, or no event had a user.
     pub sketch: Option<Vec<u8>>,
 }
 
-/// Stands for an event's dimension that it does not have.
+/// The value of a dimension for events without that field.
 pub const MISSING: &str = "_missing";
 
 /// Why bytes are not a delta that this release reads.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum DeltaError {
-    /// No bytes at all.
+    /// There are no bytes.
     #[error("a delta without bytes")]
     Empty,
-    /// Of a version that this release does not read.
+    /// The version is one that this release does not read.
     #[error("a delta of version {0}, this processor reads version {VERSION}")]
     Version(u8),
     /// Bytes that are no delta.
     #[error("not a delta: {0}")]
     Shape(#[from] postcard::Error),
-    /// Bytes behind the end.
+    /// There are bytes after the end.
     #[error("a delta with {0} bytes behind its end")]
     Trailing(usize),
 }
 
 impl Delta {
-    /// The bytes to write.
+    /// The value of a record.
     ///
     /// # Errors
     /// Never for a value in memory; the type says so for the sake of the encoder.
@@ -115,10 +115,10 @@ impl Delta {
         Ok(postcard::to_extend(self, vec![VERSION])?)
     }
 
-    /// Reads what was written.
+    /// Reads a record's value.
     ///
     /// # Errors
-    /// When the bytes are something else, or of a later release.
+    /// When the bytes are not such a record, or are one of another version.
     pub fn decode(bytes: &[u8]) -> Result<Self, DeltaError> {
         match bytes {
             [] => Err(DeltaError::Empty),
@@ -168,8 +168,8 @@ impl Delta {
 }
 
 impl Pane {
-    /// Parts of the pane that each take at most about `limit` bytes, with an upper bound of their size. The first has the
-    /// total, the others only values.
+    /// Parts of the pane that each take at most about `limit` bytes, with an upper bound of their size. The first has
+    /// the total, the others only values.
     fn pieces(self, limit: usize) -> Vec<(Self, usize)> {
         const FIXED: usize = 64;
         let sketch = self.total.sketch.as_ref().map_or(0, Vec::len);

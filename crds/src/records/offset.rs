@@ -9,11 +9,11 @@ const VERSION: u32 = 1;
 /// position, as JSON, under 4 KB (the broker's `offset.metadata.max.bytes`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OffsetMetadata {
-    /// The partition's watermark, Unix seconds; none before its first valid event.
+    /// The partition's watermark in Unix seconds; absent before its first valid event.
     pub watermark: Option<i64>,
     /// Transactional id of the producer that committed.
     pub transactional_id: String,
-    /// Which transaction of that producer: it tells a new producer whether the last commit took place.
+    /// Number of the transaction of that producer. It tells a new producer whether the last commit took place.
     pub sequence: u64,
 }
 
@@ -50,7 +50,7 @@ impl OffsetMetadata {
     /// Reads a committed text.
     ///
     /// # Errors
-    /// When something else committed it, or a later release.
+    /// When the text is not such metadata, or of another version.
     pub fn decode(text: &str) -> Result<Self, OffsetMetadataError> {
         #[derive(Deserialize)]
         struct Versioned {

@@ -1,5 +1,5 @@
-//! Replays of dead letters: the headers of an event that was replayed, and the ledger that says of which dead letters that
-//! was done. An entry of the ledger stands in the same transaction as its event.
+//! Replays of dead letters: the headers of a replayed event, and the ledger of the dead letters that were replayed. An
+//! entry of the ledger is written in the same transaction as its event.
 
 use std::{fmt, str::FromStr};
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::dead_letter::Reason;
 
-/// Headers of the pipeline begin so. A replayed event has none of them but those below.
+/// Prefix of the pipeline's headers. A replayed event has only the two below.
 pub const PREFIX: &str = "lp-";
 /// Where the dead letter stood: a [`Place`]'s text.
 pub const REPLAY: &str = "lp-replay";
@@ -34,8 +34,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// What identifies a dead letter: the source record that became it. Its Kafka timestamp is part of that, so that a record of a
-/// topic that was made anew is another one, though it has the place of an old one. As a text,
+/// What identifies a dead letter: the source record that became it. Its Kafka timestamp is part of that, so that a
+/// record of a topic that was made anew is another one, though it has the place of an old one. As a text,
 /// `<topic>/<partition>/<offset>/<timestamp>`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Identity {
@@ -51,7 +51,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// A text that names no record.
+/// Why a text does not name a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "not the name of a record: topic, partition, offset, and of a source record its timestamp, with slashes between"
@@ -89,15 +89,15 @@ fn number<T: FromStr>(text: Option<&str>) -> Result<T, NotAName> {
 /// An entry of the ledger: a dead letter was replayed. Its key is the identity's text, its value JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Which one. The event was written into the same topic and partition again.
+    /// The dead letter that was replayed. Its event was written into the same topic and partition again.
     pub identity: Identity,
     /// Where the dead letter stood.
     pub dead_letter: Place,
-    /// Why it was one.
+    /// Why the event was a dead letter.
     pub reason: Reason,
     /// When it was replayed, Unix milliseconds.
     pub time: i64,
-    /// An offset of the source partition that the event is not before.
+    /// An offset of the source partition; the replayed event stands there or after it.
     pub not_before: i64,
 }
 
@@ -145,8 +145,8 @@ impl Entry {
         serde_json::to_string(&wire).unwrap_or_default()
     }
 
-    /// Reads a record of the ledger: of which dead letter it is, and its entry. None is a tombstone, behind which there is no
-    /// entry, whether or not Kafka has compacted the topic meanwhile.
+    /// Reads a record of the ledger: of which dead letter it is, and its entry. None is a tombstone, behind which there
+    /// is no entry, whether or not Kafka has compacted the topic meanwhile.
     ///
     /// # Errors
     /// When something else wrote it, or a later release.

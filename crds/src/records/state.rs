@@ -1,8 +1,8 @@
-//! Snapshots of the aggregation: what a replica that starts needs, so that it need not fold all deltas anew.
+//! Snapshots of the aggregation, from which a replica starts instead of folding all deltas again.
 //!
 //! The topic is compacted. Keys are texts: `position`, `meta`, and for each live window `total/<size>/<start>` and
-//! `values/<size>/<start>/<dimension>/<chunk>` (size in seconds, or `all`). Values are one byte of version, then the struct
-//! in [postcard](https://postcard.jamesmunns.com/wire-format)'s format.
+//! `values/<size>/<start>/<dimension>/<chunk>` (size in seconds, or `all`). Values are one byte of version, then the
+//! struct in [postcard](https://postcard.jamesmunns.com/wire-format)'s format.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
@@ -12,80 +12,82 @@ use crate::pipeline::{Dimension, Duration, Window};
 /// The version that this release writes, and reads.
 pub const VERSION: u8 = 1;
 
-/// Bytes that a record's values do not exceed.
+/// Largest size of the values in a record, in bytes.
 pub const MAX_CHUNK_BYTES: usize = 512 * 1024;
 
-/// Where emission stands; written with every emission, and used where the group's offset is gone.
+/// Where emission stands. It is written with every emission, and used if the group's offset is gone.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Position {
-    /// The next delta to fold.
+    /// Offset of the next delta to fold.
     pub offset: i64,
 }
 
 /// All of a fold but its windows. The last record of a snapshot: what it says holds once it is there.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
-    /// The next delta to fold.
+    /// Offset of the next delta to fold.
     pub offset: i64,
     /// Rules by config revision, as JSON, ascending.
     pub rules: Vec<(u64, String)>,
-    /// Which revisions governed, oldest first; the first is no change, and the last governs: it is the highest seen.
+    /// The revisions that governed, oldest first. The first entry is no change; the last one governs, and is the
+    /// highest revision seen.
     pub changes: Vec<Change>,
-    /// Partitions of the source.
+    /// Number of partitions of the source.
     pub source_partitions: u32,
-    /// Partitions of the source when the first delta was written.
+    /// Number of partitions of the source when the first delta was written.
     pub first_partitions: u32,
     /// Every source partition that a delta named, ascending.
     pub partitions: Vec<Partition>,
-    /// Every event before it, Unix seconds, counts as seen; windows that end here or before are closed.
+    /// Every event before this instant, in Unix seconds, counts as seen. Windows that end at it or before it are
+    /// closed.
     pub frontier: Option<i64>,
-    /// Windows that end here or before are evicted, Unix seconds.
+    /// Windows that end at this instant or before it, in Unix seconds, are evicted.
     pub horizon: Option<i64>,
-    /// The highest effective watermark there was, Unix seconds.
+    /// The highest effective watermark so far, in Unix seconds.
     pub highest: Option<i64>,
-    /// While all partitions are idle: the highest watermark when that began, Unix seconds, and the earliest of their idle
-    /// instants then, Unix milliseconds.
+    /// While all partitions are idle: the highest watermark when that began, in Unix seconds, and the earliest instant
+    /// at which one of them was found idle then, in Unix milliseconds.
     pub all_idle: Option<(i64, i64)>,
-    /// No event seen so far is behind this instant, Unix seconds.
+    /// No event seen so far is later than this instant, in Unix seconds.
     pub latest: Option<i64>,
     /// The start of the first window of each size, seconds.
     pub first_windows: Vec<(i64, i64)>,
-    /// Transactions of which chunks are still to come.
+    /// Transactions with chunks that have not come yet.
     pub pending: Vec<Pending>,
 }
 
-/// A revision began to govern.
+/// The moment from which a revision governs.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Change {
-    /// Which.
+    /// The revision.
     pub revision: u64,
-    /// No event that was seen before is behind this instant, Unix seconds, and none that replicas with an older revision
-    /// processed after.
+    /// No event that was seen before, or that replicas with an older revision process afterwards, is later than this
+    /// instant, in Unix seconds.
     pub latest: Option<i64>,
-    /// The frontier then, Unix seconds.
+    /// The frontier at that moment, in Unix seconds.
     pub frontier: Option<i64>,
 }
 
-/// What is known of a source partition.
+/// State of a source partition.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partition {
-    /// Which.
+    /// Number of the partition.
     pub partition: i32,
-    /// The first offset that was taken.
+    /// The first offset that was processed.
     pub first: i64,
     /// The next offset.
     pub to: i64,
-    /// Its watermark, Unix seconds.
+    /// Watermark in Unix seconds.
     pub watermark: Option<i64>,
-    /// What counts as its watermark: higher while it is idle.
+    /// The watermark that counts, in Unix seconds: while the partition is idle it is higher than `watermark`.
     pub effective: Option<i64>,
-    /// The last time it was found idle, Unix milliseconds; none since it has moved on.
+    /// When the partition was last found idle, in Unix milliseconds; absent since it has moved on.
     pub idle: Option<i64>,
-    /// By which rules its offsets were processed, oldest first.
+    /// The rules by which its offsets were processed, oldest first.
     pub runs: Vec<Run>,
 }
 
-/// From here on, events of a source partition were processed and counted alike.
+/// The offset from which on events of a source partition were processed and counted by the same revisions.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Run {
     /// The first offset.
@@ -96,56 +98,57 @@ pub struct Run {
     pub governing: u64,
 }
 
-/// A transaction of which chunks are still to come.
+/// A transaction with chunks that have not come yet.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Pending {
-    /// Its producer.
+    /// Transactional id of the producer.
     pub producer: String,
-    /// Which transaction of that producer.
+    /// Number of the transaction of that producer.
     pub sequence: u64,
-    /// The chunk that comes next.
+    /// Number of the chunk that comes next.
     pub next: u32,
-    /// How many it has.
+    /// Number of chunks of the transaction.
     pub chunks: u32,
-    /// The revision that governed when it began: all of it is counted by that.
+    /// The revision that governed when the transaction began. All of its chunks are counted by that.
     pub governing: u64,
 }
 
-/// All events of a window.
+/// State of a window, but for the values of dimensions.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Total {
     /// The offset of the delta that last changed the window.
     pub modified: i64,
-    /// Events.
+    /// Number of events.
     pub count: u64,
-    /// Of these, late ones.
+    /// Number of late events among them.
     pub late: u64,
-    /// Events that were too old to be merged.
+    /// Number of events that came too late to be added to `count`.
     pub unmerged: u64,
     /// HyperLogLog sketch of the users, in Apache DataSketches' binary format.
     pub sketch: Option<Vec<u8>>,
-    /// Whether it is closed.
+    /// Whether the window is closed.
     pub is_final: bool,
-    /// How often it was changed after that.
+    /// How often the window was changed after it was closed.
     pub revision: u64,
-    /// Events of the window before, where that is not live any more; none where it was evicted before this one began.
+    /// Number of events of the window before, if that is evicted by now; absent if it was evicted before this one
+    /// began.
     pub previous: Option<u64>,
 }
 
-/// A part of the values of a dimension in a window.
+/// A chunk of the values of a dimension in a window.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Values {
-    /// How many chunks there are; others are of an older, larger state.
+    /// Number of chunks. Records of higher chunks are left over from a larger state.
     pub chunks: u32,
-    /// Events with any value.
+    /// Number of events with any value.
     pub total: u64,
-    /// The revision that governed when there were first more values than are kept.
+    /// The revision that governed when there were more values than are kept for the first time.
     pub truncated: Option<u64>,
     /// Values and counts of this chunk.
     pub values: Vec<(String, u64)>,
 }
 
-/// Which record of the state.
+/// Key of a record of the state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Key {
     /// [`Position`].
@@ -154,7 +157,7 @@ pub enum Key {
     Meta,
     /// [`Total`].
     Total(Span),
-    /// [`Values`], and which chunk.
+    /// [`Values`], with the number of the chunk.
     Values(Span, Dimension, u32),
 }
 
@@ -210,21 +213,21 @@ pub enum StateError {
     /// A key that no release wrote.
     #[error("{0:?} is no key of a snapshot")]
     Key(String),
-    /// No bytes at all.
+    /// There are no bytes.
     #[error("a record without bytes")]
     Empty,
-    /// Of a version that this release does not read.
+    /// The version is one that this release does not read.
     #[error("a record of version {0}, this processor reads version {VERSION}")]
     Version(u8),
     /// Bytes that are no record.
     #[error("not a record of a snapshot: {0}")]
     Shape(#[from] postcard::Error),
-    /// Bytes behind the end.
+    /// There are bytes after the end.
     #[error("a record with {0} bytes behind its end")]
     Trailing(usize),
 }
 
-/// The bytes to write.
+/// The value of a record.
 ///
 /// # Errors
 /// Never for a value in memory; the type says so for the sake of the encoder.
@@ -232,10 +235,10 @@ pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, StateError> {
     Ok(postcard::to_extend(value, vec![VERSION])?)
 }
 
-/// Reads what was written.
+/// Reads a record's value.
 ///
 /// # Errors
-/// When the bytes are something else, or of a later release.
+/// When the bytes are not such a record, or are one of another version.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, StateError> {
     match bytes {
         [] => Err(StateError::Empty),

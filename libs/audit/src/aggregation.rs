@@ -82,8 +82,6 @@ pub enum AggregationError {
 /// Why results are not compared at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
-    /// The job config has no topics of results.
-    NoResults,
     /// There is no trace of an aggregation, nor of deltas.
     NotStarted,
     /// There are deltas, but no trace of an aggregation.
@@ -108,7 +106,6 @@ impl Skipped {
 impl fmt::Display for Skipped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::NoResults => "the pipeline's release does not aggregate",
             Self::NotStarted => "the pipeline has aggregated nothing yet",
             Self::NoTrace => "the pipeline has aggregated nothing yet: use --wait, such as --wait 1m",
             Self::NoSnapshot => "there is no snapshot yet, which tells the rules: use --wait, such as --wait 1m",
@@ -137,18 +134,17 @@ pub struct Aggregation<'a> {
 }
 
 impl<'a> Aggregation<'a> {
-    /// Looks for an aggregation; none where the job config knows of none.
+    /// Looks how far the aggregation is.
     ///
     /// # Errors
     /// When the client refuses a setting, or a topic cannot be read.
-    pub fn find(job: &'a JobConfig) -> Result<Option<Self>, AggregationError> {
+    pub fn find(job: &'a JobConfig) -> Result<Self, AggregationError> {
         const CLIENT: &str = "processor-audit";
-        let Some(topics) = &job.topics.results else { return Ok(None) };
         let mut group = settings::reader(job, CLIENT);
         group.set("group.id", job.pipeline.aggregate_group());
         let mut aggregation = Self {
             job,
-            topics,
+            topics: &job.topics.results,
             cluster: Cluster::new(job, CLIENT)?,
             group: client(&group)?,
             observer: client(&settings::observer(job, &job.pipeline.aggregate_group(), CLIENT))?,
@@ -157,7 +153,7 @@ impl<'a> Aggregation<'a> {
             coverage: None,
         };
         aggregation.look()?;
-        Ok(Some(aggregation))
+        Ok(aggregation)
     }
 
     /// How far the pipeline is; none without a snapshot.

@@ -11,8 +11,10 @@ use kube::{
 use operator::{
     build::kafka_topic,
     kafka_access::Secrets,
-    pass::{applied::is_applied, desired::render, validate::check_pipeline},
+    objects::applied::is_applied,
+    pass::desired::render,
     topics::{Listener, growth::wanted},
+    validate::check_pipeline,
 };
 use proptest::{
     strategy::{Strategy, ValueTree},

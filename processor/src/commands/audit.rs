@@ -119,12 +119,10 @@ pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     let deadline = Instant::now() + args.wait.get();
     let asking = Progress::waiting(format!("asking {} what there is to audit", job.kafka.bootstrap_servers));
     let mut aggregation = Aggregation::find(&job)?;
-    let mut plan = Plan::new(&job, aggregation.as_ref().and_then(Aggregation::coverage))?;
+    let mut plan = Plan::new(&job, aggregation.coverage())?;
     tracing::info!(partitions = plan.partitions(), offsets = plan.offsets(), "the end of the source is fixed");
-    if let Some(aggregation) = &mut aggregation {
-        aggregation.await_coverage(&plan, deadline)?;
-        aggregation.coverage().map_or(Ok(()), |coverage| plan.follow(coverage))?;
-    }
+    aggregation.await_coverage(&plan, deadline)?;
+    aggregation.coverage().map_or(Ok(()), |coverage| plan.follow(coverage))?;
     drop(asking);
     let progress = Count::start("auditing", "events", Some(plan.offsets()));
     let reports = in_parallel(
@@ -144,10 +142,7 @@ pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     let (reports, copies): (Vec<_>, Vec<_>) = reports?.into_iter().unzip();
     let mut report = conclude(reports);
     report.replays = audit_replays(&plan, copies.into_iter().flatten().collect())?;
-    report.aggregates = match &mut aggregation {
-        Some(aggregation) => aggregates(aggregation, &mut plan, deadline)?,
-        None => skipped(Skipped::NoResults),
-    };
+    report.aggregates = aggregates(&mut aggregation, &mut plan, deadline)?;
     Ok(report)
 }
 

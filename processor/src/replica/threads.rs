@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crds::job::{JobConfig, ResultTopics};
+use crds::job::JobConfig;
 use kafka::cluster::{Cluster, ClusterError};
 
 use super::{
@@ -24,7 +24,7 @@ const ASK: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub struct Replica {
     ingest: Vec<JoinHandle<Result<(), RunError>>>,
-    aggregate: Vec<JoinHandle<Result<(), RunError>>>,
+    aggregate: JoinHandle<Result<(), RunError>>,
     /// How each thread is.
     pub statuses: Arc<Vec<ThreadStatus>>,
     /// What they tell.
@@ -43,7 +43,7 @@ impl Replica {
     /// When librdkafka refuses a setting, or the system a thread.
     pub fn start(job: &Arc<JobConfig>, name: &str) -> Result<Self, RunError> {
         let names = (0..job.threads).map(|index| format!("ingest-{index}"));
-        let names = names.chain(job.topics.results.iter().map(|_| "aggregate".to_owned()));
+        let names = names.chain(["aggregate".to_owned()]);
         let starting = Starting {
             job: Arc::clone(job),
             replica: name.to_owned(),
@@ -53,8 +53,7 @@ impl Replica {
             stop: Stop::default(),
         };
         let ingest = starting.ingest()?;
-        let aggregate = job.topics.results.iter().map(|topics| starting.aggregate(topics.clone()));
-        let aggregate = aggregate.collect::<Result<_, _>>()?;
+        let aggregate = starting.aggregate()?;
         let Starting { job, replica: name, statuses, metrics, drain, stop } = starting;
         Ok(Self { ingest, aggregate, statuses, metrics, job, name, drain, stop })
     }
@@ -80,9 +79,8 @@ impl Replica {
     /// Whether any thread has ended by itself.
     #[must_use]
     pub fn any_ended(&self) -> bool {
-        let ended =
-            |threads: &[JoinHandle<_>], stop: &Stop| !stop.is_set() && threads.iter().any(JoinHandle::is_finished);
-        ended(&self.ingest, &self.drain) || ended(&self.aggregate, &self.stop)
+        let ingest_ended = !self.drain.is_set() && self.ingest.iter().any(JoinHandle::is_finished);
+        ingest_ended || (!self.stop.is_set() && self.aggregate.is_finished())
     }
 
     /// How it is, in a word.
@@ -105,7 +103,7 @@ impl Replica {
     pub fn join(self) -> Result<bool, RunError> {
         let deadline = Instant::now() + STOP_BOUND;
         let mut all = true;
-        for thread in self.ingest.into_iter().chain(self.aggregate) {
+        for thread in self.ingest.into_iter().chain([self.aggregate]) {
             while !thread.is_finished() && Instant::now() < deadline {
                 thread::sleep(Duration::from_millis(10));
             }
@@ -151,18 +149,19 @@ impl Starting {
     }
 
     /// Starts the thread of stage 2.
-    fn aggregate(&self, topics: ResultTopics) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
+    fn aggregate(&self) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
         let transactional_id = self.job.pipeline.aggregate_transactional_id(&self.replica);
         let group = self.job.pipeline.aggregate_group();
         let cluster = Cluster::of_group(&self.job, group, &self.observer("aggregate"))?;
         let shared = self.clone();
         self.spawn(self.job.threads, move |status| {
+            let topics = &shared.job.topics.results;
             let names = [&topics.aggregates, &topics.insights, &topics.alerts, &topics.state].map(String::as_str);
             let ask =
                 || cluster.topics.limits_of(names, ASK).map(|limits| limits.into_iter().min().unwrap_or_default());
             let Some(max_bytes) = await_answer(ask, status, &shared.stop) else { return Ok(()) };
             let Starting { job, metrics, stop, .. } = &shared;
-            let (topics, transactional_id, cluster) = (&topics, &*transactional_id, &cluster);
+            let (transactional_id, cluster) = (&*transactional_id, &cluster);
             let context =
                 aggregate::worker::Context { job, topics, transactional_id, cluster, max_bytes, metrics, status };
             Ok(aggregate::worker::run(&context, stop)?)

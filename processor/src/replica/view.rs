@@ -6,10 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crds::{
-    job::{JobConfig, ResultTopics},
-    records::dead_letter::Reason,
-};
+use crds::{job::JobConfig, records::dead_letter::Reason};
 use stages::aggregate::fold::Summary;
 
 use super::{metrics::Metrics, status::ThreadStatus};
@@ -55,7 +52,6 @@ impl Source {
         let fold = self.metrics.aggregate.summary();
         let partitions = self.partitions(&fold);
         let topics = &self.job.topics;
-        let result = |name: fn(&ResultTopics) -> &String| topics.results.as_ref().map(|results| name(results).clone());
         View {
             version: VERSION,
             time: now_ms(),
@@ -65,9 +61,9 @@ impl Source {
                 source: topics.source.clone(),
                 output: topics.output.clone(),
                 dead_letters: topics.dead_letters.clone(),
-                aggregates: result(|results| &results.aggregates),
-                insights: result(|results| &results.insights),
-                alerts: result(|results| &results.alerts),
+                aggregates: Some(topics.results.aggregates.clone()),
+                insights: Some(topics.results.insights.clone()),
+                alerts: Some(topics.results.alerts.clone()),
             },
             replicas: vec![self.replica(uptime)],
             rates,
@@ -102,7 +98,7 @@ impl Source {
             state: if self.stop.is_set() { ReplicaState::Stopping } else { ReplicaState::Running },
             not_ready: (!problems.is_empty()).then(|| problems.join("; ")),
             uptime_seconds: uptime.as_secs(),
-            role: self.job.topics.results.is_some().then(|| self.metrics.aggregate.role()),
+            role: Some(self.metrics.aggregate.role()),
             threads: self.statuses.iter().take(self.job.threads).map(thread).collect(),
             page: None,
         }

@@ -302,7 +302,7 @@ fn an_alteration_is_found() {
 fn what_is_written_behind_the_fixed_end_is_not_read() {
     let rig = Rig::new("Earliest");
     let producer = rig.transactional();
-    let topic = &rig.job.topics.results.as_ref().unwrap().insights;
+    let topic = &rig.job.topics.results.insights;
     let insights = |range: std::ops::Range<i64>| -> Vec<NewRecord> {
         range.map(|index| NewRecord { partition: Some(0), ..event(0, index) }).collect()
     };
@@ -427,7 +427,7 @@ impl Rig {
     }
 
     fn results(&self) -> &ResultTopics {
-        self.job.topics.results.as_ref().unwrap()
+        &self.job.topics.results
     }
 
     fn write_aggregate(&self, aggregate: &Aggregate) {

@@ -202,7 +202,7 @@ fn a_config_that_cannot_be_run_is_refused_with_field_value_and_remedy() {
     };
     refused(None, "job.json: there is no such file; name the pipeline's job config");
     refused(Some("{"), "not a job config: EOF");
-    refused(Some(r#"{"version":3}"#), "version is 3: this processor reads versions 1 to 2");
+    refused(Some(r#"{"version":3}"#), "version is 3: this processor reads version 2");
     refused(Some(r#"{"version":1,"shape":0}"#), "unknown field `shape`");
     let job = r#"{"version":1,"pipeline":{"namespace":"a","name":"b"},"revision":1,"kafka":{"bootstrapServers":"localhost:1"},
         "topics":{"source":"s","output":"o","deadLetters":"d","deltas":"x"},"threads":0,"commitInterval":"100ms",

@@ -53,7 +53,7 @@ fn offsets_that_are_gone_are_found_again_in_what_the_pipeline_wrote() {
     pipeline.settle();
     delete_group();
     // Without deltas and snapshots only the outputs are left.
-    for topic in [&topics.deltas, &topics.results.as_ref().unwrap().state] {
+    for topic in [&topics.deltas, &topics.results.state] {
         pipeline.kafka.delete_topic(topic).unwrap();
         let limit = [("max.message.bytes", "1200000")];
         wait_for("the topic to go", BOUND, || pipeline.kafka.create_topic(topic, 1, &limit).ok());

@@ -160,7 +160,7 @@ fn insights_and_alerts_are_read_from_the_command_line() {
 #[test]
 fn what_cannot_be_read_is_shown_and_told_by_the_exit_code() {
     let pipeline = Pipeline::new("garbled", 1, |_| {});
-    let state = pipeline.job.topics.results.as_ref().unwrap().state.as_str();
+    let state = pipeline.job.topics.results.state.as_str();
     let record = |key: &str, value: &[u8]| NewRecord {
         key: Some(key.as_bytes().to_vec()),
         payload: Some(value.to_vec()),
@@ -183,7 +183,7 @@ fn what_cannot_be_read_is_shown_and_told_by_the_exit_code() {
     pipeline.kafka.produce(state, [record(&Key::Position.encode(), &position), record("meta", b"\x09")]).unwrap();
     let (code, text) = inspect(&pipeline, &["deltas"]);
     assert_eq!((code, text.as_str()), (1, "0  UNREADABLE: a delta of version 9, this processor reads version 1\n"));
-    let insights = &pipeline.job.topics.results.as_ref().unwrap().insights;
+    let insights = &pipeline.job.topics.results.insights;
     pipeline.kafka.produce(insights, [record("1m/2024-07-10T02:00:00Z", br#"{"v":9}"#)]).unwrap();
     let (code, text) = inspect(&pipeline, &["insights", "--window", "1h"]);
     let expected = "0  UNREADABLE: a record of results has version 9, this processor reads version 1\n";

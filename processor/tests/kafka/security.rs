@@ -183,7 +183,7 @@ fn a_secret_that_is_not_mounted_ends_the_replica_with_its_path() {
 /// is played.
 fn allowed(checkout: &mut Checkout, command: &Command, pipeline: &Pipeline) -> Vec<String> {
     let topics = &pipeline.job.topics;
-    let results = topics.results.as_ref().unwrap();
+    let results = &topics.results;
     let prefix = format!("{}.", pipeline.job.pipeline);
     let name = |word: &str| match word {
         "user-login" => topics.source.clone(),
@@ -227,7 +227,7 @@ fn what_is_documented_is_all_that_a_user_must_be_allowed() {
     replica.ready();
     replica.stop();
     // The audit reads what replicas only write.
-    let results = pipeline.job.topics.results.as_ref().unwrap();
+    let results = &pipeline.job.topics.results;
     for topic in [&results.aggregates, &results.insights, &results.alerts] {
         kafka().allow(&["--operation", "Read", "--topic", topic]).unwrap();
     }

@@ -175,7 +175,7 @@ fn check_windows(look: &Look, view: &View) {
 fn check_insight(look: &Look, view: &View, pipeline: &Pipeline<'_>) {
     let latest = view.windows.iter().find_map(|window| window.insight.as_ref()).unwrap();
     assert_eq!(look.value("insight-record"), latest.key());
-    let topic = pipeline.job.topics.results.as_ref().unwrap().insights.as_str();
+    let topic = pipeline.job.topics.results.insights.as_str();
     let records = pipeline.read(topic).into_iter().rev();
     let record = records
         .filter(|record| record.key.as_deref() == Some(latest.key().as_bytes()))

@@ -12,7 +12,7 @@ use audit::{PATIENCE, Polled, Record, TopicReader, topic::TopicError};
 use clap::{Args, Subcommand};
 use cli::{Exit, Format, progress::Progress};
 use crds::{
-    job::{JobConfig, ResultTopics},
+    job::JobConfig,
     pipeline::{self, Window},
     records::aggregate::{Alert, Insight},
 };
@@ -145,11 +145,6 @@ pub enum InspectError {
     /// The config is none.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A config of a pipeline that does not aggregate.
-    #[error(
-        "the job config names no topics of results: an operator of an earlier release wrote it, and its pods do not aggregate"
-    )]
-    NoResults,
     /// A broker that tells nobody else what a group has committed.
     #[error(
         "the broker that `processor local` embeds does not tell what its groups have committed; deltas shows which source offsets were \
@@ -222,7 +217,7 @@ fn insights(
     printer: &mut Printer<impl Write>,
 ) -> Result<(), InspectError> {
     let wanted = |insight: &Insight| window.is_none_or(|size| insight.span.window == Window::Finite(size));
-    let found = last_results(job, &results(job)?.insights, last, wanted)?;
+    let found = last_results(job, &job.topics.results.insights, last, wanted)?;
     let none = || match window {
         None => "no window has closed yet".to_owned(),
         Some(size) => format!("no window of {size} has closed yet; the pipeline has {}", sizes(job)),
@@ -243,7 +238,7 @@ fn alerts(
     printer: &mut Printer<impl Write>,
 ) -> Result<(), InspectError> {
     let wanted = |alert: &Alert| name.is_none_or(|name| alert.name == name);
-    let found = last_results(job, &results(job)?.alerts, last, wanted)?;
+    let found = last_results(job, &job.topics.results.alerts, last, wanted)?;
     let none = || match name {
         None => "no alert has fired".to_owned(),
         Some(name) => {
@@ -323,7 +318,7 @@ fn deltas(job: &JobConfig, from: i64, to: i64, printer: &mut Printer<impl Write>
 
 fn state(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
     let mut state = State::default();
-    read(job, &results(job)?.state, 0, i64::MAX, |record| {
+    read(job, &job.topics.results.state, 0, i64::MAX, |record| {
         state.push(record.offset, record.key.unwrap_or_default(), record.value);
         Ok(())
     })?;
@@ -339,7 +334,7 @@ fn state(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), Inspe
 
 fn one_of_state(job: &JobConfig, key: &str, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
     let mut found = None;
-    read(job, &results(job)?.state, 0, i64::MAX, |record| {
+    read(job, &job.topics.results.state, 0, i64::MAX, |record| {
         if record.key.unwrap_or_default() == key.as_bytes() {
             found = record.value.map(|value| state::Entry::whole(record.offset, key.as_bytes(), value));
         }
@@ -347,10 +342,6 @@ fn one_of_state(job: &JobConfig, key: &str, printer: &mut Printer<impl Write>) -
     })?;
     let entry = found.ok_or_else(|| InspectError::NoKey(key.to_owned()))?;
     Ok(printer.show(&entry, entry.is_readable())?)
-}
-
-fn results(job: &JobConfig) -> Result<&ResultTopics, InspectError> {
-    job.topics.results.as_ref().ok_or(InspectError::NoResults)
 }
 
 /// Shows the committed records of [from, to) of a topic's only partition, as far as there are any.

@@ -110,10 +110,9 @@ impl Follower {
         for ((stream, topic), partitions) in Stream::ALL.into_iter().zip(names).zip(partitions) {
             readers.push(Reader::new(job, Content::Events(stream), topic, partitions)?);
         }
-        if let Some(ResultTopics { aggregates, insights, alerts, .. }) = &job.topics.results {
-            for (kind, topic) in Kind::ALL.into_iter().zip([aggregates, insights, alerts]) {
-                readers.push(Reader::new(job, Content::Results(kind), topic, 1)?);
-            }
+        let ResultTopics { aggregates, insights, alerts, .. } = &job.topics.results;
+        for (kind, topic) in Kind::ALL.into_iter().zip([aggregates, insights, alerts]) {
+            readers.push(Reader::new(job, Content::Results(kind), topic, 1)?);
         }
         let starts = readers.first().map_or(&[][..], |input| &input.next);
         let audit = LiveAudit::new(job, limits, starts, partitions.into_iter().max().unwrap_or_default())?;

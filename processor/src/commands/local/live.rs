@@ -44,8 +44,8 @@ pub struct LiveAudit {
     /// Valid events whose outcome is not read yet, by partition: others may send events while the pipeline ends, and what it did
     /// not process it need not count.
     undecided: Vec<VecDeque<(i64, Login, Late)>>,
-    /// What should be aggregated; none of a job that aggregates nothing.
-    batch: Option<Batch>,
+    /// What should be aggregated.
+    batch: Batch,
     found: Found,
 }
 
@@ -70,7 +70,7 @@ impl LiveAudit {
             changes: vec![Change { revision: job.revision, ..Change::default() }],
             ..Meta::default()
         };
-        let batch = job.topics.results.as_ref().map(|_| Batch::new(&meta, false)).transpose()?;
+        let batch = Batch::new(&meta, false)?;
         let undecided = vec![VecDeque::new(); partitions];
         Ok(Self {
             partitions: (0..).zip(0..partitions).map(audit).collect(),
@@ -107,9 +107,7 @@ impl LiveAudit {
         let Some(undecided) = self.undecided.get_mut(partition) else { return };
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
         while let Some((offset, login, late)) = undecided.pop_front_if(|(offset, ..)| *offset < end) {
-            if let Some(batch) = &mut self.batch {
-                batch.event(&login.event(number, offset, late));
-            }
+            self.batch.event(&login.event(number, offset, late));
         }
     }
 
@@ -136,7 +134,7 @@ impl LiveAudit {
     /// Whether the aggregation has written exactly what the events add up to whose outcome was read.
     #[must_use]
     pub fn is_counted(&self) -> bool {
-        self.batch.as_ref().is_none_or(|batch| batch.compare(&self.found).count() == 0)
+        self.batch.compare(&self.found).count() == 0
     }
 
     /// Ends the audit: all that was written has been taken. `ends` are the source offsets, by partition, from which on nobody
@@ -152,7 +150,7 @@ impl LiveAudit {
         let mut report = conclude(self.partitions.into_iter().map(PartitionAudit::finish).collect());
         // It was awaited until nothing came any more: the report's advice to wait longer would mislead.
         report.lost_at_end = 0;
-        report.aggregates = self.batch.map(|batch| batch.compare(&self.found).into()).unwrap_or_default();
+        report.aggregates = self.batch.compare(&self.found).into();
         Conclusion { report, insights: Insights::of(&self.found) }
     }
 }
@@ -167,7 +165,7 @@ mod tests {
 
     use super::*;
     use crate::commands::generate::{Events, Options};
-    use audit::Verdict;
+    use audit::{Aggregates, Verdict};
 
     const TIME: i64 = 1_720_576_800_000;
     const LIMITS: Limits = Limits { output: 1 << 20, dead_letters: 1 << 20, smallest: 1 << 20 };
@@ -182,10 +180,10 @@ mod tests {
         JobConfig::new(id, &spec, 1, "localhost:9092".to_owned())
     }
 
-    /// Feeds the audit the input and, now and then, what there is of the output, which `plant` has changed.
+    /// Feeds the audit the input and, now and then, what there is of the output, which `plant` has changed. No results are
+    /// written, so the report is that of the events alone.
     fn audited(plant: impl FnOnce(&mut Vec<Outcome>)) -> (u64, Report) {
-        let mut job = job();
-        job.topics.results = None;
+        let job = job();
         let input: Vec<_> = (0..).zip(Events::new(Options::default()).take(100)).collect();
         let source = |offset, value| Record { offset, timestamp: TIME, key: None, value, headers: &[] };
         let mut judge = Judge::new(job.rules.clone(), 1, LIMITS.output, true);
@@ -211,7 +209,8 @@ mod tests {
         for (offset, value) in outcomes {
             live.take(Content::Events(Stream::Output), 1, &source(*offset, Some(value))).unwrap();
         }
-        (live.audited(1), live.conclude(&[0, 100]).report)
+        let audited = live.audited(1);
+        (audited, Report { aggregates: Aggregates::default(), ..live.conclude(&[0, 100]).report })
     }
 
     /// The aggregate of one event, in one of the windows of the rules.

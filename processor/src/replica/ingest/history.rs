@@ -88,10 +88,7 @@ impl History {
     /// When it cannot be read yet, or at all.
     pub fn begin(cluster: &Cluster, job: &JobConfig) -> Result<Self, HistoryError> {
         let end = cluster.topics.high_watermark(&job.topics.deltas, 0, SLICE)?;
-        let meta = match &job.topics.results {
-            Some(results) => last_meta(cluster, &results.state)?,
-            None => None,
-        };
+        let meta = last_meta(cluster, &job.topics.results.state)?;
         Ok(Self::after(meta.as_ref(), end))
     }
 

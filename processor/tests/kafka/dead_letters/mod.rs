@@ -228,7 +228,7 @@ fn an_event_that_is_late_when_it_is_replayed_revises_its_window() {
     replica.ready();
     pipeline.settle().assert_exactly_once();
     let key = format!("1m/{}/_all", "2024-07-10T02:00:00Z");
-    let topic = pipeline.job.topics.results.clone().unwrap().aggregates;
+    let topic = pipeline.job.topics.results.aggregates.clone();
     let window = wait_for("the window's revision", BOUND, || {
         let records = pipeline.read(&topic);
         let last = records.iter().rev().find(|record| record.key.as_deref() == Some(key.as_bytes()))?;
