@@ -22,7 +22,7 @@ const MENTIONED: &[(&str, &str)] = &[
     ("make crd", "tests compare what it writes with what is committed"),
     ("make docs", "the same"),
     ("make commands", "the same"),
-    ("make pictures", "the example that it runs takes them of the demo, and a person looks at them"),
+    ("make pictures", "xtask takes them of the demo, and a person looks at them"),
     ("make images", "operator/tests/images.rs runs what is in them, operator/tests/install takes them to a cluster"),
     (
         "scripts/images && cargo run",
@@ -119,8 +119,10 @@ fn is_command(text: &str) -> bool {
 fn is_test(text: &str) -> bool {
     let words: Vec<_> = text.split(' ').collect();
     let ["cargo", "test", "-p", package, "--test", name, ..] = words.as_slice() else { return false };
-    let tests = root().join(package).join("tests");
-    tests.join(format!("{name}.rs")).is_file() || tests.join(name).join("main.rs").is_file()
+    ["", "libs", "tests"].into_iter().any(|folder| {
+        let tests = root().join(folder).join(package).join("tests");
+        tests.join(format!("{name}.rs")).is_file() || tests.join(name).join("main.rs").is_file()
+    })
 }
 
 #[cfg(test)]
