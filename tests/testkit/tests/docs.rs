@@ -68,6 +68,42 @@ fn every_page_is_in_the_list_of_the_readme() {
     }
 }
 
+/// Folders of the repository with which a path on a page begins.
+const FOLDERS: [&str; 11] = [
+    "bench/",
+    "charts/",
+    "crds/",
+    "docs/",
+    "examples/",
+    "libs/",
+    "operator/",
+    "processor/",
+    "scripts/",
+    "tests/",
+    "xtask/",
+];
+
+/// What a page names before it is there.
+const FUTURE: [&str; 1] = ["libs/sinks/"];
+
+/// Files move, and sentences stay: a path between backticks on a page for contributors leads somewhere.
+#[test]
+fn every_path_on_a_page_for_contributors_is_there() {
+    let mut followed = 0;
+    let pages = ["ARCHITECTURE.md", "CONTRIBUTING.md", "docs/librdkafka.md", "docs/releasing.md", "docs/testing.md"];
+    for page in pages {
+        for mention in inline(&read(page).unwrap()) {
+            let is_path =
+                FOLDERS.iter().any(|folder| mention.starts_with(folder)) && !mention.contains(['<', '{', ' ']);
+            if is_path && !FUTURE.contains(&mention.as_str()) {
+                assert!(root().join(&mention).exists(), "{page}: there is no {mention}");
+                followed += 1;
+            }
+        }
+    }
+    assert!(followed > 40, "{followed} paths");
+}
+
 /// Whoever looks at the project for the first time reads one page.
 #[test]
 fn the_readme_has_at_most_90_lines() {
