@@ -19,4 +19,6 @@ pub mod strimzi;
 pub mod job;
 pub mod topics;
 
+mod role;
+
 pub mod records;

@@ -1,10 +1,9 @@
 //! Every name that Kafka sees: topics, consumer groups, transactional ids.
 
 mod id;
-mod role;
 
+pub use crate::role::Role;
 pub use id::PipelineId;
-pub use role::Role;
 
 use crate::pipeline::LoginPipelineSpec;
 

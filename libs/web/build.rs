@@ -1,8 +1,6 @@
 //! Assembles each page into the one file that is embedded: `page.html` with its styles, its scripts, which are one module in
 //! reading order, and the outlines of the states.
 
-#![expect(clippy::print_stdout, reason = "cargo reads the instructions of a build script there")]
-
 use std::{env, fs, io, path::Path};
 
 const REPLICA: Page = Page {

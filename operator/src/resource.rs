@@ -33,3 +33,26 @@ pub(crate) fn resource() -> ApiResource {
 pub(crate) fn resources(client: &Client, namespace: &str) -> Api<DynamicObject> {
     Api::namespaced_with(client.clone(), namespace, &resource())
 }
+
+/// Why the state of a pipeline could not be read.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ObserveError {
+    /// The API server failed, or refused.
+    #[error("the API server did not answer for {what}: {source}")]
+    Api {
+        /// What was asked for.
+        what: &'static str,
+        /// What failed.
+        source: kube::Error,
+    },
+}
+
+impl ObserveError {
+    /// A static label, for metrics.
+    #[must_use]
+    pub(crate) const fn category(&self) -> &'static str {
+        match self {
+            Self::Api { .. } => "observe-api",
+        }
+    }
+}

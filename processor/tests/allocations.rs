@@ -1,5 +1,4 @@
 //! The hot path of stage 1 allocates nothing for an event, once its tables have their size. Counted by the allocator.
-#![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
 use std::alloc::System;
 

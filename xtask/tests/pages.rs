@@ -1,7 +1,5 @@
 //! The generated pages are what their sources say.
 
-#![expect(clippy::unwrap_used, reason = "assertions of tests")]
-
 use crds::pipeline::LoginPipeline;
 use kube::CustomResourceExt;
 use serde_json::Value;

@@ -32,7 +32,7 @@ pub use duration::{Duration, DurationError, Window};
 pub use kafka::{CertificateRef, ExternalKafka, Kafka, KeyRef, Sasl, SaslMechanism, StrimziKafka, Tls};
 pub use problem::Problem;
 pub use processor::{ImagePullPolicy, NetworkPolicy, Processor, Rollback, UpgradePolicy};
-pub use results::{Alert, ResultTopic, Results};
+pub use results::{Alert, OTHER, ResultTopic, Results};
 pub use spec::{LoginPipeline, LoginPipelineSpec};
 pub use status::{Condition, ConditionStatus, ConfigStatus, LoginPipelineStatus, TopicStatus};
 pub use topics::{DeadLetters, DeletionPolicy, Output, Source, StartFrom, Topics};

@@ -10,7 +10,9 @@ use super::{
     rule::{Broken, Rule, quoted},
     topics::KAFKA_NAME,
 };
-use crate::records::aggregate::OTHER;
+
+/// The value that stands for all values of a dimension that a window does not keep.
+pub const OTHER: &str = "_other";
 
 /// An anomaly to report: a count above a threshold, or far from the counts of the windows before.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, PartialEq)]

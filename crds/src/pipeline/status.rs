@@ -4,7 +4,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::topics::Role;
+use crate::role::Role;
 
 /// What the operator has seen and done. `kubectl wait --for=condition=Ready` and kstatus read it.
 #[derive(KubeSchema, Serialize, Deserialize, Clone, Debug, Default, PartialEq)]

@@ -12,6 +12,7 @@ use serde::{
     de::{self, DeserializeOwned},
 };
 
+pub use crate::pipeline::OTHER;
 use crate::pipeline::{Dimension, Window};
 
 /// The version that this release writes, and reads.
@@ -19,9 +20,6 @@ pub const VERSION: u32 = 1;
 
 /// The dimension of a count of all events of a window.
 pub const ALL: &str = "_all";
-
-/// The sum of the values of a dimension that a window does not keep.
-pub const OTHER: &str = "_other";
 
 /// Why bytes are not a record that this release reads.
 #[derive(Debug, thiserror::Error)]

@@ -1,6 +1,6 @@
 //! Memory of the aggregation: bounded by windows and `maxValues`, whatever the lag and the cardinality. Counted by the
 //! allocator, so that the result is the same on every machine.
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "assertions of tests")]
+#![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
 use std::alloc::System;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::finalize::FinalizeError;
-use crate::{client::ObserveError, kafka_access::ReadError, objects::owned::ApplyError, topics::TopicsError};
+use crate::{kafka_access::ReadError, objects::owned::ApplyError, resource::ObserveError, topics::TopicsError};
 
 /// Why a pass failed. It is tried again, ever more slowly.
 #[derive(Debug, thiserror::Error)]

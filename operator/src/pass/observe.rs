@@ -20,8 +20,8 @@ use serde::{Deserialize, de::DeserializeOwned};
 
 use crate::{
     build::{PIPELINE_LABEL, processor_name, service_name},
-    client::ObserveError,
     objects::owned::is_owned,
+    resource::ObserveError,
     resource::resources,
 };
 

@@ -27,8 +27,8 @@ pub(crate) use reason::{PodReason, Trouble, reason};
 
 use super::{
     build::{HTTP_PORT, selector},
-    client::ObserveError,
     resource::Key,
+    resource::ObserveError,
 };
 
 /// How much of what a pod says of its readiness is repeated, in characters.

@@ -1,7 +1,5 @@
 //! Exactly once, on a real Kafka, with replicas as processes.
 
-#![expect(clippy::unwrap_used, reason = "assertions of tests")]
-
 use crate::support;
 
 use std::time::Duration;

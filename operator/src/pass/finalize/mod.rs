@@ -20,10 +20,10 @@ pub(crate) use decide::{End, FINALIZER, Release, end, has_finalizer, is_needed, 
 
 use super::observe::Observed;
 use crate::{
-    client::ObserveError,
     kafka_access::{ReadError, SecretsError},
     objects::owned::{self, ApplyError},
     pods, resource,
+    resource::ObserveError,
     text::plural,
     topics::{Topics, TopicsError, lost::Known},
     validate::Valid,
