@@ -1,4 +1,4 @@
-//! The operator's page and the replica's page, and the security headers of all other responses.
+//! The operator's page, the replica's page, and the security headers of every response.
 //!
 //! ```text
 //!  pipelines/  the operator's page: every pipeline, as its status says ──┐ build.rs: one file each, with a placeholder

@@ -11,10 +11,11 @@
 //!
 //! A standby folds the deltas up to the offset that the emitter has committed, never further, and discards the results.
 //! A replica that takes over is therefore at that offset or before it. It folds up to that offset without emitting, and
-//! then emits the results of the next delta.
+//! emits results from the next delta on.
 //!
 //! What the machine asks for is a function of its state: [`Machine::reads`], [`Machine::asks`] and [`Machine::seal`]
-//! return the same until it is done. The caller can fail and try again as often as it likes.
+//! return the same value until the caller has done what they ask for. The caller can fail and try again any number of
+//! times.
 
 mod words;
 
@@ -44,8 +45,8 @@ pub const SNAPSHOT_BYTES: usize = 64 << 20;
 /// Interval at which a standby asks for the emitter's committed offset, milliseconds.
 const FOLLOW_MS: i64 = 1000;
 
-/// Rough maximum of results in one transaction. A larger backlog is committed in several transactions, regardless of
-/// the interval.
+/// Rough maximum number of results in one transaction. A larger backlog is committed in several transactions,
+/// regardless of the interval.
 const MAX_RESULTS: usize = 100_000;
 
 #[derive(Debug)]
@@ -53,7 +54,7 @@ enum Phase {
     Restoring {
         restore: Box<Restore>,
         position: i64,
-        /// All committed records before this offset are read. It keeps a transaction from being restored in part.
+        /// All committed records before this offset are read. It prevents a partial restore of a transaction.
         whole: i64,
         end: Option<i64>,
     },
@@ -87,8 +88,8 @@ struct Tenure {
     sealed: Option<Sealed>,
     /// When the next transaction is due.
     next_seal_ms: i64,
-    /// The offset in the last committed `meta`. The outer option is none until it is known, the inner one if there is
-    /// no `meta`.
+    /// The offset in the last committed `meta`. The outer option is none until the answer is known. The inner option is
+    /// none if there is no `meta`.
     last_snapshot: Option<Option<i64>>,
     /// When the last snapshot was committed; before the first one, when the tenure began.
     snapshot_ms: i64,
@@ -244,7 +245,7 @@ impl Machine {
     }
 
     /// The group has revoked the deltas. Another replica emits what is not known to be committed by now. A fold that
-    /// contains such deltas is ahead of where a standby may be, and is restored anew.
+    /// contains such deltas is ahead of where a standby may be, so it is restored from the snapshot.
     pub fn revoked(&mut self) {
         let Some(tenure) = self.tenure.take() else { return };
         let Phase::Folding(folding) = &mut self.phase else { return };
@@ -264,7 +265,6 @@ impl Machine {
         }
     }
 
-    /// A record of the state topic.
     pub fn state_record(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
         let Phase::Restoring { restore, position, .. } = &mut self.phase else { return };
         match restore.push(key, value) {
@@ -292,7 +292,7 @@ impl Machine {
     }
 
     /// The next delta to read is missing: the log goes from `low` to `high`. Deltas before a newer snapshot are
-    /// trimmed, so the first time the state is read again. The second time the state is lost.
+    /// trimmed, so the machine restores the state once more. If the same delta is missing again, the state is lost.
     pub fn deltas_gone(&mut self, low: i64, high: i64) {
         let Some(Reading::Deltas { from: needed }) = self.reads() else { return };
         if self.gone.replace(needed) == Some(needed) {

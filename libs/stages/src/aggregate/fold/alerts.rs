@@ -1,5 +1,5 @@
-//! Anomalies: counts that exceed a threshold, found at once, and counts far from those of earlier windows, found on
-//! close.
+//! Anomalies: counts that exceed a threshold fire at once, and counts far from those of earlier windows fire when the
+//! window closes.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use super::{state::Fold, window::Window};
 /// The number of earlier windows that a closing window is compared with.
 pub const HISTORY: i64 = 12;
 
-/// The minimum of earlier windows for a comparison.
+/// The minimum number of earlier windows for a comparison.
 const LEAST_HISTORY: usize = 6;
 
 /// Which alerts fire when a count of a window changes from `old` to `new`.

@@ -25,8 +25,8 @@ use super::{
     window::{Due, Merge, Window},
 };
 
-/// Maximum of remembered keys of evicted windows, whose records the next snapshot removes. Records of forgotten keys
-/// are found by the next cold start, and removed after it.
+/// Maximum number of remembered keys of evicted windows, whose records the next snapshot removes. The next cold start
+/// finds the records of forgotten keys, and the snapshot after it removes them.
 const MAX_EVICTED: usize = 200_000;
 
 impl Fold {

@@ -10,7 +10,7 @@ use crds::records::{
 
 use super::halt::Halt;
 
-/// Maximum of runs kept per partition. The audit reports offsets before them as not checkable.
+/// Maximum number of runs kept per partition. The audit reports earlier offsets as not checkable.
 const MAX_RUNS: usize = 64;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

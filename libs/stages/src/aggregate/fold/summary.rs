@@ -23,10 +23,10 @@ use super::{
     window::{Partial, Window},
 };
 
-/// Maximum of windows shown per size, the newest.
+/// Maximum number of windows shown per size. The newest are shown.
 const WINDOWS: usize = 30;
 
-/// Maximum of remembered alerts, the newest.
+/// Maximum number of remembered alerts. The newest are remembered.
 pub const ALERTS: usize = 50;
 
 /// What the page shows of a fold.
@@ -50,11 +50,10 @@ pub struct Summary {
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct WindowSummary {
     pub window: Size,
-    /// Its first second, Unix seconds; 0 for `all`.
+    /// The first second of the window, Unix seconds; 0 for `all`.
     pub start: i64,
     /// The first second after the window, Unix seconds; none for `all`.
     pub end: Option<i64>,
-    /// Whether it is closed.
     pub closed: bool,
     /// How often the window changed after it closed.
     pub revision: u64,

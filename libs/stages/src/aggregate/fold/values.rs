@@ -107,7 +107,7 @@ pub struct Limit<'a> {
     pub named: &'a [String],
 }
 
-/// The order in which values are kept: smaller ranks first.
+/// The sort key of values: the smallest rank is kept first.
 type Rank<'p> = (bool, bool, u64, &'p str);
 
 impl Limit<'_> {
@@ -140,7 +140,7 @@ impl Values {
     pub fn add(&mut self, pool: &mut Pool, value: &str, count: u64, limit: &Limit<'_>) -> Option<(u64, u64)> {
         self.total += count;
         self.changed = true;
-        // The pool holds the ids of all values that are kept in any window, so it is searched first.
+        // The pool holds the ids of all values that any window keeps, so the value is looked up there first.
         if let Some(id) = pool.ids.get(value).copied()
             && let Some(kept) = self.counts.get_mut(&id)
         {

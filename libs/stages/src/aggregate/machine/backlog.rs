@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-/// Maximum of waiting bytes, apart from deltas that are already on their way.
+/// Maximum number of waiting bytes, apart from deltas that are already on their way.
 pub(super) const MAX_BYTES: usize = 16 << 20;
 
 #[derive(Debug, Default)]
