@@ -1,5 +1,5 @@
-//! Assembles each page into the one file that is embedded: `page.html` with its styles, its scripts, which are one module in
-//! reading order, and the outlines of the states.
+//! Assembles each page into the one file that is embedded: `page.html` with its styles, its scripts (one module, in
+//! reading order) and the outlines of the states.
 
 use std::{env, fs, io, path::Path};
 
@@ -35,7 +35,7 @@ struct Page {
 }
 
 impl Page {
-    /// The placeholder that remains is `{{nonce}}`, for whoever serves the page.
+    /// Leaves the placeholder `{{nonce}}`, which the server replaces in each response.
     fn assemble(&self) -> io::Result<String> {
         let read = |name: &str| fs::read_to_string(Path::new(self.folder).join(name));
         let mut page = read("page.html")?;

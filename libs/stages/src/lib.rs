@@ -2,13 +2,13 @@
 //!
 //! ```text
 //!  record ──> ingest::machine ────> Fate: output, dead letter     the loops in `processor::replica` read, perform
-//!             (one a thread)  ────> Sealed: the delta, offsets    the effects in transactions, and say how it went
+//!             (one per thread) ───> Sealed: the delta, offsets    the effects in transactions, and report the outcome
 //!                                     │
 //!  delta ───> aggregate::machine ─> Sealed: results, position, snapshot, the delta's offset
-//!             (one a replica)  └ fold: what the deltas add up to
+//!            (one per replica) └ fold: the sum of the deltas
 //! ```
 //!
-//! Nothing here reads a clock, a socket, a file or a log: this crate depends on nothing that could.
+//! The crate reads no clock, socket, file or log, and has no dependency that could.
 
 pub mod ingest;
 

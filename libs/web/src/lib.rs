@@ -1,8 +1,8 @@
-//! Both pages for people, and the headers that keep whatever is answered beside them harmless.
+//! The operator's page, the replica's page, and the security headers of every response.
 //!
 //! ```text
 //!  pipelines/  the operator's page: every pipeline, as its status says ──┐ build.rs: one file each, with a placeholder
-//!  replica/    the live page of a replica, or of `processor local` ──────┴─> Document: a nonce, and a policy that names it
+//!  replica/    the live page of a replica, or of `processor local` ──────┴─> Document: a nonce, and a policy with it
 //! ```
 
 use axum::{
@@ -11,25 +11,25 @@ use axum::{
     response::{IntoResponse, Response},
 };
 
-/// What stands in a document for the nonce of its script and its style.
+/// The placeholder in a document for the nonce of its script and its style.
 const NONCE: &str = "{{nonce}}";
 
-/// For whatever is no document, should it be taken for one.
+/// The policy of a response that is not a document, in case a browser treats it as one.
 const NOTHING: &str = "default-src 'none'; frame-ancestors 'none'; sandbox";
 
-/// Keeps a browser from guessing the type, storing the answer, and telling other sites where the reader came from.
+/// Keep a browser from guessing the content type, storing the response, and sending the page's address to other sites.
 pub const HEADERS: [(HeaderName, &str); 3] = [
     (header::CACHE_CONTROL, "no-store"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// A document: one file that needs nothing but data from below its own address.
+/// A page in one file, which loads nothing but data from below its own address.
 #[derive(Clone, Copy)]
 pub enum Document {
     /// The list of pipelines.
     Pipelines,
-    /// The live page of a replica, as this release's processors have it.
+    /// The live page of a replica of this release.
     Replica,
 }
 
@@ -55,14 +55,12 @@ impl IntoResponse for Document {
     }
 }
 
-/// What is answered beside documents.
+/// The content type of a response that is not a document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// For programs.
     Json,
-    /// For people.
     Text,
-    /// Events that come as they happen.
+    /// Server-sent events.
     Stream,
 }
 
@@ -76,7 +74,7 @@ impl Kind {
     }
 }
 
-/// An answer that is no document.
+/// Builds a response that is not a document.
 pub fn answer(status: StatusCode, kind: Kind, body: impl Into<Body>) -> Response {
     let body: Body = body.into();
     let mut response = (status, HEADERS, [(header::CONTENT_SECURITY_POLICY, NOTHING)], body).into_response();
@@ -84,7 +82,7 @@ pub fn answer(status: StatusCode, kind: Kind, body: impl Into<Body>) -> Response
     response
 }
 
-/// Why something is not answered, in a line.
+/// Builds a one-line plain text response that says why the request is refused.
 pub fn refusal(status: StatusCode, why: &str) -> Response {
     answer(status, Kind::Text, format!("{why}\n"))
 }
@@ -106,7 +104,7 @@ mod tests {
         assert_ne!(policies[0], policies[1]);
     }
 
-    /// The pages ask nobody but whom they come from, and work behind any prefix.
+    /// The pages send requests only to their own origin, and work under any path prefix.
     #[test]
     fn a_document_names_no_host_and_no_root() {
         for document in [Document::Pipelines, Document::Replica] {

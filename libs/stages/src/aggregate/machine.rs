@@ -1,20 +1,21 @@
-//! The protocol of one replica: what it reads, asks and commits, and when. Pure: it is told what happened, and says what is
-//! to be done next.
+//! The protocol of one replica: what it reads, asks and commits, and when. Pure: it takes events in, and returns what
+//! to do next.
 //!
 //! ```text
 //!             state read to its end         the group assigns the deltas, and the stable committed offset is reached
 //!  Restoring ───────────────────────> Standby ───────────────────────────────────────────────────────> Emitter
 //!      ^                               │   ^                                                            │   │
-//!      │      deltas gone under it     │   └──────────── revoked, everything committed ─────────────────┘   │
-//!      └───────────────────────────────┴──────────── revoked or overtaken, something is not committed ──────┘
+//!      │      deltas are trimmed       │   └──────────── revoked, everything committed ─────────────────┘   │
+//!      └───────────────────────────────┴──────────── revoked or overtaken with uncommitted results ─────────┘
 //! ```
 //!
-//! A standby folds the deltas up to the offset that the emitter has committed, never further, and forgets the results. So
-//! whoever takes over stands at that offset or before it, folds up to it in silence, and goes on with the results of the
-//! next delta.
+//! A standby folds the deltas up to the offset that the emitter has committed, never further, and discards the results.
+//! A replica that takes over is therefore at that offset or before it. It folds up to that offset without emitting, and
+//! emits results from the next delta on.
 //!
-//! What is asked for is a function of the state: [`Machine::reads`], [`Machine::asks`] and [`Machine::seal`] say the same
-//! until what they ask for is done. Whoever performs it can fail, and try again, as often as he likes.
+//! What the machine asks for is a function of its state: [`Machine::reads`], [`Machine::asks`] and [`Machine::seal`]
+//! return the same value until the caller has done what they ask for. The caller can fail and try again any number of
+//! times.
 
 mod words;
 
@@ -32,19 +33,20 @@ pub use words::{Committed, Failure, Outcome, Question, Reading, Role, Sealed, Se
 use super::fold::{Fold, Record, Restore, Restored};
 use backlog::Backlog;
 
-/// How often results are committed, milliseconds.
+/// Interval between commits of results, milliseconds.
 pub const EMIT_MS: i64 = 250;
 
-/// How often a snapshot is committed while something changes, milliseconds.
+/// Interval between snapshots while something changes, milliseconds.
 pub const SNAPSHOT_MS: i64 = 10_000;
 
-/// Bytes of deltas after which a snapshot is committed earlier: what a cold start folds at most, roughly.
+/// A snapshot is committed earlier after this many bytes of deltas. This bounds, roughly, what a cold start folds.
 pub const SNAPSHOT_BYTES: usize = 64 << 20;
 
-/// How often a standby asks for the emitter's committed offset, milliseconds.
+/// Interval at which a standby asks for the emitter's committed offset, milliseconds.
 const FOLLOW_MS: i64 = 1000;
 
-/// Results of one transaction, roughly: a backlog is committed in parts, whatever the interval.
+/// Rough maximum number of results in one transaction. A larger backlog is committed in several transactions,
+/// regardless of the interval.
 const MAX_RESULTS: usize = 100_000;
 
 #[derive(Debug)]
@@ -52,7 +54,7 @@ enum Phase {
     Restoring {
         restore: Box<Restore>,
         position: i64,
-        /// Where everything committed was read that was there: no transaction is read by half.
+        /// All committed records before this offset are read. It prevents a partial restore of a transaction.
         whole: i64,
         end: Option<i64>,
     },
@@ -68,32 +70,33 @@ impl Phase {
 #[derive(Debug)]
 struct Folding {
     fold: Fold,
-    /// Where emission stood when the snapshot was read.
+    /// How far results were emitted when the snapshot was read.
     position: Option<i64>,
-    /// As standby: what the emitter has committed.
+    /// For a standby: the offset that the emitter has committed.
     limit: i64,
 }
 
-/// What holds while the group assigns the deltas to this replica.
+/// State that holds while the group assigns the deltas to this replica.
 #[derive(Debug)]
 struct Tenure {
-    /// Nobody else's transaction is open, and `committed` is what the group has.
+    /// No transaction of another producer is open, and `committed` is the group's committed offset.
     settled: bool,
     committed: Option<Committed>,
-    /// The results of the deltas before it are emitted; none until the fold and the committed offset are known.
+    /// The results of all deltas before this offset are emitted. None until the fold and the committed offset are
+    /// known.
     emitted: Option<i64>,
     sealed: Option<Sealed>,
     /// When the next transaction is due.
     next_seal_ms: i64,
-    /// The offset in the last committed `meta`, if there is one, once that is known.
+    /// The offset in the last committed `meta`. The outer option is none until the answer is known. The inner option is
+    /// none if there is no `meta`.
     last_snapshot: Option<Option<i64>>,
-    /// When the last snapshot was committed, or this began.
+    /// When the last snapshot was committed; before the first one, when the tenure began.
     snapshot_ms: i64,
-    /// Bytes of deltas since.
+    /// Bytes of deltas folded since the last snapshot.
     snapshot_bytes: usize,
 }
 
-/// The protocol of one replica.
 #[derive(Debug)]
 pub struct Machine {
     transactional_id: String,
@@ -101,11 +104,12 @@ pub struct Machine {
     phase: Phase,
     backlog: Backlog,
     tenure: Option<Tenure>,
-    /// The state topic's end was asked when nobody else could commit any more: what was read there is the last word.
+    /// The end of the state topic was asked for when no other producer could commit any more, so what was read there is
+    /// final.
     conclusive: bool,
-    /// When the committed offset was last told.
+    /// When the committed offset was last reported.
     followed_ms: Option<i64>,
-    /// The delta that was not there when it was to be read.
+    /// The delta that was missing from the log when it was last read.
     gone: Option<i64>,
     trim: Option<i64>,
     set_back: Option<SetBack>,
@@ -113,8 +117,8 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// A replica that has read nothing yet. Its transactions are numbered from the sequence on; no predecessor with the
-    /// same id used it or a later one.
+    /// A replica that has read nothing yet. Its transactions are numbered from `first_sequence`. No predecessor with
+    /// the same id may have used that number or a later one.
     #[must_use]
     pub fn new(transactional_id: String, first_sequence: u64) -> Self {
         Self {
@@ -132,8 +136,8 @@ impl Machine {
         }
     }
 
-    /// What to read next, and hand to [`Self::state_record`], [`Self::state_reached`] and [`Self::delta`]. None while enough
-    /// was read.
+    /// What to read next, and pass to [`Self::state_record`], [`Self::state_reached`] and [`Self::delta`]. None while
+    /// nothing more needs to be read.
     #[must_use]
     pub fn reads(&self) -> Option<Reading> {
         match &self.phase {
@@ -164,8 +168,8 @@ impl Machine {
         is_due.then_some(question)
     }
 
-    /// The transaction to commit now, if one is due: the last one as long as its outcome is not known to be good, or
-    /// what was folded since. [`Self::outcome`] must be told what became of it.
+    /// The transaction to commit now, if one is due: the last one until it is known to be committed, else what was
+    /// folded since. The caller reports the result to [`Self::outcome`].
     pub fn seal(&mut self, now_ms: i64) -> Option<&Sealed> {
         if self.tenure.as_ref().is_none_or(|tenure| now_ms < tenure.next_seal_ms) && !self.is_full() {
             return None;
@@ -173,7 +177,7 @@ impl Machine {
         self.seal_rest(now_ms)
     }
 
-    /// The same whether it is due or not: the emitter is about to stop.
+    /// Like [`Self::seal`], whether or not a transaction is due: the emitter is about to stop.
     pub fn seal_rest(&mut self, now_ms: i64) -> Option<&Sealed> {
         if self.failure.is_some() || !self.tenure.as_ref()?.settled {
             return None;
@@ -187,17 +191,16 @@ impl Machine {
         self.tenure.as_ref()?.sealed.as_ref()
     }
 
-    /// Deltas before this offset are needed by nobody any more. Told once.
+    /// Deltas before this offset are no longer needed. Returned once.
     pub fn take_trim(&mut self) -> Option<i64> {
         self.trim.take()
     }
 
-    /// The committed offset was set back by a person, which changes nothing. Told once.
+    /// The committed offset was set back by a person, which has no effect. Returned once.
     pub fn take_set_back(&mut self) -> Option<SetBack> {
         self.set_back.take()
     }
 
-    /// What this replica is.
     #[must_use]
     pub fn role(&self) -> Role {
         match (&self.phase, &self.tenure) {
@@ -220,7 +223,7 @@ impl Machine {
         }
     }
 
-    /// Why nothing is aggregated any more.
+    /// Why this replica has stopped aggregating.
     #[must_use]
     pub fn failure(&self) -> Option<&Failure> {
         self.failure.as_ref()
@@ -241,8 +244,8 @@ impl Machine {
         });
     }
 
-    /// The group has taken the deltas away. What is not known to be committed by now, others emit; then the fold has gone too
-    /// far for a standby.
+    /// The group has revoked the deltas. Another replica emits what is not known to be committed by now. A fold that
+    /// contains such deltas is ahead of where a standby may be, so it is restored from the snapshot.
     pub fn revoked(&mut self) {
         let Some(tenure) = self.tenure.take() else { return };
         let Phase::Folding(folding) = &mut self.phase else { return };
@@ -253,7 +256,7 @@ impl Machine {
         }
     }
 
-    /// The state topic ends here, transactions that are still open included.
+    /// The end of the state topic, including transactions that are still open.
     pub fn state_ends(&mut self, at: i64) {
         if let Phase::Restoring { end, .. } = &mut self.phase {
             *end = Some(at);
@@ -262,7 +265,6 @@ impl Machine {
         }
     }
 
-    /// A record of the state topic.
     pub fn state_record(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
         let Phase::Restoring { restore, position, .. } = &mut self.phase else { return };
         match restore.push(key, value) {
@@ -271,8 +273,8 @@ impl Machine {
         }
     }
 
-    /// Everything committed before this offset of the state topic was read. There may be more to come behind it, of
-    /// transactions that are still open.
+    /// All committed records before this offset of the state topic are read. More may follow, from transactions that
+    /// are still open.
     pub fn state_reached(&mut self, at: i64) {
         if let Phase::Restoring { position, whole, .. } = &mut self.phase {
             *position = at.max(*position);
@@ -281,7 +283,6 @@ impl Machine {
         }
     }
 
-    /// A delta.
     pub fn delta(&mut self, offset: i64, value: &[u8]) {
         let Phase::Folding(folding) = &self.phase else { return };
         if self.failure.is_none() && offset >= self.next_read(folding) {
@@ -290,8 +291,8 @@ impl Machine {
         }
     }
 
-    /// The next delta to read is not there: the log goes from `low` to `high`. Behind a snapshot that is newer than
-    /// this replica, the deltas are trimmed; so it is read once again.
+    /// The next delta to read is missing: the log goes from `low` to `high`. Deltas before a newer snapshot are
+    /// trimmed, so the machine restores the state once more. If the same delta is missing again, the state is lost.
     pub fn deltas_gone(&mut self, low: i64, high: i64) {
         let Some(Reading::Deltas { from: needed }) = self.reads() else { return };
         if self.gone.replace(needed) == Some(needed) {
@@ -301,7 +302,7 @@ impl Machine {
         }
     }
 
-    /// What the group has committed, whatever is open.
+    /// The group's committed offset, while transactions may still be open.
     pub fn committed_is(&mut self, committed: Option<&Committed>, now_ms: i64) {
         self.followed_ms = Some(now_ms);
         if let (Phase::Folding(folding), Some(committed)) = (&mut self.phase, committed) {
@@ -310,8 +311,8 @@ impl Machine {
         }
     }
 
-    /// What the group has committed, now that nothing is open any more. It also tells what became of a transaction of
-    /// unknown outcome: the group has its offset, or still the one before.
+    /// The group's committed offset, now that no transaction is open. It also decides the outcome of a transaction in
+    /// doubt: the group has either that transaction's offset or the one before it.
     pub fn stable_is(&mut self, committed: Option<Committed>, now_ms: i64) {
         let Some(tenure) = &mut self.tenure else { return };
         let before = std::mem::replace(&mut tenure.committed, committed);
@@ -319,20 +320,20 @@ impl Machine {
         match tenure.sealed.as_ref().map(Sealed::committed) {
             Some(sealed) if Some(&sealed) == tenure.committed.as_ref() => self.outcome(Outcome::Committed, now_ms),
             Some(_) if before.is_some() && before == tenure.committed => {}
-            // Somebody else has emitted, or the offset is gone: the state tells what is committed.
+            // Another replica has emitted, or the offset is gone: the state topic decides what is committed.
             Some(_) => self.restore_anew(),
             None => self.take_over(),
         }
     }
 
-    /// The offset in the last `meta` of the state topic; none where there is no `meta`.
+    /// The offset in the last `meta` of the state topic; none if there is no `meta`.
     pub fn last_snapshot_is(&mut self, offset: Option<i64>) {
         if let Some(tenure) = &mut self.tenure {
             tenure.last_snapshot = Some(offset);
         }
     }
 
-    /// What became of the transaction that [`Self::seal`] gave.
+    /// The outcome of the transaction that [`Self::seal`] returned.
     pub fn outcome(&mut self, outcome: Outcome, now_ms: i64) {
         let Some(tenure) = &mut self.tenure else { return };
         match outcome {
@@ -342,7 +343,7 @@ impl Machine {
                 tenure.committed = Some(sealed.committed());
                 tenure.next_seal_ms = now_ms + EMIT_MS;
                 if sealed.snapshot {
-                    // Whoever restores at this moment may have the snapshot before.
+                    // A replica that is restoring now may read the previous snapshot, so deltas are kept from there on.
                     self.trim = tenure.last_snapshot.replace(Some(sealed.offset)).flatten();
                     tenure.snapshot_ms = now_ms;
                     tenure.snapshot_bytes = 0;
@@ -354,9 +355,9 @@ impl Machine {
         }
     }
 
-    /// Ends the restore if the state was read up to where it ended when that was asked. The end of what is committed is not
-    /// enough: an emitter's last transaction may still be open, and be committed after all. Nor is it enough to be there: that
-    /// end may lie within a transaction, and half a snapshot is none.
+    /// Ends the restore once the state is read up to the end that [`Self::state_ends`] reported. The end of the
+    /// committed records is not enough: an emitter's last transaction may still be open and commit later. Reaching the
+    /// reported end is not enough either: it may lie within a transaction, and half a snapshot is unusable.
     fn restored(&mut self) {
         let Phase::Restoring { restore, position, whole, end: Some(end) } = &mut self.phase else { return };
         if *whole < *end || *whole < *position {
@@ -374,8 +375,9 @@ impl Machine {
         }
     }
 
-    /// Decides from which delta on results are emitted, once the fold and the committed offset are known. If they disagree,
-    /// restores the snapshot once no other producer can commit: it stands at what was emitted, or before it.
+    /// Decides from which delta results are emitted, once the fold and the committed offset are known. If they
+    /// disagree, restores the snapshot again once no other producer can commit: that snapshot is at or before what was
+    /// emitted.
     fn take_over(&mut self) {
         let (Some(tenure), Phase::Folding(folding)) = (&mut self.tenure, &self.phase) else { return };
         if !tenure.settled || tenure.emitted.is_some() {
@@ -384,7 +386,8 @@ impl Machine {
         let next = folding.fold.next_offset();
         let committed = tenure.committed.as_ref().map(|committed| committed.offset);
         if self.conclusive {
-            // Without a committed offset the state tells how far emission was. One before it was set by a person.
+            // Without a committed offset, the state topic says how far results were emitted. A committed offset before
+            // that position was set by a person.
             let position = folding.position.unwrap_or(next).max(next);
             if let Some(committed) = committed.filter(|committed| *committed < position) {
                 self.set_back = Some(SetBack { committed, position });
@@ -402,7 +405,7 @@ impl Machine {
         self.backlog.end().unwrap_or(folding.fold.next_offset())
     }
 
-    /// Folds the deltas whose turn has come.
+    /// Folds the deltas that may be folded now.
     fn advance(&mut self) {
         let Phase::Folding(folding) = &mut self.phase else { return };
         while let Some(offset) = self.backlog.first() {
@@ -430,13 +433,13 @@ impl Machine {
         }
     }
 
-    /// Whether so many results wait that they are committed before the interval is over.
+    /// Whether enough results are pending to commit them before the interval is over.
     fn is_full(&self) -> bool {
         let sealed = self.tenure.as_ref().is_some_and(|tenure| tenure.sealed.is_some());
         !sealed && self.fold().is_some_and(|fold| fold.pending_results() >= MAX_RESULTS)
     }
 
-    /// Makes a transaction of what was folded since the last one, with a snapshot if that is due.
+    /// Builds a transaction from what was folded since the last one, with a snapshot if one is due.
     fn make(&mut self, now_ms: i64) -> Result<Option<Sealed>, StateError> {
         let (Some(tenure), Phase::Folding(folding)) = (&self.tenure, &mut self.phase) else { return Ok(None) };
         let offset = folding.fold.next_offset();
@@ -460,7 +463,7 @@ impl Machine {
         Ok(Some(Sealed { results, state, offset, metadata: metadata.encode(), snapshot: since.is_some() }))
     }
 
-    /// Drops everything that was folded and read, and begins with the snapshot.
+    /// Drops everything that was folded and read, and starts again from the snapshot.
     fn restore_anew(&mut self) {
         self.phase = Phase::restoring();
         self.backlog = Backlog::default();

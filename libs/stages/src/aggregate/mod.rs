@@ -8,7 +8,7 @@
 //!                        group ─┘
 //! ```
 //!
-//! `fold` is what the deltas add up to, `machine` the protocol of a replica.
+//! `fold` sums up the deltas, and `machine` is the protocol of a replica.
 
 pub mod machine;
 

@@ -1,4 +1,4 @@
-//! How a dead letter is written, and how much of it fits.
+//! The headers of a dead letter, and how much of the record fits into it.
 
 use crds::records::dead_letter::{
     DETAIL, REASON, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TIMESTAMP, SOURCE_TOPIC, TRUNCATED, TRUNCATED_BYTES,
@@ -6,27 +6,24 @@ use crds::records::dead_letter::{
 
 use super::judge::Rejection;
 
-/// What Kafka and librdkafka add to key, value and headers of one record at most: the record batch's header (61 bytes)
-/// and the record's own lengths and deltas.
+/// Maximum that Kafka and librdkafka add to the key, value and headers of one record, in bytes: the header of the
+/// record batch (61 bytes), and the record's own lengths and deltas.
 pub const RECORD_OVERHEAD: usize = 128;
 
-/// What a header adds to its name and value at most.
+/// Maximum that a header adds to its name and value, in bytes.
 const HEADER_OVERHEAD: usize = 10;
 
 /// Where a record comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
-    /// The source topic.
     pub topic: &'a str,
-    /// The source partition.
     pub partition: i32,
-    /// The offset in it.
     pub offset: i64,
     /// The record's Kafka timestamp, Unix milliseconds; negative when it has none.
     pub timestamp_ms: i64,
 }
 
-/// The headers that a dead letter gets beside the source's own.
+/// The headers that a dead letter gets in addition to the source record's own.
 #[must_use]
 pub fn headers(origin: &Origin<'_>, rejection: &Rejection, fit: Fit) -> Vec<(&'static str, String)> {
     let mut headers = vec![
@@ -48,23 +45,23 @@ pub fn headers(origin: &Origin<'_>, rejection: &Rejection, fit: Fit) -> Vec<(&'s
 /// How much of a dead letter fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
-    /// All of it.
     Whole,
-    /// Key and headers, and this many bytes of the value.
+    /// The key, the headers, and this many bytes of the value.
     Value(usize),
-    /// Not even key and headers.
+    /// Not even the key and the headers.
     Record,
 }
 
-/// Bytes of headers on the wire, at most.
+/// Maximum bytes of headers on the wire.
 pub fn header_bytes<'a>(headers: impl Iterator<Item = (&'a [u8], &'a [u8])>) -> usize {
     headers.map(|(name, value)| name.len() + value.len() + HEADER_OVERHEAD).sum()
 }
 
-/// How much of a dead letter fits into `limit` bytes, when key and headers take `fixed` bytes and the value `value`.
+/// How much of a dead letter fits into `limit` bytes, if the key and headers take `fixed` bytes and the value takes
+/// `value`.
 #[must_use]
 pub fn fit(limit: usize, fixed: usize, value: usize) -> Fit {
-    // The headers that are added: six short ones, a topic name of at most 249 bytes and a sentence.
+    // Bytes for the added headers: six short ones, a topic name of at most 249 bytes and a sentence.
     const ADDED: usize = 1024;
     let budget = limit.saturating_sub(RECORD_OVERHEAD + ADDED);
     if fixed + value <= budget {

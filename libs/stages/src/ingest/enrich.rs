@@ -1,4 +1,4 @@
-//! Writes the enriched value: the source's bytes with a few members behind them.
+//! Writes the enriched value: the source's bytes, followed by a few added members.
 
 use crds::records::enrichment;
 use jiff::{ToSpan, civil::Date};
@@ -8,12 +8,12 @@ use super::{
     scan::{Scratch, walk},
 };
 
-/// Writes enriched values. Holds what the last one had in common with the next.
+/// Writes enriched values. Caches the date text, which most consecutive events share.
 #[derive(Debug)]
 pub struct Enricher {
-    /// The day that `date` is, in days since the epoch.
+    /// The day of `date`, in days since the epoch.
     day: i64,
-    /// `2024-07-10T`
+    /// For example `2024-07-10T`.
     date: String,
 }
 
@@ -60,8 +60,8 @@ impl Enricher {
         out.push(b'}');
     }
 
-    /// `"2024-07-10T02:00:25Z"`. Calendars are the library's; the time of day is arithmetic, as Unix time has no leap
-    /// seconds.
+    /// Writes for example `"2024-07-10T02:00:25Z"`. The library computes the date. Plain arithmetic computes the time
+    /// of day, because Unix time has no leap seconds.
     fn time(&mut self, time: i64, out: &mut Vec<u8>) {
         const DAY: i64 = 24 * 3600;
         let (day, second) = (time.div_euclid(DAY), time.rem_euclid(DAY));
@@ -86,11 +86,11 @@ fn member(name: &str, out: &mut Vec<u8>) {
     out.extend_from_slice(b"\":");
 }
 
-/// Appends the opening brace and all members but those whose names enrichment uses. Returns whether there were any.
+/// Appends the opening brace and all members except those whose names enrichment uses. Returns whether there were any.
 fn write_without_reserved(value: &[u8], scratch: &mut Scratch, out: &mut Vec<u8>) -> bool {
     let mut any = false;
     out.push(b'{');
-    // The value was scanned before, so this cannot fail half way.
+    // The value was scanned before, so this cannot fail halfway.
     let walked = walk(value, scratch, |member| {
         if member.reserved {
             return;

@@ -1,4 +1,4 @@
-//! Decides whether an event is valid. `docs/events.md` has the rules; they are tried in its order.
+//! Decides whether an event is valid. `docs/events.md` lists the rules, which are tried in that order.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -13,13 +13,12 @@ use super::{
     text::unescape,
 };
 
-/// The last second that RFC 3339 can write: the end of the year 9999.
+/// The last second that RFC 3339 can express: the end of the year 9999.
 pub const LAST_SECOND: i64 = 253_402_300_799;
 
 /// Why an event is a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// Which rule it broke.
     pub reason: Reason,
     /// A sentence for people, without personal data.
     pub detail: String,
@@ -30,12 +29,12 @@ pub struct Rejection {
 pub struct Event<'a> {
     /// When it happened, Unix seconds.
     pub time: i64,
-    /// How the text is laid out.
+    /// Where the fields are in the text.
     pub scanned: Scanned<'a>,
 }
 
 impl<'a> Event<'a> {
-    /// A text field, unescaped, UTF-8. None when it is absent or null.
+    /// A text field, unescaped, UTF-8. None if it is absent or null.
     #[must_use]
     pub fn text(&self, field: Field) -> Option<Cow<'a, [u8]>> {
         match self.scanned.fields[field as usize] {
@@ -45,7 +44,7 @@ impl<'a> Event<'a> {
     }
 }
 
-/// Which events are valid, in a form that is quick to ask.
+/// The validation rules, prepared for fast checks.
 #[derive(Clone, Debug)]
 pub struct Judge {
     required: Vec<Field>,
@@ -54,7 +53,6 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// The judge of these rules.
     #[must_use]
     pub fn new(rules: &Rules) -> Self {
         let wanted = &rules.validation.required;
@@ -65,10 +63,11 @@ impl Judge {
         }
     }
 
-    /// Judges a record's value by itself; the record's Kafka timestamp is in Unix milliseconds, negative when it has none.
+    /// Judges a record's value. `timestamp_ms` is the record's Kafka timestamp in Unix milliseconds, negative if it has
+    /// none.
     ///
     /// # Errors
-    /// When it is a dead letter, and why.
+    /// If the record is a dead letter, with the reason.
     pub fn judge<'a>(
         &self,
         value: Option<&'a [u8]>,

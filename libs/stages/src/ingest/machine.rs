@@ -1,8 +1,8 @@
-//! The state of one thread of stage 1: which source partitions it owns, how far it is in each, what the transaction in
+//! The state of one thread of stage 1: the source partitions it owns, its position in each, and what the transaction in
 //! progress adds. Bytes and time come in, effects go out as values.
 //!
-//! Nothing here reads a clock or touches Kafka. What is not committed can be dropped at any time: [`Ingest::release`]
-//! forgets a partition, and [`Ingest::own`] takes it up again from what its committed offset says.
+//! The machine reads no clock and does not touch Kafka. Uncommitted state can be dropped at any time:
+//! [`Ingest::release`] forgets a partition, and [`Ingest::own`] resumes it from its committed offset.
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -23,48 +23,45 @@ use super::{
     scan::Scratch,
 };
 
-/// A transaction is closed early when it holds this many counts.
+/// A transaction that holds this many counts is committed early.
 const MAX_COUNTS: usize = 50_000;
 
 /// One record of the source.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Its partition.
     pub partition: i32,
-    /// Its offset.
     pub offset: i64,
     /// Its Kafka timestamp, Unix milliseconds; negative when it has none.
     pub timestamp_ms: i64,
     /// Bytes of its key and headers on the wire.
     pub fixed_bytes: usize,
-    /// Its value.
+    /// None for a tombstone.
     pub value: Option<&'a [u8]>,
 }
 
-/// What becomes of a record.
+/// Where a record goes.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It goes to the output with the value in this part of the arena.
+    /// The output, with the value in this range of the arena.
     Output(Range<usize>),
-    /// It goes to the dead letters.
     DeadLetter(Rejection),
-    /// It was processed before, or its partition is not owned: nothing is to be done.
+    /// Nowhere: the record was processed before, or its partition is not owned.
     Passed,
 }
 
-/// Where a partition is taken up.
+/// Where processing of a partition starts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
-    /// The next offset: the committed one.
+    /// The committed offset, which is the next one to process.
     pub position: i64,
     /// The partition's watermark, Unix seconds.
     pub watermark: Option<i64>,
-    /// The source's first offset, where that lies behind `position`: what is between is lost.
+    /// The first offset that the source still has. If it is after `position`, the records between them are lost.
     pub log_start: i64,
 }
 
-/// A transaction that is ended but not committed yet: all that has to be written for it. Once it is committed,
-/// [`Ingest::committed`] takes it; otherwise it is dropped, and [`Ingest::abandon`] follows.
+/// A transaction that has ended and is not committed yet, with everything to write for it. After the commit, pass it to
+/// [`Ingest::committed`]. Otherwise drop it and call [`Ingest::abandon`].
 #[must_use = "a sealed transaction is either committed or abandoned"]
 #[derive(Debug, PartialEq, Eq)]
 pub struct Sealed {
@@ -74,10 +71,8 @@ pub struct Sealed {
     pub offsets: Vec<Offset>,
 }
 
-/// An offset to commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offset {
-    /// Source partition.
     pub partition: i32,
     /// The next offset to process.
     pub offset: i64,
@@ -85,14 +80,14 @@ pub struct Offset {
     pub metadata: String,
 }
 
-/// What the metrics show of the events since the last [`Ingest::take_tally`].
+/// Counters for the metrics since the last [`Ingest::take_tally`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
     /// Valid events.
     pub output: u64,
-    /// Of these, late ones.
+    /// Late events among them.
     pub late: u64,
-    /// Of these, too old for finite windows.
+    /// Events among them that are too old for finite windows.
     pub unmerged: u64,
     /// Dead letters, by `Reason as usize`.
     pub dead_letters: [u64; Reason::ALL.len()],
@@ -100,33 +95,33 @@ pub struct Tally {
 
 #[derive(Debug)]
 struct Partition {
-    /// Where the next range begins.
+    /// Where the partition's next range begins.
     committed: i64,
     position: i64,
     watermark: Option<i64>,
     unmerged: u64,
     lost: Option<(i64, i64)>,
-    /// The next delta tells of this partition whatever has happened: it has a new owner, or was found idle.
+    /// The next delta lists this partition in any case, because it has a new owner or was found idle.
     announce: bool,
     idle: Option<i64>,
     activity: Activity,
 }
 
-/// Whether a partition has valid events. Times are of the clock that [`Ingest::tick`] is told.
+/// Whether a partition gets valid events. Times are of the clock that [`Ingest::tick`] receives.
 ///
 /// ```text
-///           tick                    its end was asked and everything before it is processed
+///           tick                    its end is known and everything before it is processed
 ///  Active ───────> Quiet ─────────────────────────────────────────────────────────────────> Idle ─┐ renewed
 ///    ^               │                                                                       │ ^──┘
 ///    └───────────────┴──────────────────── a valid event ────────────────────────────────────┘
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Activity {
-    /// A valid event came since the last tick.
+    /// A valid event arrived since the last tick.
     Active,
-    /// None came since then.
+    /// No valid event arrived since `since_ms`.
     Quiet { since_ms: i64 },
-    /// None came since `quiet_since_ms`, and at `since_ms` there was none to come.
+    /// No valid event arrived since `quiet_since_ms`, and at `since_ms` every record of the partition was processed.
     Idle { quiet_since_ms: i64, since_ms: i64 },
 }
 
@@ -150,7 +145,7 @@ pub struct Ingest {
     timing: Timing,
     output_limit: usize,
     source_partitions: u32,
-    /// When anything was last written to the source, in whatever partition.
+    /// When anything was last written to any partition of the source.
     source_moved_ms: Option<i64>,
     partitions: BTreeMap<i32, Partition>,
     judge: Judge,
@@ -165,9 +160,10 @@ struct Timing {
     lateness: i64,
     retention: i64,
     idle_ms: i64,
-    /// For how long after the last event of the source a window can be open: until the frontier, which is behind that event
-    /// by the allowed lateness, and by the time it takes to find idleness, to renew it, and to renew it once more after all
-    /// others have, has passed the largest window's end. Clocks differ, and no look is on time: one more is allowed for.
+    /// How long after the last event of the source a window can be open. A window is open until the frontier passes the
+    /// end of the largest window. The frontier lags the last event by the allowed lateness and by the time it takes to
+    /// find idleness, to renew it, and to renew it once more after all other partitions have done so. One more renewal
+    /// allows for clocks that differ and for late ticks.
     open_ms: i64,
 }
 
@@ -181,7 +177,7 @@ impl Ingest {
             transactional_id,
             sequence: first_sequence,
             revision: job.revision,
-            // Rules are made of numbers and names, which always serialize.
+            // Rules consist of numbers and names, which always serialize.
             rules: serde_json::to_string(&job.rules).ok(),
             timing: Timing {
                 lateness: aggregation.allowed_lateness.as_secs(),
@@ -205,7 +201,7 @@ impl Ingest {
         }
     }
 
-    /// Takes a partition up. The next transaction announces it.
+    /// Starts to own a partition. The next transaction announces it.
     pub fn own(&mut self, partition: i32, start: Start) {
         let position = start.position.max(start.log_start);
         let state = Partition {
@@ -221,19 +217,19 @@ impl Ingest {
         self.partitions.insert(partition, state);
     }
 
-    /// Forgets a partition. Only between transactions, or before [`Ingest::abandon`].
+    /// Forgets a partition. Call it only between transactions, or before [`Ingest::abandon`].
     pub fn release(&mut self, partition: i32) {
         self.partitions.remove(&partition);
     }
 
-    /// Forgets the transaction in progress, and all partitions with it: they are taken up again from what is committed.
+    /// Drops the transaction in progress and forgets all partitions, to be owned again from their committed offsets.
     pub fn abandon(&mut self) {
         self.partitions.clear();
         self.panes.clear();
         self.sequence += 1;
     }
 
-    /// The partitions that are owned, each with its position.
+    /// The position of each owned partition.
     pub fn positions(&self) -> impl Iterator<Item = (i32, i64)> {
         self.partitions.iter().map(|(partition, state)| (*partition, state.position))
     }
@@ -243,24 +239,24 @@ impl Ingest {
         self.partitions.iter().filter_map(|(partition, state)| Some((*partition, state.watermark?)))
     }
 
-    /// How many partitions the source has, as far as this thread has seen.
+    /// Reports the number of source partitions. A smaller number than before is ignored.
     pub fn source_has(&mut self, partitions: u32) {
         self.source_partitions = self.source_partitions.max(partitions);
     }
 
-    /// How many partitions the source has, as far as this thread has seen.
+    /// The largest number of source partitions that this thread has seen.
     #[must_use]
     pub fn source_partitions(&self) -> i32 {
         i32::try_from(self.source_partitions).unwrap_or(i32::MAX)
     }
 
-    /// Something was written to the source, in whatever partition: windows are open, and idleness has to be renewed.
+    /// Something was written to any partition of the source: windows are open, and idleness must be renewed.
     pub fn source_moved(&mut self, now_ms: i64) {
         self.source_moved_ms = self.source_moved_ms.max(Some(now_ms));
     }
 
-    /// Whether a partition had no event for the idle timeout: the caller should tell by [`Ingest::source_moved`] whether other
-    /// partitions go on, which this thread may not own.
+    /// Whether any partition had no event for the idle timeout. The caller then reports through
+    /// [`Ingest::source_moved`] whether other partitions, which this thread may not own, still get records.
     #[must_use]
     pub fn is_any_quiet(&self, now_ms: i64) -> bool {
         let mut quiet = self.partitions.values().filter_map(|state| state.activity.quiet_since_ms());
@@ -306,15 +302,15 @@ impl Ingest {
         Fate::Output(start..arena.len())
     }
 
-    /// The end of the partition was reached at this offset: nothing is before it that was not processed.
+    /// The partition's end was reached at this offset: every record before it was processed.
     pub fn reached(&mut self, partition: i32, offset: i64) {
         if let Some(partition) = self.partitions.get_mut(&partition) {
             partition.position = partition.position.max(offset);
         }
     }
 
-    /// Time passes. Returns the partitions that may be idle: their read_committed end is to be asked now, and told by
-    /// [`Ingest::end_is`].
+    /// Advances time. Returns the partitions that may be idle. The caller asks for their read_committed end now, and
+    /// reports it to [`Ingest::end_is`].
     pub fn tick(&mut self, now_ms: i64) -> Vec<i32> {
         let Timing { idle_ms, open_ms, .. } = self.timing;
         let others_quiet_ms = self.source_moved_ms.map_or(i64::MAX, |moved| now_ms - moved);
@@ -330,7 +326,7 @@ impl Ingest {
             };
             let quiet_ms = now_ms - quiet_since_ms;
             let due = renewed_ms.is_none_or(|since_ms| now_ms - since_ms >= idle_ms);
-            // Renewed while a window can be open; after that an idle source costs nothing.
+            // Idleness is renewed while a window can be open. After that an idle source costs nothing.
             if due && quiet_ms >= idle_ms && quiet_ms.min(others_quiet_ms) <= open_ms {
                 candidates.push(*partition);
             }
@@ -338,7 +334,8 @@ impl Ingest {
         candidates
     }
 
-    /// At `asked_at_ms` the partition's read_committed end was this offset: it is idle if everything before is processed.
+    /// The partition's read_committed end was `end` at `asked_at_ms`. The partition is idle if every record before
+    /// `end` is processed.
     pub fn end_is(&mut self, partition: i32, end: i64, asked_at_ms: i64) {
         if let Some(state) = self.partitions.get_mut(&partition)
             && state.position >= end
@@ -350,13 +347,12 @@ impl Ingest {
         }
     }
 
-    /// Whether there is anything to commit.
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.partitions.values().any(|state| state.announce || state.position != state.committed)
     }
 
-    /// Whether the transaction in progress should be committed before its time.
+    /// Whether the transaction in progress should be committed early.
     #[must_use]
     pub fn is_full(&self) -> bool {
         self.panes.size() >= MAX_COUNTS
@@ -365,7 +361,7 @@ impl Ingest {
     /// Ends the transaction in progress.
     ///
     /// # Errors
-    /// When a delta cannot be encoded, which the encoder rules out for values in memory.
+    /// If a delta cannot be encoded, which the encoder rules out for values in memory.
     pub fn seal(&mut self) -> Result<Sealed, DeltaError> {
         let mut ranges = Vec::new();
         let mut offsets = Vec::new();
@@ -417,7 +413,7 @@ impl Ingest {
         self.sequence += 1;
     }
 
-    /// What happened to the events since this was last asked, committed or not.
+    /// Counts of the events since the last call, committed or not.
     pub fn take_tally(&mut self) -> Tally {
         std::mem::take(&mut self.tally)
     }

@@ -1,4 +1,4 @@
-//! Stage 1: what becomes of a record, and what a transaction adds to the aggregates.
+//! Stage 1: decides where each record goes, and what a transaction adds to the aggregates.
 //!
 //! ```text
 //!  record ──> judge ──> enrich ──> output
@@ -7,7 +7,7 @@
 //!             panes (counts) ────> delta
 //! ```
 //!
-//! `machine` is the state machine of a thread, and uses all the others.
+//! `machine` is the state machine of a thread and uses all other modules.
 
 pub mod machine;
 

@@ -1,4 +1,4 @@
-//! Counts what one transaction adds: per smallest window, all events and the values of each dimension.
+//! Counts what one transaction adds: all events, and the values of each dimension, per smallest window.
 
 use std::collections::HashMap;
 
@@ -17,13 +17,13 @@ use super::judge::Event;
 
 type Counts = HashMap<Box<[u8]>, u64, FixedState>;
 
-/// Counts of one transaction, by smallest window.
+/// Counts of one transaction by smallest window.
 #[derive(Debug)]
 pub struct Panes {
     window: i64,
     unique_users: bool,
     dimensions: Vec<Dimension>,
-    /// By start, and whether its events are unmerged.
+    /// By start of the window in Unix seconds, and whether its events are unmerged.
     panes: HashMap<(i64, bool), Pane, FixedState>,
     values: usize,
 }
@@ -37,7 +37,6 @@ struct Pane {
 }
 
 impl Panes {
-    /// Empty counts under these rules.
     #[must_use]
     pub fn new(rules: &Rules) -> Self {
         Self {
@@ -49,13 +48,13 @@ impl Panes {
         }
     }
 
-    /// How many counts there are; bounds memory and the size of the delta.
+    /// The number of counts. It bounds memory and the size of the delta.
     #[must_use]
     pub fn size(&self) -> usize {
         self.values + self.panes.len()
     }
 
-    /// Counts a valid event; an unmerged one apart from the others of its window.
+    /// Counts a valid event. Unmerged events are counted apart from the others of their window.
     pub fn count(&mut self, event: &Event<'_>, late: bool, unmerged: bool) {
         let start = event.time - event.time.rem_euclid(self.window);
         let pane = self.panes.entry((start, unmerged)).or_insert_with(|| Pane {
@@ -79,7 +78,7 @@ impl Panes {
         for (dimension, counts) in self.dimensions.iter().zip(&mut pane.dimensions) {
             let value = event.text(dimension.field());
             let value = value.as_deref().unwrap_or(MISSING.as_bytes());
-            // Looked up before it is inserted, so that a value that is there costs no allocation.
+            // The lookup before the insert saves an allocation for a value that is already present.
             if let Some(count) = counts.get_mut(value) {
                 *count += 1;
             } else {
@@ -89,7 +88,7 @@ impl Panes {
         }
     }
 
-    /// Takes the counts, in an order that depends on nothing but them.
+    /// Takes the counts in a deterministic order: by window and value.
     pub fn take(&mut self) -> Vec<delta::Pane> {
         self.values = 0;
         let mut panes: Vec<delta::Pane> = self
@@ -117,15 +116,14 @@ impl Panes {
         panes
     }
 
-    /// Forgets everything.
     pub fn clear(&mut self) {
         self.panes.clear();
         self.values = 0;
     }
 }
 
-/// What a sketch keeps of a user: Apache DataSketches' hash of the text's bytes, with its default seed, so that every
-/// implementation of the library can merge the sketches.
+/// What a sketch keeps of a user: Apache DataSketches' hash of the text's bytes with the default seed, so that every
+/// implementation of that library can merge the sketches.
 fn coupon(user: &[u8]) -> Coupon {
     Coupon::from_value(raw_bytes::from_slice(user))
 }
@@ -165,8 +163,8 @@ mod tests {
         assert_eq!((panes.size(), panes.take()), (0, vec![]));
     }
 
-    /// The sketch is part of the format: other bytes for the same users would be another format. These are a list of
-    /// coupons, which other implementations of Apache DataSketches compute alike from the UTF-8 bytes.
+    /// The sketch is part of the format: other bytes for the same users would break it. These bytes are a list of
+    /// coupons, which other implementations of Apache DataSketches compute the same way from the UTF-8 bytes.
     #[test]
     fn sketches_have_the_same_bytes_everywhere() {
         let mut panes = Panes::new(&Rules::default());

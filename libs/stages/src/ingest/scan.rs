@@ -1,7 +1,7 @@
-//! Reads a JSON object once, without copying: where its known fields are, and whether it is well formed.
+//! Reads a JSON object once, without copying: finds its known fields, and checks that it is well formed.
 //!
-//! This is the hot path's parser. It checks all of RFC 8259, duplicate keys and nesting included, but builds nothing: a
-//! value that nobody asks for is only walked over. Memory is reused from event to event.
+//! This is the parser of the hot path. It checks all of RFC 8259, including duplicate keys and nesting, but builds
+//! nothing: it only skips over values that are not needed. Memory is reused from event to event.
 
 use crds::{
     pipeline::Field,
@@ -10,62 +10,60 @@ use crds::{
 
 use super::text::{plain_bytes, unescape};
 
-/// A known field's value, as it stands in the text.
+/// The value of a known field, as written in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Value<'a> {
-    /// `null`.
     Null,
-    /// A string: what stands between the quotes, UTF-8, and whether that contains escapes.
+    /// A string: the UTF-8 bytes between the quotes, and whether they contain escapes.
     Text(&'a [u8], bool),
-    /// A number of digits alone that fits into an `i64`.
+    /// A number that consists of digits only and fits into an `i64`.
     Integer(i64),
-    /// Anything else.
     Other,
 }
 
-/// What a well formed event looks like.
+/// The layout of a well formed event.
 #[derive(Debug)]
 pub struct Scanned<'a> {
-    /// The known fields that are there, by `Field as usize`.
+    /// The known fields that are present, by `Field as usize`.
     pub fields: [Option<Value<'a>>; Field::ALL.len()],
-    /// Where the closing brace stands.
+    /// The byte offset of the closing brace.
     pub close: usize,
     /// Whether the object has any member.
     pub members: bool,
     /// Whether a member has a name that enrichment uses.
     pub reserved: bool,
-    /// Whether the byte 0x7F stands anywhere: the one control character that JSON allows in a string.
+    /// Whether the byte 0x7F occurs anywhere: the only control character that JSON allows in a string.
     pub delete_character: bool,
 }
 
-/// Why a value is not an event, and at which byte.
+/// Why a value is not an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Malformed {
-    /// What is wrong, for a person.
+    /// What is wrong, for people.
     pub what: &'static str,
-    /// The byte at which it was noticed.
+    /// The byte offset at which the problem was found.
     pub at: usize,
 }
 
-/// One top level member, as it stands in the text.
+/// One top level member, as written in the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Member<'a> {
-    /// The key, quotes included.
+    /// The key with its quotes.
     pub key: &'a [u8],
-    /// The value, without white space around it.
+    /// The value without surrounding white space.
     pub value: &'a [u8],
     /// Whether enrichment uses this name.
     pub reserved: bool,
 }
 
-/// What the scanner needs from event to event; it only saves allocations.
+/// Memory that the scanner reuses from event to event, which only saves allocations.
 #[derive(Debug, Default)]
 pub struct Scratch {
     keys: Vec<Key>,
     decoded: Vec<u8>,
 }
 
-/// Where a key's text is: in the event, or, when it had escapes, in `Scratch::decoded`.
+/// Where the text of a key is: in the event, or in `Scratch::decoded` if the key had escapes.
 #[derive(Clone, Copy, Debug)]
 struct Key {
     start: usize,
@@ -76,15 +74,15 @@ struct Key {
 /// Scans an event.
 ///
 /// # Errors
-/// When the bytes are not one JSON object in UTF-8, with each key once, nested at most [`MAX_DEPTH`] deep.
+/// If the bytes are not one JSON object in UTF-8 with unique keys, nested at most [`MAX_DEPTH`] deep.
 pub fn scan<'a>(bytes: &'a [u8], scratch: &mut Scratch) -> Result<Scanned<'a>, Malformed> {
     walk(bytes, scratch, |_| {})
 }
 
-/// Scans an event and shows each of its top level members.
+/// Scans an event and passes each of its top level members to `each`.
 ///
 /// # Errors
-/// As [`scan`].
+/// Those of [`scan`].
 pub fn walk<'a>(
     bytes: &'a [u8],
     scratch: &mut Scratch,
@@ -159,7 +157,7 @@ impl<'a> Scanner<'a, '_> {
             }
             *slot = Some(value);
         } else {
-            // Known fields are told apart by their slots; only the others have to be compared.
+            // The slots of known fields reveal their duplicates, so only the other keys have to be compared.
             self.scratch.keys.push(key);
             self.value()?;
         }
@@ -284,7 +282,7 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
-    /// Walks over a string, and tells whether it has escapes.
+    /// Skips a string, and returns whether it has escapes.
     #[inline]
     fn string(&mut self) -> Result<bool, Malformed> {
         self.at += 1;
@@ -375,8 +373,8 @@ impl<'a> Scanner<'a, '_> {
         Ok(())
     }
 
-    /// Compares the keys from `own_keys` on. Few are compared in pairs; many are sorted, for an event of a megabyte can
-    /// have a hundred thousand.
+    /// Compares the keys from `own_keys` on. A few keys are compared in pairs; many are sorted, because an event of one
+    /// megabyte can have a hundred thousand.
     fn refuse_duplicates(&mut self, own_keys: usize) -> Result<(), Malformed> {
         const FEW: usize = 16;
         let (bytes, decoded) = (self.bytes, &self.scratch.decoded);
@@ -424,7 +422,7 @@ fn key_text<'t>(bytes: &'t [u8], decoded: &'t [u8], key: Key) -> &'t [u8] {
     if key.escaped { &decoded[key.start..key.end] } else { &bytes[key.start..key.end] }
 }
 
-/// What a top level name means.
+/// The meaning of a top level name.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Name {
     Known(Field),
@@ -452,7 +450,7 @@ impl Name {
     }
 }
 
-/// The value of a scanned number that is digits alone and fits.
+/// The value of a scanned number that consists of digits only and fits into an `i64`.
 fn integer(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0_i64, |value, digit| {
         let digit = digit.is_ascii_digit().then(|| i64::from(digit - b'0'))?;
@@ -576,7 +574,7 @@ mod tests {
     }
 
     proptest! {
-        /// What serde_json writes is accepted exactly when it is an object; what it refuses is refused.
+        /// The scanner accepts what serde_json writes exactly if it is an object, and rejects what serde_json rejects.
         #[test]
         fn agrees_with_serde_json(value in json(), cut in any::<prop::sample::Index>(), byte in any::<u8>()) {
             let text = value.to_string();

@@ -1,7 +1,7 @@
-//! The text of JSON strings: where its plain part ends, and what its escapes stand for.
+//! The text of JSON strings: finds where the plain part ends, and decodes escapes.
 
-/// How many bytes from the start are neither a quote, a backslash nor a control character: eight at a time, as most
-/// strings of an event are longer than that.
+/// The number of bytes from the start that are neither a quote, a backslash nor a control character. Reads eight bytes
+/// at a time, because most strings of an event are longer than that.
 #[inline]
 #[must_use]
 pub fn plain_bytes(bytes: &[u8]) -> usize {
@@ -14,7 +14,7 @@ pub fn plain_bytes(bytes: &[u8]) -> usize {
         let quotes = zero_bytes(word ^ (ONES * b'"' as u64));
         let backslashes = zero_bytes(word ^ (ONES * b'\\' as u64));
         let controls = word.wrapping_sub(ONES * 0x20) & !word & HIGH;
-        // A borrow can only mark bytes behind the first hit, so the first one is exact.
+        // A borrow can only mark bytes after the first hit, so the first hit is exact.
         let hits = quotes | backslashes | controls;
         if hits != 0 {
             return at + hits.trailing_zeros() as usize / 8;
@@ -26,7 +26,7 @@ pub fn plain_bytes(bytes: &[u8]) -> usize {
     at + rest.iter().position(special).unwrap_or(rest.len())
 }
 
-/// Appends the text that a scanned string stands for: UTF-8, as the string is.
+/// Appends the decoded text of a scanned string. The string is UTF-8, and so is the text.
 pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
     let mut rest = raw;
     while let Some(at) = memchr::memchr(b'\\', rest) {
@@ -43,7 +43,7 @@ pub fn unescape(raw: &[u8], out: &mut Vec<u8>) {
                     hex.and_then(|hex| u16::from_str_radix(hex, 16).ok()).unwrap_or_default()
                 };
                 let units = [unit(at + 2), unit(at + 8)];
-                // The scanner has seen that the other half of a pair follows.
+                // The scanner has checked that the other half of a surrogate pair follows.
                 let units = if (0xD800..0xDC00).contains(&units[0]) { &units[..] } else { &units[..1] };
                 for c in char::decode_utf16(units.iter().copied()) {
                     let c = c.unwrap_or(char::REPLACEMENT_CHARACTER);

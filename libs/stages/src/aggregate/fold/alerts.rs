@@ -1,4 +1,5 @@
-//! Anomalies: counts above a threshold as soon as they are, and counts far from those of the windows before.
+//! Anomalies: counts that exceed a threshold fire at once, and counts far from those of earlier windows fire when the
+//! window closes.
 
 use std::collections::BTreeSet;
 
@@ -9,10 +10,10 @@ use crds::{
 
 use super::{state::Fold, window::Window};
 
-/// A window closes against its history: how many windows before it count.
+/// The number of earlier windows that a closing window is compared with.
 pub const HISTORY: i64 = 12;
 
-/// How many windows before must have been, so that a count can be compared with theirs.
+/// The minimum number of earlier windows for a comparison.
 const LEAST_HISTORY: usize = 6;
 
 /// Which alerts fire when a count of a window changes from `old` to `new`.
@@ -55,7 +56,7 @@ fn counted(of: Option<(Dimension, &str)>) -> Counted {
 }
 
 impl Fold {
-    /// Which alerts fire when a window closes, for a count that is far from what it was in the windows before.
+    /// The alerts that fire when a window closes because a count is far from the counts of earlier windows.
     pub(super) fn deviations(&self, span: Span) -> Vec<Alert> {
         let alerts = self.book.current().map(|rules| &rules.alerts[..]).unwrap_or_default();
         let mut fired = Vec::new();
@@ -80,7 +81,8 @@ impl Fold {
         fired
     }
 
-    /// The windows before, none for one without events: as far back as the pipeline goes, and their state is kept.
+    /// The earlier windows, with none for a window without events. They go back to the pipeline's first window, but
+    /// only as far as window state is kept.
     fn history(&self, span: Span) -> Vec<Option<&Window>> {
         let Size::Finite(size) = span.window else { return Vec::new() };
         let first = self.first_windows.get(&span.window).copied().unwrap_or(span.start);
@@ -93,7 +95,7 @@ impl Fold {
             .collect()
     }
 
-    /// The counts that an alert compares: also of values that were there before and are not any more.
+    /// The counts that an alert compares, including those of values that occurred only in earlier windows.
     fn watched(
         &self,
         alert: &pipeline::Alert,
@@ -121,7 +123,7 @@ impl Fold {
     }
 }
 
-/// Mean and standard deviation of a whole population; the latter at least 1.
+/// Mean and standard deviation of a whole population. The deviation is at least 1.
 fn mean_and_sigma(counts: &[u64]) -> (f64, f64) {
     let number = counts.len() as f64;
     let mean = counts.iter().map(|count| *count as f64).sum::<f64>() / number;

@@ -1,4 +1,4 @@
-//! Folds a delta: which rules govern, what grows, how far the frontier moves, what closes and what is evicted.
+//! Folds a delta: decides which rules govern, merges its counts, moves the frontier, and closes and evicts windows.
 
 use std::collections::{BTreeSet, btree_map::Entry};
 
@@ -25,15 +25,15 @@ use super::{
     window::{Due, Merge, Window},
 };
 
-/// How many keys of evicted windows are remembered, so that a snapshot removes their records. What is forgotten is removed
-/// after the next cold start, which finds it.
+/// Maximum number of remembered keys of evicted windows, whose records the next snapshot removes. The next cold start
+/// finds the records of forgotten keys, and the snapshot after it removes them.
 const MAX_EVICTED: usize = 200_000;
 
 impl Fold {
-    /// Folds the record of the deltas topic at this offset. Offsets ascend; those between are no records.
+    /// Folds the record of the deltas topic at this offset. Offsets ascend; skipped offsets hold no records.
     ///
     /// # Errors
-    /// When the log is not what it must be. The fold must not be used any more.
+    /// If the log is inconsistent. The fold must not be used after that.
     pub fn apply(&mut self, offset: i64, value: &[u8]) -> Result<(), Halt> {
         let delta = Delta::decode(value).map_err(|source| Halt::Delta { delta: offset, source })?;
         if let Some(rules) = &delta.rules {
@@ -58,7 +58,8 @@ impl Fold {
         Ok(())
     }
 
-    /// Checks that all chunks of a transaction come, in their order. Returns the revision that governed when it began.
+    /// Checks that all chunks of a transaction arrive in order. Returns the revision that governed when the transaction
+    /// began.
     fn chunk(&mut self, delta: &Delta, offset: i64) -> Result<u64, Halt> {
         let Delta { producer, sequence, chunk, chunks, .. } = delta;
         let governing = self.book.governing().unwrap_or(delta.revision);
@@ -85,7 +86,7 @@ impl Fold {
         Ok(governing)
     }
 
-    /// Lets another revision govern from here on.
+    /// Makes another revision govern from here on.
     fn govern(&mut self, revision: u64, delta: i64) {
         let (latest, frontier) = (self.latest, self.frontier);
         self.change(|book| book.govern(revision, latest, frontier));
@@ -104,7 +105,7 @@ impl Fold {
         self.dirty.extend(ended);
     }
 
-    /// Changes what is known of the rules. Windows that are partial since then are emitted anew.
+    /// Changes the rules. Windows that become partial are emitted again.
     fn change(&mut self, change: impl FnOnce(&mut Book)) {
         let before: Vec<_> = self.windows.iter().map(|(span, window)| window.partial(*span, &self.book)).collect();
         change(&mut self.book);
@@ -166,7 +167,7 @@ impl Fold {
         let window = match self.windows.entry(span) {
             Entry::Occupied(window) => window.into_mut(),
             Entry::Vacant(place) => {
-                // Of a window before that may have been evicted nothing is known.
+                // The count of the previous window is unknown if that window may have been evicted.
                 let known = self.horizon.is_none_or(|horizon| span.start > horizon);
                 place.insert(Window { previous: known.then_some(0), ..Window::default() })
             }
@@ -182,7 +183,7 @@ impl Fold {
         self.stats.revisions += window.revision - old.1;
         self.dirty.insert(span);
         self.fire(fired);
-        // The insight of the window behind tells how it changed against this one.
+        // The insight of the next window compares it with this one.
         if grew
             && let Some(next) = span.next()
             && let Some(window) = self.windows.get_mut(&next).filter(|window| window.is_final)
@@ -193,7 +194,7 @@ impl Fold {
         Ok(())
     }
 
-    /// Moves the frontier on, closes the windows that it has passed, and evicts those that it has left far behind.
+    /// Advances the frontier, closes the windows that it has passed, and evicts the windows whose retention is over.
     fn move_frontier(&mut self, delta: i64) {
         let before = self.frontier;
         self.frontier = before.max(self.sources.minimum());
@@ -202,7 +203,8 @@ impl Fold {
             let passed = !window.is_final && span.end().is_some_and(|end| end <= frontier);
             passed.then_some(*span)
         };
-        // A window that begins behind the frontier is dirty; others are between its old and its new place.
+        // A window that ends at or before the old frontier is due only if it is dirty. All others end between the old
+        // and the new frontier.
         let mut due: BTreeSet<Span> =
             self.dirty.iter().filter_map(|span| is_due((span, self.windows.get(span)?))).collect();
         for size in self.sizes() {
@@ -255,7 +257,7 @@ impl Fold {
     }
 
     fn evict_one(&mut self, span: Span, delta: i64) {
-        // What is still to be emitted of it is emitted.
+        // Emits the results that are still pending.
         self.emit(span);
         self.dirty.remove(&span);
         let Some(window) = self.windows.remove(&span) else { return };
@@ -275,8 +277,8 @@ impl Fold {
     }
 }
 
-/// How far behind the frontier windows are kept, in seconds: as long as events of theirs are merged, and longer where an
-/// alert compares with more windows.
+/// How long windows are kept after the frontier has passed their end, in seconds: as long as their events are merged,
+/// and longer if an alert compares with more windows.
 fn kept_behind(rules: &Rules) -> i64 {
     let compared = rules.alerts.iter().filter(|alert| alert.deviation.is_some());
     let history = compared.map(|alert| seconds(alert.window).saturating_mul(HISTORY + 1)).max().unwrap_or_default();

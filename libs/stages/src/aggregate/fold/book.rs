@@ -1,4 +1,4 @@
-//! The rules that the log holds, by config revision. The highest revision seen governs.
+//! The rules in the log by config revision. The highest revision seen governs.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crds::{
 
 use super::{halt::Halt, values::Limit};
 
-/// A count that a spec asks for: of all events of a window size, or of the values of a dimension.
+/// A count that a spec asks for: all events of a window size, or the values of a dimension.
 pub type Counter = (Window, Option<Dimension>);
 
 #[derive(Clone, Debug)]
@@ -34,28 +34,27 @@ impl Entry {
     }
 }
 
-/// The rules by config revision.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
     entries: BTreeMap<u64, Entry>,
-    /// Which revisions governed, oldest first.
+    /// The revisions that governed, from oldest to newest.
     changes: Vec<Change>,
 }
 
 impl Book {
-    /// What a snapshot held.
+    /// Rebuilds the rules of a snapshot.
     ///
     /// # Errors
-    /// When the rules are not ones that this release reads.
+    /// If this release cannot read the rules.
     pub fn restore(rules: Vec<(u64, String)>, changes: Vec<Change>) -> Result<Self, serde_json::Error> {
         let entry = |(revision, text)| Ok((revision, Entry::new(text)?));
         Ok(Self { entries: rules.into_iter().map(entry).collect::<Result<_, _>>()?, changes })
     }
 
-    /// Notes the rules of a revision.
+    /// Records the rules of a revision.
     ///
     /// # Errors
-    /// When they are not readable, or the revision had other rules before.
+    /// If the rules are not readable, or the revision had other rules before.
     pub fn learn(&mut self, revision: u64, text: &str, delta: i64) -> Result<(), Halt> {
         let refuse = |problem| Halt::Rules { delta, revision, problem };
         let entry = Entry::new(text.to_owned()).map_err(|error| refuse(error.to_string()))?;
@@ -72,20 +71,19 @@ impl Book {
         }
     }
 
-    /// The rules of a revision.
     pub fn get(&self, revision: u64) -> Option<&Rules> {
         self.entries.get(&revision).map(|entry| &entry.rules)
     }
 
-    /// How many values of a dimension a window keeps, and which first. Once there were more, the named ones are those of the
-    /// revision that governed then: a value that is named later was not kept from its first event on.
+    /// How many values of a dimension a window keeps, and which ones first. After truncation, the named values are
+    /// those of the revision that governed at that time: a value that is named later was not kept from its first event
+    /// on.
     pub fn limit(&self, dimension: Dimension, governing: u64, truncated: Option<u64>) -> Limit<'_> {
         let max = self.get(governing).map_or(0, |rules| rules.aggregation.max_values);
         let named = self.entries.get(&truncated.unwrap_or(governing)).map(|entry| &entry.named[dimension as usize][..]);
         Limit { max: usize::try_from(max).unwrap_or_default(), named: named.unwrap_or_default() }
     }
 
-    /// The revision that governs.
     pub fn governing(&self) -> Option<u64> {
         self.changes.last().map(|change| change.revision)
     }
@@ -95,37 +93,38 @@ impl Book {
         self.get(self.governing()?)
     }
 
-    /// Lets a higher revision govern.
+    /// Makes a higher revision govern.
     pub fn govern(&mut self, revision: u64, latest: Option<i64>, frontier: Option<i64>) {
         self.changes.push(Change { revision, latest, frontier });
     }
 
-    /// Whether events up to this instant, processed by the rules of this revision, move a change on: another revision governs
-    /// already, for replicas are not replaced all at once.
+    /// Whether events up to `latest`, processed by the rules of `revision`, extend a change: a higher revision governs
+    /// already, because replicas are not all replaced at once.
     pub fn lags(&self, revision: u64, latest: i64) -> bool {
         let moves = |change: &Change| change.revision > revision && change.latest.is_none_or(|known| known < latest);
         self.changes.iter().skip(1).any(moves)
     }
 
-    /// Moves the changes on to which such events belong.
+    /// Raises `latest` of the changes to a higher revision, so that windows with such events count as partial.
     pub fn catch_up(&mut self, revision: u64, latest: i64) {
         for change in self.changes.iter_mut().skip(1).filter(|change| change.revision > revision) {
             change.latest = change.latest.max(Some(latest));
         }
     }
 
-    /// Which revisions governed, oldest first; the last one does.
+    /// The revisions that governed, from oldest to newest. The last one governs now.
     pub fn changes(&self) -> &[Change] {
         &self.changes
     }
 
-    /// Rules by revision, as JSON: all of them, for a replica that never governed may go on by the rules that it told once.
+    /// All rules by revision, as JSON. A replica sends its rules only once, so those of a revision that never governed
+    /// are kept: its deltas may still follow.
     pub fn texts(&self) -> Vec<(u64, String)> {
         self.entries.iter().map(|(revision, entry)| (*revision, entry.text.clone())).collect()
     }
 
-    /// Whether a window was cut by a change: a count, or the estimate of unique users, began or ended when events of the
-    /// window may have been before, but not where it ended after the window was closed.
+    /// Whether a change made a window partial. It did if a count, or the estimate of unique users, began or ended when
+    /// events of the window may already have occurred. An end after the window closed does not count.
     pub fn is_partial(&self, span: Span, dimension: Option<Dimension>) -> bool {
         let counter = (span.window, dimension);
         let users = |rules: &Rules| counts(rules, counter) && rules.aggregation.unique_users;
@@ -148,7 +147,7 @@ impl Book {
     }
 }
 
-/// Whether rules ask for a count.
+/// Whether the rules ask for a count.
 pub fn counts(rules: &Rules, (window, dimension): Counter) -> bool {
     rules.aggregation.windows.contains(&window)
         && dimension.is_none_or(|dimension| rules.aggregation.dimensions.contains(&dimension))
@@ -163,7 +162,8 @@ mod tests {
     const MINUTE: Window = Window::Finite(Duration::from_secs(60));
     const HOUR: Window = Window::Finite(Duration::from_secs(3600));
 
-    /// A book in which revision 2 began to govern when everything up to second 1000 was seen, and closed up to 900.
+    /// A book in which revision 2 began to govern when events up to second 1000 were seen and windows up to second 900
+    /// were closed.
     fn book(first: (Vec<Window>, Vec<Dimension>), second: (Vec<Window>, Vec<Dimension>)) -> Book {
         let mut book = Book::default();
         for (revision, (windows, dimensions)) in [(1, first), (2, second)] {
@@ -191,7 +191,7 @@ mod tests {
         assert!(partial(&book, span(960)) && partial(&book, ALL));
         assert!(!partial(&book, span(1020)));
         assert!(!book.is_partial(span(960), Some(Locale)) && !book.is_partial(span(960), None));
-        // A replica that still runs with revision 1 processes an event of second 1050.
+        // A replica that still runs revision 1 processes an event of second 1050.
         assert!(book.lags(1, 1050) && !book.lags(2, 1050));
         book.catch_up(1, 1050);
         assert!(partial(&book, span(1020)) && !partial(&book, span(1080)));

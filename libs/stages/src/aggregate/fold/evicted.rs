@@ -1,4 +1,5 @@
-//! Events of windows that are evicted: emitted as records of their own, for the windows are never created again.
+//! Events of evicted windows. They are emitted as records of their own, because an evicted window is never created
+//! again.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,7 @@ use crds::{
 
 use super::record::Record;
 
-/// Which count of an evicted window.
+/// Identifies a count of an evicted window.
 type Place = (Span, Option<(Dimension, String)>);
 
 /// Events of one delta whose windows are evicted.
@@ -43,14 +44,13 @@ impl Evicted {
         }
     }
 
-    /// How many events there are, each counted in its smallest window.
+    /// The number of events, each counted in its smallest window.
     pub fn events(&self) -> u64 {
         let smallest = self.0.keys().map(|(span, _)| span.window).min();
         let totals = self.0.iter().filter(|((span, of), _)| of.is_none() && Some(span.window) == smallest);
         totals.map(|(_, counts)| counts.count + counts.unmerged).sum()
     }
 
-    /// Their records.
     pub fn records(
         self,
         delta: i64,

@@ -1,8 +1,8 @@
-//! Why a fold cannot go on: the log is not what exactly-once delivery makes it.
+//! Why a fold cannot go on: the log violates what exactly-once delivery guarantees.
 
 use crds::records::delta::DeltaError;
 
-/// Why a fold cannot go on. Every replica that folds the log halts at the same place.
+/// Why a fold cannot go on. Every replica that folds the log halts at the same delta.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Halt {
     /// Events of the source would be counted twice.
@@ -13,14 +13,13 @@ pub enum Halt {
     Overlap {
         /// Offset of the delta.
         delta: i64,
-        /// The source partition.
         partition: i32,
         /// Where its range should begin.
         expected: i64,
         /// Where it begins.
         from: i64,
     },
-    /// Events of the source would not be counted, and nobody has declared them lost.
+    /// Events of the source would not be counted, and no delta declares them lost.
     #[error(
         "delta {delta} counts source partition {partition} from offset {from} to {to}, but everything from {expected} on is still \
          to be counted: some events are in no delta; {START_ANEW}"
@@ -28,7 +27,6 @@ pub enum Halt {
     Gap {
         /// Offset of the delta.
         delta: i64,
-        /// The source partition.
         partition: i32,
         /// Where its range should begin.
         expected: i64,
@@ -37,7 +35,7 @@ pub enum Halt {
         /// Where it ends.
         to: i64,
     },
-    /// A part of a transaction is not there.
+    /// A chunk of a transaction is missing.
     #[error(
         "delta {delta} is chunk {chunk} of {chunks} of transaction {sequence} of {producer}, which is not the one that must come \
          next: a part of a transaction is missing; {START_ANEW}"
@@ -45,13 +43,10 @@ pub enum Halt {
     MissingChunk {
         /// Offset of the delta.
         delta: i64,
-        /// Its producer.
         producer: String,
-        /// Which transaction.
         sequence: u64,
-        /// Which chunk.
         chunk: u32,
-        /// Of how many.
+        /// The number of chunks of the transaction.
         chunks: u32,
     },
     /// The log does not hold the rules of a revision.
@@ -61,10 +56,9 @@ pub enum Halt {
     UnknownRules {
         /// Offset of the delta.
         delta: i64,
-        /// Which revision.
         revision: u64,
     },
-    /// A revision has two sets of rules.
+    /// Two deltas hold different rules for the same revision.
     #[error(
         "delta {delta} has other rules for config revision {revision} than a delta before it: two pipelines write here, or one was \
          deleted and made anew with an older number; {START_ANEW}"
@@ -72,19 +66,16 @@ pub enum Halt {
     RulesDiffer {
         /// Offset of the delta.
         delta: i64,
-        /// Which revision.
         revision: u64,
     },
-    /// Rules that cannot be read.
+    /// Rules that this release cannot read.
     #[error(
         "delta {delta} has rules of config revision {revision} that this processor cannot use: {problem}; run a processor of the release that wrote them"
     )]
     Rules {
         /// Offset of the delta.
         delta: i64,
-        /// Which revision.
         revision: u64,
-        /// What is wrong with them.
         problem: String,
     },
     /// A sketch that cannot be read.
@@ -92,19 +83,17 @@ pub enum Halt {
     Sketch {
         /// Offset of the delta.
         delta: i64,
-        /// What is wrong with it.
         problem: String,
     },
-    /// A record that cannot be read.
+    /// A delta that cannot be decoded.
     #[error("delta {delta}: {source}")]
     Delta {
         /// Offset of the delta.
         delta: i64,
-        /// What is wrong with it.
         source: DeltaError,
     },
 }
 
-/// What a person can do where the history itself is broken.
+/// What to do if the history itself is broken.
 const START_ANEW: &str = "find out why (processor audit, processor inspect); to aggregate anew, stop the pipeline, delete its \
                           deltas, state and results topics and its aggregate group, and start it";

@@ -1,4 +1,4 @@
-//! The fold: what the deltas add up to. A pure function of their log.
+//! The fold sums up the deltas. It is a pure function of their log.
 //!
 //! ```text
 //!  delta ─> chunks complete? ─> book: rules, which revision governs
@@ -8,7 +8,8 @@
 //!                                                          evict ─────┘   snapshot: what to keep
 //! ```
 //!
-//! It halts rather than go on with wrong numbers: where ranges overlap, leave something out, or a chunk is missing.
+//! The fold halts instead of continuing with wrong numbers: if ranges overlap, leave offsets out, or a chunk is
+//! missing.
 
 mod state;
 

@@ -3,12 +3,10 @@
 use crds::records::aggregate::{self, Alert};
 use serde::Serialize;
 
-/// A record to write.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
-    /// Its key.
     pub key: String,
-    /// Its value; none for a tombstone.
+    /// None for a tombstone.
     pub value: Option<Vec<u8>>,
 }
 
@@ -19,25 +17,21 @@ impl Record {
     }
 }
 
-/// What is to be emitted.
+/// Records to emit.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results {
-    /// Aggregates; tombstones for those that are not kept any more.
+    /// Aggregates, and tombstones for those that are no longer kept.
     pub aggregates: Vec<Record>,
-    /// Insights.
     pub insights: Vec<Record>,
-    /// Alerts.
     pub alerts: Vec<Record>,
 }
 
 impl Results {
-    /// How many records there are.
     #[must_use]
     pub fn len(&self) -> usize {
         self.aggregates.len() + self.insights.len() + self.alerts.len()
     }
 
-    /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

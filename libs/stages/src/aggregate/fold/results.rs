@@ -1,4 +1,4 @@
-//! What the fold has to say to others: the records of the results topics.
+//! Builds the records of the results topics.
 
 use crds::{
     pipeline::Dimension,
@@ -16,7 +16,7 @@ use super::{
 };
 
 impl Fold {
-    /// What changed since this was last asked.
+    /// The results that changed since the last call.
     pub fn take_results(&mut self) -> Results {
         for span in std::mem::take(&mut self.dirty) {
             self.emit(span);
@@ -24,7 +24,7 @@ impl Fold {
         std::mem::take(&mut self.ready)
     }
 
-    /// Somebody else has emitted what changed.
+    /// Discards what changed, because another replica has emitted it.
     pub fn forget_results(&mut self) {
         for span in std::mem::take(&mut self.dirty) {
             if let Some(window) = self.windows.get_mut(&span) {
@@ -35,7 +35,7 @@ impl Fold {
         self.ready = Results::default();
     }
 
-    /// About how many records [`Fold::take_results`] would give.
+    /// About how many records [`Fold::take_results`] would return.
     #[must_use]
     pub fn pending_results(&self) -> usize {
         let of = |window: &Window| {
@@ -48,7 +48,7 @@ impl Fold {
         self.ready.len() + dirty.map(of).sum::<usize>()
     }
 
-    /// Makes the records of what changed in a window.
+    /// Adds the records of what changed in a window to the results.
     pub(super) fn emit(&mut self, span: Span) {
         let Some(window) = self.windows.get_mut(&span) else { return };
         let partial = window.partial(span, &self.book);
@@ -101,7 +101,7 @@ impl Fold {
         self.ready.insights.extend(insight.map(|insight| Record::json(insight.key(), &insight)));
     }
 
-    /// What is worth knowing of a window; none until it is closed, and of `all`.
+    /// The insight of a window; none while it is open, and always for `all`.
     pub(super) fn insight(&self, span: Span) -> Option<Insight> {
         let window = self.windows.get(&span).filter(|window| window.is_final && span.end().is_some())?;
         let previous = self.previous(span);
@@ -133,7 +133,7 @@ impl Fold {
             count,
             share: rounded(count as f64 / values.total as f64),
         };
-        // Ascending by value: of equals `max_by_key` would take the last.
+        // `max_by_key` returns the last of equal counts, so the reverse order selects the first value.
         let most = sorted.iter().rev().copied().max_by_key(|(_, count)| *count)?;
         let least = sorted.iter().copied().min_by_key(|(_, count)| *count)?;
         Some(DimensionInsight {

@@ -1,4 +1,4 @@
-//! Unique users of a window: sketches of transactions merged.
+//! Unique users of a window: merges the sketches of transactions.
 
 use crds::records::delta::SKETCH_LG_K;
 use datasketches::{
@@ -6,7 +6,7 @@ use datasketches::{
     hll::{HllSketch, HllType, HllUnion},
 };
 
-/// A HyperLogLog sketch that others are merged into; the order does not matter.
+/// A HyperLogLog sketch that others are merged into. Their order does not affect the estimate.
 #[derive(Clone, Debug, Default)]
 pub struct Users(Option<HllUnion>);
 
@@ -14,7 +14,7 @@ impl Users {
     /// Merges a sketch.
     ///
     /// # Errors
-    /// When it has more or fewer registers than the format says.
+    /// If the sketch has more or fewer registers than the format defines.
     pub fn merge(&mut self, sketch: &HllSketch) -> Result<(), Error> {
         let union = match &mut self.0 {
             Some(union) => union,
@@ -24,13 +24,13 @@ impl Users {
         Ok(())
     }
 
-    /// The estimate, of the composite estimator: the only one that does not depend on the order.
+    /// The estimate of the composite estimator, the only one that does not depend on the order of merges.
     #[must_use]
     pub fn estimate(&self) -> u64 {
         self.0.as_ref().map_or(0, |union| union.composite_estimate().round() as u64)
     }
 
-    /// The sketch's bytes; none of an empty one.
+    /// The sketch's bytes; empty for an empty sketch.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         self.0.as_ref().map(|union| union.to_sketch(HllType::Hll8).serialize()).unwrap_or_default()
@@ -39,7 +39,7 @@ impl Users {
     /// Reads a sketch's bytes.
     ///
     /// # Errors
-    /// When they are none.
+    /// If the bytes are not a sketch.
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let mut users = Self::default();
         if !bytes.is_empty() {

@@ -1,4 +1,4 @@
-//! A fold written down and read back.
+//! Writes a fold as a snapshot, and restores it.
 
 use std::collections::BTreeMap;
 
@@ -21,11 +21,11 @@ use super::{
 };
 
 impl Fold {
-    /// The records of a snapshot: what was changed by deltas at or after `since`, the offset of the last snapshot; everything
-    /// where there is none. What is changed again before it is committed is in the next one too.
+    /// The records of a snapshot: what deltas at or after `since`, the offset of the last snapshot, have changed;
+    /// everything if there is none. What changes again before this snapshot is committed is part of the next one too.
     ///
     /// # Errors
-    /// When something cannot be encoded, which the encoder rules out for values in memory.
+    /// If something cannot be encoded, which the encoder rules out for values in memory.
     pub fn snapshot(&self, since: Option<i64>) -> Result<Vec<Record>, StateError> {
         let mut records = Vec::new();
         let is_new = |delta: i64| since.is_none_or(|since| delta >= since);
@@ -60,7 +60,7 @@ fn record<T: serde::Serialize>(key: Key, value: &T) -> Result<Record, StateError
     Ok(Record { key: key.encode(), value: Some(state::encode(value)?) })
 }
 
-/// The values of a window in parts that are each small enough for a record.
+/// Splits the values of a window into parts that each fit into a record.
 fn chunks(values: &Values, pool: &Pool) -> Vec<state::Values> {
     let mut parts: Vec<Vec<(String, u64)>> = vec![Vec::new()];
     let mut bytes = 0;
@@ -82,7 +82,7 @@ fn chunks(values: &Values, pool: &Pool) -> Vec<state::Values> {
     parts.into_iter().map(part).collect()
 }
 
-/// The keys of a window's records.
+/// The keys of a window's records in the state topic.
 pub(super) fn keys(span: Span, window: &Window, pool: &Pool) -> Vec<Key> {
     let mut keys = vec![Key::Total(span)];
     for dimension in Dimension::ALL {
@@ -104,7 +104,7 @@ pub struct Restore {
 /// What the state topic held.
 #[derive(Clone, Debug, Default)]
 pub struct Restored {
-    /// The fold as it was; none where there is no snapshot.
+    /// The fold; none if there is no snapshot.
     pub fold: Option<Fold>,
     /// The next delta after the last emission.
     pub position: Option<i64>,
@@ -115,29 +115,25 @@ pub struct Restored {
 /// Why a snapshot cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RestoreError {
-    /// A part of a window is not there.
+    /// A chunk of a window's values is missing.
     #[error(
         "the snapshot lacks chunk {chunk} of {chunks} of {dimension} in window {window}: its topic must be compacted, and nothing else may be deleted from it"
     )]
     Chunk {
-        /// Which window.
         window: String,
-        /// Which dimension.
         dimension: &'static str,
-        /// Which chunk.
         chunk: u32,
-        /// Of how many.
+        /// The number of chunks.
         chunks: u32,
     },
     /// A sketch that cannot be read.
     #[error("the snapshot's sketch of window {window} cannot be read: {problem}")]
     Sketch {
-        /// Which window.
+        /// The window's key.
         window: String,
-        /// What is wrong with it.
         problem: String,
     },
-    /// Rules that cannot be read.
+    /// Rules that this release cannot read.
     #[error("the snapshot's rules cannot be read: {0}")]
     Rules(String),
 }
@@ -146,7 +142,7 @@ impl Restore {
     /// Takes the next record.
     ///
     /// # Errors
-    /// When it is none of a snapshot, or of a later release.
+    /// If the record does not belong to a snapshot, or was written by a later release.
     pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
         match (Key::decode(key)?, value) {
             (Key::Position, value) => {
@@ -167,10 +163,10 @@ impl Restore {
         Ok(())
     }
 
-    /// All records were taken.
+    /// Builds the fold from the records.
     ///
     /// # Errors
-    /// When the snapshot is not whole.
+    /// If the snapshot is incomplete or unreadable.
     pub fn finish(self) -> Result<Restored, RestoreError> {
         let Self { meta, position, totals, mut values } = self;
         let Some(meta) = meta else { return Ok(Restored { position, ..Restored::default() }) };
@@ -238,7 +234,7 @@ impl Fold {
             return Ok(None);
         };
         let mut values = Vec::new();
-        // Chunks beyond the number are of an older, larger state.
+        // Chunks beyond this number belong to an older, larger state.
         for chunk in 0..number {
             match chunks.remove(&chunk).filter(|part| part.chunks == number) {
                 Some(part) => values.extend(part.values),
@@ -252,7 +248,8 @@ impl Fold {
         Ok(Some(Values::restore(&mut self.pool, total, truncated, &values, limit.as_ref())))
     }
 
-    /// Drops windows that were evicted before the snapshot, whose records were not removed; the next one removes them.
+    /// Drops windows that were evicted before the snapshot and whose records are still in the topic. The next snapshot
+    /// removes the records.
     fn drop_evicted(&mut self) {
         let is_evicted = |span: &Span| span.end().is_some_and(|end| self.horizon.is_some_and(|horizon| end <= horizon));
         let evicted: Vec<Span> = self.windows.keys().copied().filter(is_evicted).collect();

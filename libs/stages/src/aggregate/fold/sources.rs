@@ -1,5 +1,5 @@
-//! How far each source partition is: the check that nothing is counted twice or left out, and the frontier that closes
-//! windows.
+//! Tracks the progress of each source partition: checks that no event is counted twice or left out, and computes the
+//! frontier that closes windows.
 
 use std::collections::BTreeMap;
 
@@ -10,35 +10,34 @@ use crds::records::{
 
 use super::halt::Halt;
 
-/// How many runs are kept of a partition; the audit says of what is older that it cannot be checked.
+/// Maximum number of runs kept per partition. The audit reports earlier offsets as not checkable.
 const MAX_RUNS: usize = 64;
 
-/// The source partitions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
-    /// How many there are.
     pub count: u32,
-    /// How many there were when the first delta was written.
+    /// The number of partitions when the first delta was written.
     pub first_count: u32,
-    /// Those that a delta named.
+    /// The partitions that a delta named.
     pub partitions: BTreeMap<i32, Partition>,
-    /// The highest effective watermark there was.
+    /// The highest effective watermark so far, Unix seconds.
     pub highest: Option<i64>,
-    /// While all are idle: `highest` when that began, and the earliest idle instant then.
+    /// While all partitions are idle: `highest` in Unix seconds and the earliest idle instant in Unix milliseconds,
+    /// both from when that began.
     pub all_idle: Option<(i64, i64)>,
 }
 
-/// By which rules a range was processed and counted.
+/// The rules by which a range was processed and counted.
 #[derive(Clone, Copy, Debug)]
 pub struct By {
-    /// The revision by whose rules stage 1 processed it.
+    /// The revision of the rules by which stage 1 processed it.
     pub revision: u64,
     /// The revision that governs.
     pub governing: u64,
 }
 
 impl Sources {
-    /// The source has at least so many partitions.
+    /// The source has at least `count` partitions.
     pub fn seen(&mut self, count: u32) {
         if self.first_count == 0 {
             self.first_count = count;
@@ -46,10 +45,11 @@ impl Sources {
         self.count = self.count.max(count);
     }
 
-    /// Moves a partition on.
+    /// Advances a partition by a range.
     ///
     /// # Errors
-    /// When the range does not begin where the partition's last one ended: events would be counted twice, or not at all.
+    /// If the range does not begin where the partition's last range ended: events would be counted twice, or not at
+    /// all.
     pub fn advance(&mut self, range: &Range, by: By, delta: i64) -> Result<(), Halt> {
         let Range { partition, from, to, .. } = *range;
         let known = self.partitions.entry(partition).or_insert_with(|| Partition {
@@ -86,8 +86,9 @@ impl Sources {
         Ok(())
     }
 
-    /// Everything that a partition had at this instant is counted: it lifts its watermark to the highest of any. When all
-    /// are idle, that one goes on by the time that has passed since.
+    /// Marks a partition as idle: every record it had at this instant is counted. Its watermark rises to the highest of
+    /// any partition. While all partitions are idle, the highest watermark advances by the time that has passed since
+    /// they became idle.
     fn idle(&mut self, partition: i32, since: i64) {
         if let Some(known) = self.partitions.get_mut(&partition) {
             known.idle = known.idle.max(Some(since));
@@ -99,13 +100,13 @@ impl Sources {
             let passed = earliest.saturating_sub(began).max(0) / 1000;
             self.highest = Some(highest.max(then.saturating_add(passed)));
         }
-        // Only this one, of which it is known: a mark of another that was not renewed lifts nothing.
+        // Only this partition is known to be idle now. A mark of another partition that was not renewed raises nothing.
         if let Some(known) = self.partitions.get_mut(&partition) {
             known.effective = known.effective.max(self.highest);
         }
     }
 
-    /// The earliest idle instant, where every partition is idle.
+    /// The earliest idle instant; none unless every partition is idle.
     fn all_idle_since(&self) -> Option<i64> {
         let mut earliest = i64::MAX;
         for partition in self.all() {
@@ -118,7 +119,7 @@ impl Sources {
         (0..i32::try_from(self.count).unwrap_or(i32::MAX)).map(|partition| self.partitions.get(&partition))
     }
 
-    /// The minimum of the effective watermarks; none while a partition was never announced, or has none.
+    /// The minimum of the effective watermarks; none while any partition is not announced or has no watermark.
     #[must_use]
     pub fn minimum(&self) -> Option<i64> {
         let mut minimum = None;
@@ -142,14 +143,14 @@ mod tests {
         sources
     }
 
-    /// Moves a partition on by some events, to this watermark.
+    /// Advances a partition by three events, to this watermark.
     fn events(sources: &mut Sources, partition: i32, watermark: i64) {
         let from = sources.partitions.get(&partition).map_or(0, |known| known.to);
         let range = Range { partition, from, to: from + 3, watermark: Some(watermark), ..Range::default() };
         sources.advance(&range, BY, 0).unwrap();
     }
 
-    /// A partition is found idle at this second.
+    /// Finds a partition idle at this second.
     fn idle(sources: &mut Sources, partition: i32, second: i64) {
         let known = sources.partitions.get(&partition);
         let (from, watermark) = known.map_or((0, None), |known| (known.to, known.watermark));

@@ -1,4 +1,4 @@
-//! The state of the aggregation, and what can be read off it.
+//! The state of the aggregation, and what is derived from it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -12,76 +12,75 @@ use crds::{
 
 use super::{book::Book, record::Results, sources::Sources, values::Pool, window::Window};
 
-/// The state of the aggregation.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
-    /// The next delta.
+    /// The next delta to fold.
     pub(super) offset: i64,
     pub(super) book: Book,
     pub(super) sources: Sources,
     pub(super) pending: BTreeMap<String, Pending>,
     pub(super) frontier: Option<i64>,
     pub(super) horizon: Option<i64>,
-    /// An instant that no event seen so far is behind.
+    /// An upper bound on the times of the events seen so far.
     pub(super) latest: Option<i64>,
     pub(super) first_windows: BTreeMap<Size, i64>,
     pub(super) pool: Pool,
     pub(super) windows: BTreeMap<Span, Window>,
-    /// Windows of which something is to be emitted.
+    /// Windows with results to emit.
     pub(super) dirty: BTreeSet<Span>,
-    /// What is to be emitted whatever becomes of the windows.
+    /// Results to emit regardless of what happens to the windows.
     pub(super) ready: Results,
-    /// Keys of evicted windows in the state topic, with the delta that evicted them.
+    /// Keys of evicted windows in the state topic, each with the delta that evicted the window.
     pub(super) evicted: VecDeque<(i64, Key)>,
     pub(super) stats: Stats,
-    /// The last alerts that fired, oldest first.
+    /// The last alerts that fired, from oldest to newest.
     pub(super) fired: VecDeque<Alert>,
 }
 
-/// What the metrics show of a fold.
+/// Values of a fold for the metrics.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
-    /// Windows that end here or before are closed, Unix seconds.
+    /// Windows that end at or before this instant are closed, Unix seconds.
     pub frontier: Option<i64>,
-    /// An instant that no event seen so far is behind, Unix seconds.
+    /// An upper bound on the times of the events seen so far, Unix seconds.
     pub latest: Option<i64>,
     /// Windows in memory.
     pub windows: usize,
-    /// Of these, those that are not closed.
+    /// Windows in memory that are not closed.
     pub open_windows: usize,
-    /// Different values in memory.
+    /// Different dimension values in memory.
     pub values: usize,
-    /// Windows that were closed since the start.
+    /// Windows closed since the start.
     pub closed: u64,
-    /// How often a closed window was changed since the start.
+    /// Changes to closed windows since the start.
     pub revisions: u64,
-    /// Events that came too late for their window since the start.
+    /// Events since the start that arrived too late for their window.
     pub unmerged: u64,
-    /// Alerts that fired since the start.
+    /// Alerts fired since the start.
     pub alerts: u64,
-    /// Deltas that were folded since the start.
+    /// Deltas folded since the start.
     pub deltas: u64,
 }
 
 impl Fold {
-    /// Nothing folded yet.
+    /// A fold of no deltas.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The log begins at this offset. Only before the first delta.
+    /// Sets the offset at which the log begins. Call it only before the first delta.
     pub fn begin(&mut self, offset: i64) {
         self.offset = offset;
     }
 
-    /// The next delta to fold: each before it is.
+    /// The next delta to fold. All deltas before it are folded.
     #[must_use]
     pub const fn next_offset(&self) -> i64 {
         self.offset
     }
 
-    /// Events of the window before; none where that was evicted before this one began.
+    /// Events of the previous window; none if that window was evicted before this one began.
     pub(super) fn previous(&self, span: Span) -> Option<u64> {
         match self.windows.get(&span.previous()?) {
             Some(window) => Some(window.count),
@@ -89,7 +88,7 @@ impl Fold {
         }
     }
 
-    /// The sizes of which there are windows.
+    /// The sizes of the windows in memory.
     pub(super) fn sizes(&self) -> Vec<Size> {
         let mut sizes = Vec::new();
         let mut next = self.windows.keys().next();
@@ -100,7 +99,6 @@ impl Fold {
         sizes
     }
 
-    /// What the metrics show.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {
@@ -113,7 +111,7 @@ impl Fold {
         }
     }
 
-    /// All but the windows.
+    /// The state except for the windows.
     #[must_use]
     pub fn meta(&self) -> Meta {
         Meta {
@@ -134,7 +132,7 @@ impl Fold {
     }
 }
 
-/// A window's size; 0 for `all`, which is evicted never.
+/// A window's size in seconds; 0 for `all`, which is never evicted.
 pub(super) fn seconds(size: Size) -> i64 {
     match size {
         Size::Finite(size) => size.as_secs(),

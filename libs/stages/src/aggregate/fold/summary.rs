@@ -1,5 +1,5 @@
-//! What the page shows of the fold, made anew each second: a window that did not change since the last time is not looked at
-//! again.
+//! What the page shows of the fold, computed every second. A window that has not changed since the last time is not
+//! computed again.
 
 use std::{
     cmp::Reverse,
@@ -23,20 +23,19 @@ use super::{
     window::{Partial, Window},
 };
 
-/// How many windows of a size are shown, the newest.
+/// Maximum number of windows shown per size. The newest are shown.
 const WINDOWS: usize = 30;
 
-/// How many alerts are remembered, the newest.
+/// Maximum number of remembered alerts. The newest are remembered.
 pub const ALERTS: usize = 50;
 
 /// What the page shows of a fold.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
-    /// Windows that end here or before are closed, Unix seconds.
+    /// Windows that end at or before this instant are closed, Unix seconds.
     pub frontier: Option<i64>,
-    /// An instant that no event seen so far is behind, Unix seconds.
+    /// An upper bound on the times of the events seen so far, Unix seconds.
     pub latest: Option<i64>,
-    /// Windows in memory that are not closed.
     pub windows_open: u64,
     /// Windows in memory.
     pub windows_kept: u64,
@@ -47,50 +46,48 @@ pub struct Summary {
     windows: BTreeMap<Span, Arc<Shown>>,
 }
 
-/// What is shown of a window.
+/// What the page shows of a window.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct WindowSummary {
-    /// Its size.
     pub window: Size,
-    /// Its first second, Unix seconds; 0 for `all`.
+    /// The first second of the window, Unix seconds; 0 for `all`.
     pub start: i64,
-    /// The first second behind it, Unix seconds; none for `all`.
+    /// The first second after the window, Unix seconds; none for `all`.
     pub end: Option<i64>,
-    /// Whether it is closed.
     pub closed: bool,
-    /// How often it was changed after that.
+    /// How often the window changed after it closed.
     pub revision: u64,
-    /// Whether it was counted in part only, by a change of the config.
+    /// Whether a change of the config made any of its counts partial.
     pub partial: bool,
     /// Whether a dimension had more values than are kept.
     pub truncated: bool,
-    /// Events.
+    /// Events; in a finite window, without the unmerged ones.
     pub count: u64,
-    /// Of these, late ones.
+    /// Late events among them.
     pub late: u64,
-    /// Events that were too old to be merged.
+    /// Events that arrived too late to be merged.
     pub unmerged: u64,
-    /// Estimated number of different users; none where that is not asked for.
+    /// The estimated number of different users; none if it is not estimated.
     pub unique_users: Option<u64>,
-    /// By dimension the most frequent values with their counts, the most frequent first; `_missing` may be one. At most 64 of
-    /// `locale`, and 10 of any other.
+    /// The most frequent values of each dimension with their counts, in descending order; `_missing` may be one of
+    /// them. At most 64 of `locale`, and 10 of any other dimension.
     pub values: BTreeMap<Dimension, Vec<(String, u64)>>,
-    /// By dimension how many further values are kept.
+    /// The number of further values kept, by dimension.
     pub more: BTreeMap<Dimension, u64>,
-    /// What is worth knowing of it, as the insights topic has it; none until it is closed, and of `all`.
+    /// The window's record of the insights topic; none while the window is open, and always for `all`.
     pub insight: Option<Insight>,
 }
 
-/// An alert that fired.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FiredAlert {
-    /// The record that was emitted.
+    /// The emitted record.
     pub alert: Alert,
-    /// When the replica saw it, Unix milliseconds; after a restart it sees anew what its snapshot has not.
+    /// When the replica saw the alert, Unix milliseconds. After a restart, it sees alerts again that its snapshot does
+    /// not cover.
     pub seen_ms: i64,
 }
 
-/// A window, and what it follows from: the delta that last changed it, and what changes of the rules have cut.
+/// A window with the inputs that its summary depends on: the delta that last changed it, and what of it is partial.
 #[derive(Debug)]
 struct Shown {
     modified: i64,
@@ -99,13 +96,13 @@ struct Shown {
 }
 
 impl Summary {
-    /// What is left where there is no fold, while it is restored.
+    /// What remains while the fold is restored: the alerts.
     #[must_use]
     pub fn without_fold(&self) -> Self {
         Self { alerts: self.alerts.clone(), ..Self::default() }
     }
 
-    /// The windows, the smallest size first, and of each size the newest first.
+    /// The windows by ascending size, and within a size from newest to oldest.
     #[must_use]
     pub fn windows(&self) -> Vec<WindowSummary> {
         let mut windows: Vec<_> = self.windows.values().map(|shown| shown.window.clone()).collect();
@@ -115,7 +112,7 @@ impl Summary {
 }
 
 impl Fold {
-    /// What the page shows now, Unix milliseconds, where `before` is what it showed last.
+    /// What the page shows now. `before` is what it showed last, and `now_ms` is in Unix milliseconds.
     #[must_use]
     pub fn summary(&self, before: &Summary, now_ms: i64) -> Summary {
         let stats = self.stats();
@@ -136,7 +133,8 @@ impl Fold {
         self.windows.range(all).rev().take(WINDOWS).map(|(span, window)| (*span, window))
     }
 
-    /// A window as it was shown, if no delta has changed it since; what it counts depends on nothing else.
+    /// The previous summary of a window, unless a delta or a change of the rules has changed the window since. The
+    /// counts depend on nothing else.
     fn shown(&self, span: Span, window: &Window, before: &Summary) -> Arc<Shown> {
         let partial = window.partial(span, &self.book);
         let is_same = |shown: &&Arc<Shown>| shown.modified == window.modified && shown.partial == partial;
@@ -169,7 +167,8 @@ impl Fold {
         Shown { modified: window.modified, partial, window: shown }
     }
 
-    /// What fired, in front of what was shown already. An alert fires once; after a restore it may do so again.
+    /// The alerts that fired, newest first, ahead of those already shown. An alert fires once, but may fire again after
+    /// a restore.
     fn fired_alerts(&self, before: &Summary, now_ms: i64) -> VecDeque<FiredAlert> {
         let mut alerts = before.alerts.clone();
         for alert in &self.fired {
@@ -182,7 +181,7 @@ impl Fold {
     }
 }
 
-/// How many values of a dimension are shown: every state has its place on the map.
+/// The number of values shown of a dimension. For `locale` it covers every state of the map.
 const fn shown_of(dimension: Dimension) -> usize {
     match dimension {
         Dimension::Locale => 64,

@@ -1,5 +1,5 @@
-//! What holds of a fold whatever the deltas: order and cuts do not matter, a snapshot stands for what is before it, and a log
-//! that is not what it must be halts it.
+//! Properties of a fold for all deltas: order and cuts do not matter, a snapshot replaces the deltas before it, and an
+//! inconsistent log halts it.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ use super::{Fold, Halt, Record, Restore, RestoreError, Results, Summary};
 const MINUTE: i64 = 60;
 const PARTITIONS: usize = 3;
 
-/// A valid event: its partition, and how many minutes after the beginning, with which value, of which user.
+/// A valid event: its partition, its time in minutes after the beginning, its value and its user.
 type Event = (usize, i64, u8, u8);
 
 fn rules(retention: u64) -> Rules {
@@ -49,7 +49,7 @@ fn event() -> impl Strategy<Value = Event> {
     (0..PARTITIONS, 0..30_i64, 0..8_u8, 0..20_u8)
 }
 
-/// What stage 1 makes of events, in transactions of these sizes.
+/// Builds the deltas that stage 1 writes.
 struct Source {
     rules: String,
     next: [i64; PARTITIONS],
@@ -130,7 +130,7 @@ fn folded(deltas: &[Delta]) -> Fold {
     fold
 }
 
-/// The last record of each key, without what tells of the way there: revisions, and the count when an alert fired.
+/// The last record of each key, without what depends on the order: revisions, and the count when an alert fired.
 fn last(results: &Results) -> BTreeMap<String, String> {
     let mut last = BTreeMap::new();
     for Record { key, value } in &results.aggregates {
@@ -152,7 +152,7 @@ fn last(results: &Results) -> BTreeMap<String, String> {
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]
-    /// Nothing is evicted, so that all events are merged: then neither the order of transactions nor where they are cut
+    /// Nothing is evicted, so all events are merged. Then neither the order of transactions nor where they are cut
     /// matters.
     #[test]
     fn neither_order_nor_cuts_matter(
@@ -171,8 +171,8 @@ proptest! {
         }
     }
 
-    /// A snapshot, the ones behind it that hold only what changed, and the deltas that follow give what all deltas give:
-    /// the same results, byte for byte, and the same snapshot again.
+    /// A snapshot, the later ones that hold only changes, and the deltas after them give the same as all deltas: the
+    /// same results, byte for byte, and the same snapshot.
     #[test]
     fn a_snapshot_stands_for_what_is_before_it(
         events in prop::collection::vec(event(), 1..80),
@@ -210,7 +210,7 @@ proptest! {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(200))]
 
-    /// What the page shows is what the records say, whether it was looked at before each delta or never.
+    /// The page shows what the records contain, whether it was computed before each delta or never.
     #[test]
     fn the_page_shows_what_is_emitted(
         events in prop::collection::vec(event(), 1..150),
@@ -259,7 +259,7 @@ proptest! {
     }
 }
 
-/// A snapshot of everything, with estimates in place of sketches, whose bytes depend on the order of users.
+/// A snapshot of everything. It holds estimates instead of sketches, whose bytes depend on the order of users.
 fn content(fold: &Fold) -> BTreeMap<String, Vec<u8>> {
     let mut topic = BTreeMap::new();
     write(&mut topic, fold.snapshot(None).unwrap());
@@ -311,7 +311,7 @@ fn a_restore_refuses_a_snapshot_that_is_not_whole() {
     let mut lacks = topic.clone();
     let values: state::Values = state::decode(&lacks[key]).unwrap();
     lacks.insert(key.to_owned(), state::encode(&state::Values { chunks: 2, ..values }).unwrap());
-    // The other chunk is of another state, or not there at all.
+    // The other chunk is missing or belongs to another state.
     for other in [None, Some(state::Values { chunks: 3, ..state::Values::default() })] {
         let mut topic = lacks.clone();
         topic.extend(other.map(|other| ("values/60/0/locale/1".to_owned(), state::encode(&other).unwrap())));
@@ -330,7 +330,7 @@ fn a_restore_refuses_a_snapshot_that_is_not_whole() {
     assert!(matches!(restored(&topic), Err(RestoreError::Rules(_))));
 }
 
-/// A fold of one delta, and the source of the next.
+/// A fold of one delta, and the source of the next one.
 fn begun() -> (Fold, Source) {
     let mut source = Source::new(&rules(600));
     let mut fold = Fold::new();
@@ -350,7 +350,7 @@ fn ranges_must_follow_each_other() {
     assert_eq!(with(1, 2), Ok(()));
     assert_eq!(with(0, 2), Err(Halt::Overlap { delta: 1, partition: 0, expected: 1, from: 0 }));
     assert_eq!(with(2, 3), Err(Halt::Gap { delta: 1, partition: 0, expected: 1, from: 2, to: 3 }));
-    // The same delta once again: all of it was counted before.
+    // The same delta again: all of its events were counted before.
     let mut fold = fold;
     apply(&mut fold, &next).unwrap();
     assert!(matches!(apply(&mut fold, &next), Err(Halt::Overlap { delta: 2, .. })));
@@ -380,7 +380,7 @@ fn no_chunk_may_be_missing() {
     assert_eq!(fold_all(&[chunk(0), chunk(2)]), missing(2, 2, 2, 3));
     assert_eq!(fold_all(&[chunk(0), chunk(1), next.clone()]), missing(3, 3, 0, 1));
     assert_eq!(fold_all(&[chunk(0), chunk(0)]), missing(2, 2, 0, 3));
-    // Another producer's transaction may come between, and a snapshot too.
+    // Another producer's transaction may come in between, and so may a snapshot.
     let other = Delta { producer: "q".to_owned(), ranges: Vec::new(), ..next.clone() };
     assert_eq!(fold_all(&[chunk(0), other, chunk(1), chunk(2)]), Ok(()));
     let mut halfway = fold.clone();

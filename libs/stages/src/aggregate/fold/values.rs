@@ -1,8 +1,8 @@
-//! Counts by value of one dimension in one window, bounded in number.
+//! Counts by value of one dimension in one window, limited in number.
 //!
-//! Which values are kept depends on the set of values that occurred, never on their order: those that alerts name, then
-//! those with the smallest fixed hash. A value among the smallest of all was among the smallest of every part, so that it
-//! was kept from its first event on, and its count is exact.
+//! Which values are kept depends on the set of values that occurred, never on their order: first the values that alerts
+//! name, then the values with the smallest fixed hash. A value among the smallest of the whole set is among the
+//! smallest of every subset. So it is kept from its first event on, and its count is exact.
 
 use std::{cmp::Reverse, collections::HashMap, sync::Arc};
 
@@ -21,7 +21,7 @@ pub fn hash(value: &str) -> u64 {
     hash ^ (hash >> 31)
 }
 
-/// A value in the pool.
+/// The index of a value in the pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id(u32);
 
@@ -32,7 +32,7 @@ struct Slot {
     uses: u32,
 }
 
-/// Every value that any window counts, once: a window keeps four bytes for it.
+/// Every value that any window counts, stored once. A window keeps four bytes per value.
 #[derive(Clone, Debug, Default)]
 pub struct Pool {
     ids: HashMap<Arc<str>, Id, FixedState>,
@@ -41,7 +41,7 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// The value's id, with one more use.
+    /// Returns the value's id and adds one use.
     fn take(&mut self, text: &str) -> Id {
         if let Some(id) = self.ids.get(text).copied() {
             if let Some(slot) = self.slot_mut(id) {
@@ -57,7 +57,7 @@ impl Pool {
             }
             id
         } else {
-            // Far fewer than 2^32 values fit into memory.
+            // The number of values that fit into memory is far below 2^32.
             let id = Id(u32::try_from(self.slots.len()).unwrap_or(u32::MAX));
             self.slots.push(slot);
             id
@@ -87,29 +87,27 @@ impl Pool {
         self.slots.get(id.0 as usize)?.as_ref()
     }
 
-    /// The value itself.
     #[must_use]
     pub fn text(&self, id: Id) -> &str {
         self.slot(id).map_or("", |slot| &slot.text)
     }
 
-    /// How many different values there are.
+    /// The number of different values.
     #[must_use]
     pub fn len(&self) -> usize {
         self.ids.len()
     }
 }
 
-/// How many values are kept, and which first.
+/// How many values are kept, and which ones first.
 #[derive(Clone, Copy, Debug)]
 pub struct Limit<'a> {
-    /// How many.
     pub max: usize,
     /// Values that alerts name.
     pub named: &'a [String],
 }
 
-/// What is kept first comes first.
+/// The sort key of values: the smallest rank is kept first.
 type Rank<'p> = (bool, bool, u64, &'p str);
 
 impl Limit<'_> {
@@ -118,31 +116,31 @@ impl Limit<'_> {
     }
 }
 
-/// Counts by value.
 #[derive(Clone, Debug, Default)]
 pub struct Values {
-    /// Events with any value.
+    /// All events, including those whose value is not kept.
     pub total: u64,
-    /// The revision that governed when there were first more values than are kept: its alerts name those that are.
+    /// The revision that governed when the values first exceeded the limit. The values that its alerts name are kept
+    /// first.
     pub truncated: Option<u64>,
     counts: HashMap<Id, u64, FixedState>,
-    /// While truncated: whether the last of the kept is unnamed, its hash, and itself. A value behind it was seen and
-    /// displaced, or would be.
+    /// The rank of the last kept value while truncated: whether it is unnamed, its hash, and its text. A value that
+    /// ranks after it was seen and displaced, or would be.
     last: Option<(bool, u64, Arc<str>)>,
     /// Whether anything changed since the last emission.
     changed: bool,
-    /// Counts that changed since then, perhaps several times.
+    /// Values whose counts changed since the last emission, possibly several times each.
     touched: Vec<Id>,
     /// Values that were displaced since the last emission.
     displaced: Vec<Arc<str>>,
 }
 
 impl Values {
-    /// Adds a count to a value. Returns the count before and after, where the value is kept.
+    /// Adds to the count of a value. Returns the counts before and after, or none if the value is not kept.
     pub fn add(&mut self, pool: &mut Pool, value: &str, count: u64, limit: &Limit<'_>) -> Option<(u64, u64)> {
         self.total += count;
         self.changed = true;
-        // Looked up through the pool: its ids are those of every value that is kept anywhere.
+        // The pool holds the ids of all values that any window keeps, so the value is looked up there first.
         if let Some(id) = pool.ids.get(value).copied()
             && let Some(kept) = self.counts.get_mut(&id)
         {
@@ -166,7 +164,7 @@ impl Values {
         !other && last.is_some_and(|last| (unnamed, hash, text) < last)
     }
 
-    /// Drops what is beyond the limit; `governing` is the revision that says so.
+    /// Drops the values beyond the limit. `governing` is the revision that sets the limit.
     pub fn truncate(&mut self, pool: &mut Pool, limit: &Limit<'_>, governing: u64) {
         if self.counts.len() <= limit.max {
             return;
@@ -199,7 +197,7 @@ impl Values {
         values
     }
 
-    /// The most frequent values, the most frequent first; of equals the first by value.
+    /// The most frequent values in descending order; values of equal count are in ascending order.
     #[must_use]
     pub fn most<'p>(&self, pool: &'p Pool, number: usize) -> Vec<(&'p str, u64)> {
         let mut values: Vec<_> = self.counts.iter().map(|(id, count)| (Reverse(*count), pool.text(*id))).collect();
@@ -211,36 +209,35 @@ impl Values {
         values.into_iter().map(|(Reverse(count), value)| (value, count)).collect()
     }
 
-    /// The count of a value; 0 where it is not kept.
+    /// The count of a value; 0 if it is not kept.
     #[must_use]
     pub fn count(&self, pool: &Pool, value: &str) -> u64 {
         pool.ids.get(value).and_then(|id| self.counts.get(id)).copied().unwrap_or_default()
     }
 
-    /// Events whose value is not kept; none where all are.
+    /// The number of events whose value is not kept; none if all values are kept.
     #[must_use]
     pub fn other(&self) -> Option<u64> {
         self.truncated.map(|_| self.total - self.counts.values().sum::<u64>())
     }
 
-    /// How many values are kept.
     #[must_use]
     pub fn len(&self) -> usize {
         self.counts.len()
     }
 
-    /// Somebody else has emitted what changed.
+    /// Discards what changed, because another replica has emitted it.
     pub fn forget(&mut self) {
         (self.changed, self.touched, self.displaced) = Default::default();
     }
 
-    /// Whether anything changed since this was last asked.
+    /// Whether anything changed since the last call.
     pub fn take_changed(&mut self) -> bool {
         std::mem::take(&mut self.changed)
     }
 
-    /// The values that changed since this was last asked, ascending, with their counts; none for those that are not kept any
-    /// more.
+    /// The values that changed since the last call, ascending, with their counts. Values that are no longer kept are
+    /// left out.
     pub fn take_touched<'p>(&mut self, pool: &'p Pool) -> Vec<(&'p str, u64)> {
         let mut touched = std::mem::take(&mut self.touched);
         touched.sort_unstable();
@@ -251,12 +248,12 @@ impl Values {
         values
     }
 
-    /// The values that were displaced since this was last asked.
+    /// The values that were displaced since the last call.
     pub fn take_displaced(&mut self) -> Vec<Arc<str>> {
         std::mem::take(&mut self.displaced)
     }
 
-    /// How many records an emission would have.
+    /// About how many records an emission would have.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.touched.len() + self.displaced.len()
@@ -269,7 +266,7 @@ impl Values {
         }
     }
 
-    /// What a snapshot held. `limit` is that of the revision under which it was truncated.
+    /// Rebuilds the counts of a snapshot. `limit` belongs to the revision under which the values were truncated.
     #[must_use]
     pub fn restore(
         pool: &mut Pool,
@@ -310,7 +307,7 @@ mod tests {
         }
     }
 
-    /// Counts added in this order, truncated after each.
+    /// Adds the counts in this order and truncates after each.
     fn counted(pool: &mut Pool, counts: &[(String, u64)], limit: &Limit<'_>) -> Values {
         let mut values = Values::default();
         for (value, count) in counts {
@@ -325,7 +322,8 @@ mod tests {
     }
 
     proptest! {
-        /// Kept is what the whole set says, with its whole count, whatever the order; the rest is summed up.
+        /// The kept values follow from the whole set, with complete counts, in any order of events. The rest is summed
+        /// up.
         #[test]
         fn what_is_kept_depends_on_no_order(
             counts in prop::collection::vec(("[a-h]{1,2}|_other|_missing", 1..9_u64), 0..60),
@@ -358,7 +356,7 @@ mod tests {
             }
         }
 
-        /// Written down in the middle and read back, it goes on as if nothing had been.
+        /// Counts that are saved midway and restored continue as if they had not been interrupted.
         #[test]
         fn a_restored_one_goes_on_alike(
             counts in prop::collection::vec(("[a-h]{1,2}|_other", 1..9_u64), 0..60),

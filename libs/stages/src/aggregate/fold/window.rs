@@ -1,4 +1,4 @@
-//! One window: what it counts, and what of it is still to be emitted.
+//! One window: its counts, and what is still to be emitted.
 
 use crds::{
     pipeline::Dimension,
@@ -15,78 +15,72 @@ use super::{
 /// One window of event time.
 #[derive(Clone, Debug, Default)]
 pub struct Window {
-    /// Events.
+    /// Events; in a finite window, without the unmerged ones.
     pub count: u64,
-    /// Of these, late ones.
+    /// Late events among them.
     pub late: u64,
-    /// Events that were too old to be merged when they came.
+    /// Events that arrived too late to be merged.
     pub unmerged: u64,
-    /// Unique users; none where they are not estimated.
+    /// Unique users; none if they are not estimated.
     pub users: Option<Users>,
     /// By `Dimension as usize`.
     pub values: [Option<Values>; Dimension::ALL.len()],
-    /// Whether it is closed.
     pub is_final: bool,
-    /// How often it was changed after that.
+    /// How often the window changed after it closed.
     pub revision: u64,
-    /// Events of the window before, where that is not live; none where that was evicted before this one began.
+    /// Events of the previous window if that is not in memory; none if it was evicted before this one began.
     pub previous: Option<u64>,
     /// The offset of the delta that last changed it.
     pub modified: i64,
-    /// What the next emission says of it.
     pub due: Due,
 }
 
-/// What the next emission says of a window, beside the values that changed.
+/// What the next emission contains, in addition to the values that changed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Due {
-    /// Nothing.
     #[default]
     Nothing,
     /// The count of all events.
     Total,
-    /// Everything: the window was closed, or a change of the config cut it.
+    /// Everything: the window closed, or a change of the config made it partial.
     Everything,
 }
 
 /// How a pane is merged into a window.
 #[derive(Clone, Copy, Debug)]
 pub struct Merge<'a> {
-    /// Which window.
     pub span: Span,
     /// The delta's offset.
     pub delta: i64,
-    /// The dimensions that count in windows of this size.
+    /// The dimensions that are counted in windows of this size.
     pub dimensions: &'a [Dimension],
-    /// The pane's users; none where they are not estimated.
+    /// The pane's users; none if they are not estimated.
     pub users: Option<&'a Option<HllSketch>>,
-    /// The rules by revision.
     pub book: &'a Book,
     /// The revision that governs.
     pub governing: u64,
 }
 
-/// What of a window a change of the rules has cut, so that it was counted in part only.
+/// The parts of a window that are partial, because a change of the rules began or ended their count within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partial {
-    /// All of it.
+    /// The total.
     pub all: bool,
     /// The counts of a dimension, by `Dimension as usize`.
     pub values: [bool; Dimension::ALL.len()],
 }
 
 impl Window {
-    /// What of it is partial.
     pub fn partial(&self, span: Span, book: &Book) -> Partial {
         let is_counted = |dimension: Dimension| self.values[dimension as usize].is_some();
         let is_partial = |dimension| is_counted(dimension) && book.is_partial(span, Some(dimension));
         Partial { all: book.is_partial(span, None), values: Dimension::ALL.map(is_partial) }
     }
 
-    /// Merges a pane of the window's events. `watch` is told how counts changed.
+    /// Merges a pane of the window's events. Calls `watch` with the old and the new value of each count that changes.
     ///
     /// # Errors
-    /// When a sketch is not of the format.
+    /// If a sketch does not have the defined format.
     pub fn merge(
         &mut self,
         pool: &mut Pool,
@@ -125,7 +119,7 @@ impl Window {
         Ok(())
     }
 
-    /// The window was changed by a delta; it may be so several times.
+    /// Marks the window as changed by a delta. Several calls for the same delta count as one revision.
     pub fn touch(&mut self, delta: i64) {
         if self.is_final && self.modified != delta {
             self.revision += 1;

@@ -1,11 +1,10 @@
-//! Deltas that wait for their turn.
+//! Deltas that are read and not folded yet.
 
 use std::collections::VecDeque;
 
-/// Bytes that wait at most, but for those that were on their way.
+/// Maximum number of waiting bytes, apart from deltas that are already on their way.
 pub(super) const MAX_BYTES: usize = 16 << 20;
 
-/// Deltas that were read and are not folded yet.
 #[derive(Debug, Default)]
 pub(super) struct Backlog {
     deltas: VecDeque<(i64, Vec<u8>)>,
@@ -24,12 +23,11 @@ impl Backlog {
         Some(value)
     }
 
-    /// The offset behind the last delta.
+    /// The offset after the last delta.
     pub(super) fn end(&self) -> Option<i64> {
         self.deltas.back().map(|(offset, _)| offset + 1)
     }
 
-    /// The offset of the first delta.
     pub(super) fn first(&self) -> Option<i64> {
         self.deltas.front().map(|(offset, _)| *offset)
     }

@@ -1,4 +1,4 @@
-//! One machine after the other, told what happens.
+//! Drives one machine at a time, event by event.
 
 use crds::{
     job::Rules,
@@ -13,7 +13,7 @@ use crate::aggregate::fold::Halt;
 
 const TIME: i64 = 1_720_576_800;
 
-/// The delta at this offset of the log: one event of source partition 0, a minute after the one before.
+/// The delta at this offset of the log: one event of source partition 0, one minute after the event before it.
 fn delta(offset: i64) -> Vec<u8> {
     let rules = (offset == 0).then(|| serde_json::to_string(&Rules::default()).unwrap());
     let range = Range { partition: 0, from: offset, to: offset + 1, ..Range::default() };
@@ -38,7 +38,7 @@ fn machine(id: &str) -> Machine {
     Machine::new(id.to_owned(), 1)
 }
 
-/// A machine that has found this state.
+/// A machine that has restored this state.
 fn restored(id: &str, state: &[Record]) -> Machine {
     let mut machine = machine(id);
     restore(&mut machine, state);
@@ -56,7 +56,7 @@ fn restore(machine: &mut Machine, state: &[Record]) {
     assert_ne!(machine.role(), Role::Restoring);
 }
 
-/// Hands over the deltas up to this offset, as far as the machine reads them.
+/// Feeds the deltas up to this offset, as far as the machine reads them.
 fn feed(machine: &mut Machine, to: i64) {
     while let Some(Reading::Deltas { from }) =
         machine.reads().filter(|reading| *reading != Reading::Deltas { from: to })
@@ -69,7 +69,7 @@ fn committed(offset: i64) -> Option<Committed> {
     Some(Committed { offset, metadata: "another's".to_owned() })
 }
 
-/// A machine that emits what comes behind this offset of another's.
+/// A machine that has taken over from another replica at this offset.
 fn emitter(id: &str, offset: i64) -> Machine {
     let mut machine = restored(id, &[]);
     feed(&mut machine, offset);
@@ -84,7 +84,7 @@ fn next_offset(machine: &Machine) -> i64 {
     machine.fold().unwrap().next_offset()
 }
 
-/// The windows of one minute that a transaction has results of, as offsets of their deltas.
+/// The one-minute windows that a transaction has results of, as offsets of their deltas.
 fn minutes(sealed: &Sealed) -> Vec<i64> {
     let aggregates = sealed.results.aggregates.iter().filter_map(|record| record.value.as_deref());
     let spans = aggregates.map(|value| decode::<Aggregate>(value).unwrap().span);
@@ -105,7 +105,7 @@ fn the_state_is_read_up_to_the_end_that_it_had_and_not_only_what_is_committed() 
     assert_eq!((machine.role(), machine.reads()), (Role::Standby, Some(Reading::Deltas { from: 0 })));
 }
 
-/// The end that is asked for may lie within a snapshot: all of that is read.
+/// The reported end may lie within a snapshot. The whole snapshot is read.
 #[test]
 fn no_snapshot_is_read_by_half() {
     let state = state();
@@ -187,11 +187,11 @@ fn the_committed_offset_tells_what_became_of_a_transaction() {
     let (mut machine, sealed) = in_doubt();
     machine.stable_is(committed(2), 20);
     assert_eq!(seal(&mut machine, 20), sealed);
-    // The same offset, of somebody else's transaction.
+    // The same offset, of another replica's transaction.
     let (mut machine, _) = in_doubt();
     machine.stable_is(committed(5), 20);
     assert_eq!((machine.role(), machine.seal(1000)), (Role::Restoring, None));
-    // An offset that is gone was perhaps there in between.
+    // An offset that is gone may have existed in the meantime.
     let mut machine = machine_without_offset();
     feed(&mut machine, 5);
     seal(&mut machine, 0);
@@ -262,7 +262,7 @@ fn a_snapshot_holds_what_changed_since_the_last_one_whoever_wrote_it() {
     first.outcome(Outcome::Committed, now);
     assert_eq!((first.take_trim(), first.take_trim()), (Some(3), None));
 
-    // A standby that restored the first snapshot and saw everything since takes over.
+    // The standby, which restored the first snapshot and saw everything since, takes over.
     let mut standby = restored("b", &whole.state);
     feed(&mut standby, 7);
     standby.committed_is(committed(7).as_ref(), 0);
@@ -302,7 +302,7 @@ fn without_a_committed_offset_the_state_tells_how_far_emission_was() {
     let mut machine = restored("b", &state[..1]);
     machine.assigned(0);
     machine.stable_is(None, 0);
-    // What was read before nobody else could commit is not the last word.
+    // What was read while other producers could still commit is not final.
     restore(&mut machine, &state);
     feed(&mut machine, 8);
     assert_eq!(minutes(&seal(&mut machine, 0)), [5, 6, 7]);

@@ -26,7 +26,7 @@ fn machine() -> Ingest {
     machine
 }
 
-/// A machine that owns partition 0 from offset 10, and has announced it.
+/// A machine that owns partition 0 from offset 10 and has announced it.
 fn started() -> Ingest {
     let mut machine = machine();
     machine.own(0, Start { position: 10, ..Start::default() });
@@ -38,7 +38,7 @@ fn login(time: i64) -> String {
     format!(r#"{{"user_id":"u","device_type":"iOS","locale":"RI","timestamp":{time}}}"#)
 }
 
-/// Processes a value, and returns what became of it: the output's text, or the reason.
+/// Processes a value. Returns the text of the output, or the reason of the dead letter.
 fn put(machine: &mut Ingest, offset: i64, value: &str) -> Result<String, Option<Reason>> {
     let mut arena = b"before".to_vec();
     let record = Record { partition: 0, offset, timestamp_ms: NOW_MS, fixed_bytes: 36, value: Some(value.as_bytes()) };
@@ -49,7 +49,7 @@ fn put(machine: &mut Ingest, offset: i64, value: &str) -> Result<String, Option<
     }
 }
 
-/// Ends the transaction in progress, without committing it: its one delta.
+/// Ends the transaction in progress without committing it. Returns its only delta.
 fn sealed(machine: &mut Ingest) -> (Delta, Sealed) {
     let sealed = machine.seal().unwrap();
     assert_eq!(sealed.deltas.len(), 1);
@@ -214,7 +214,7 @@ fn too_many_counts_close_the_transaction() {
     panic!("never full");
 }
 
-/// The sums of the panes of some deltas, whatever transactions they came in.
+/// The sums of the panes of these deltas, regardless of their transactions.
 fn sums(deltas: &[Delta]) -> BTreeMap<((i64, bool), String, String), u64> {
     let mut sums = BTreeMap::new();
     for pane in deltas.iter().flat_map(|delta| &delta.panes) {
@@ -230,7 +230,7 @@ fn sums(deltas: &[Delta]) -> BTreeMap<((i64, bool), String, String), u64> {
     sums
 }
 
-/// What a machine that is driven like this writes, committed: outputs and deltas.
+/// The committed outputs and deltas of a machine that is driven this way.
 fn drive(times: &[i64], stops: &[(usize, bool)]) -> (Vec<String>, Vec<Delta>) {
     let (mut outputs, mut deltas) = (Vec::new(), Vec::new());
     let mut machine = machine();
@@ -273,7 +273,7 @@ fn drive(times: &[i64], stops: &[(usize, bool)]) -> (Vec<String>, Vec<Delta>) {
 }
 
 proptest! {
-    /// However the log is cut into transactions, and whichever of them are given up, what is committed is the same, and
+    /// What is committed is the same however the log is cut into transactions and whichever of them are aborted, and
     /// the ranges follow each other without a gap.
     #[test]
     fn transactions_and_aborts_do_not_matter(
