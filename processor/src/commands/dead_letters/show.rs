@@ -19,7 +19,6 @@ pub struct Shown {
     pub row: Row,
     /// The event's own headers.
     pub headers: Vec<Named>,
-    /// The event's key.
     pub key: Content,
     /// The event's value.
     pub value: Content,

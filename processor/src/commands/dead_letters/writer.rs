@@ -25,7 +25,6 @@ const OPEN_BOUND: Duration = Duration::from_secs(1);
 /// Most bytes of events in a transaction: it must be committed before Kafka aborts it.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Why events were not written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
     /// The producer could not start.

@@ -102,7 +102,7 @@ fn uuid(random: &mut Random) -> u128 {
     random & !(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
 }
 
-/// Writes a UUID as text.
+/// Appends a UUID in its text form to `out`.
 pub fn write_uuid(uuid: u128, out: &mut Vec<u8>) {
     const HEX: [u8; 16] = *b"0123456789abcdef";
     let mut text = [b'-'; 36];

@@ -208,7 +208,7 @@ pub fn run(args: &GenerateArgs) -> Result<Exit, GenerateError> {
     Ok(Exit::Clean)
 }
 
-/// Sends the events.
+/// Sends the events, and returns when Kafka has acknowledged all of them.
 ///
 /// # Errors
 /// As [`run`].

@@ -67,7 +67,7 @@ pub enum BrokerError {
          topics of its own, or delete the topic"
     )]
     InUse(String),
-    /// A topic with too few partitions.
+    /// A topic has too few partitions, or more than the one that it must have.
     #[error(
         "topic {topic} has {partitions} partitions, and {needed} are needed: add --fresh-topics, or delete the topic"
     )]
@@ -80,7 +80,6 @@ pub enum BrokerError {
     },
 }
 
-/// A running broker.
 pub struct Broker {
     kafka: KafkaConfig,
     embedded: Option<MockCluster<'static, DefaultProducerContext>>,

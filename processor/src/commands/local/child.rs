@@ -82,7 +82,6 @@ impl Child {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
         // The process id cannot be reused before the process has been waited for.
         let _ = kill_process(Pid::from_child(&self.process), signal);

@@ -60,7 +60,7 @@ pub enum Ended {
     Failed,
 }
 
-/// The replicas, by number.
+/// The replicas, by number, with their states.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     members: BTreeMap<usize, State>,

@@ -56,7 +56,7 @@ pub enum FollowError {
     /// No record came before the end of the topic was reached.
     #[error("topic {topic} cannot be followed: its end was not reached in {} s", SILENCE.as_secs())]
     Silent {
-        /// Which topic.
+        /// The topic whose end was not reached.
         topic: String,
     },
     /// A record has a header name that is not UTF-8.

@@ -29,9 +29,7 @@ pub const HELP: &str = "\
 pub enum Key {
     /// A request for the fleet.
     Fleet(Wish),
-    /// Send a broken event.
     Broken,
-    /// Open the page.
     Open,
     /// Show the help text.
     Help,

@@ -61,7 +61,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Serves the page.
+    /// Serves the page, and merges the views, on a thread.
     ///
     /// # Errors
     /// When the address is taken.
