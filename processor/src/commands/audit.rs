@@ -1,4 +1,4 @@
-//! The command: reads the options, shares the partitions among threads, shows progress, prints the report.
+//! The command: reads the options, divides the partitions among threads, shows progress, and prints the report.
 
 use std::{
     io,
@@ -62,45 +62,42 @@ pub struct AuditArgs {
     pub output: Format,
 }
 
-/// Why there is no report.
+/// Why no report can be made.
 #[derive(Debug, thiserror::Error)]
 pub enum AuditError {
-    /// There is no config.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A broker that forgets what an audit needs.
+    /// The embedded broker deletes records that an audit needs.
     #[error(
         "the broker that `processor local` embeds keeps only the newest few MB of a partition, too few for an audit from outside: \
          the run audits itself and says so at its end; --bootstrap HOST:PORT runs it on a Kafka, which this audits too"
     )]
     Embedded,
-    /// Kafka does not say what there is to audit.
+    /// Kafka did not answer the questions from which the audit is planned.
     #[error(transparent)]
     Plan(#[from] PlanError),
-    /// A partition could not be audited.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The aggregation's results could not be had.
+    /// The aggregation's results cannot be read.
     #[error(transparent)]
     Aggregation(#[from] AggregationError),
-    /// The aggregation's state does not tell by which rules events were counted.
+    /// The aggregation's state does not say which rules applied to which events.
     #[error(transparent)]
     History(#[from] HistoryError),
-    /// The ledger of replays could not be had.
+    /// The ledger of replays cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// The source could not be read once more.
+    /// The source cannot be read a second time, for the counts.
     #[error(transparent)]
     Source(#[from] TopicError),
-    /// The report could not be written.
     #[error("the report cannot be written: {0}")]
     Output(#[from] io::Error),
 }
 
-/// Audits the pipeline and prints the report: success where it is clean, 1 where faults were found.
+/// Audits the pipeline and prints the report. Exits with 0 when there is no fault, else with 1.
 ///
 /// # Errors
-/// When the pipeline could not be audited.
+/// When the pipeline cannot be audited.
 pub fn run(args: &AuditArgs) -> Result<Exit, AuditError> {
     let report = audit(args)?;
     args.output.print(&report)?;
@@ -110,7 +107,7 @@ pub fn run(args: &AuditArgs) -> Result<Exit, AuditError> {
 /// Audits the pipeline.
 ///
 /// # Errors
-/// When the pipeline could not be audited.
+/// When the pipeline cannot be audited.
 pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     let job = config::read(&args.config, args.bootstrap.as_deref(), args.security.as_deref())?;
     if job.kafka.max_message_bytes.is_some() {
@@ -146,7 +143,7 @@ pub fn audit(args: &AuditArgs) -> Result<Report, AuditError> {
     Ok(report)
 }
 
-/// Compares the aggregation's results with what the source makes of them.
+/// Compares the aggregation's results with results that are computed again from the source.
 fn aggregates(aggregation: &mut Aggregation, plan: &mut Plan, deadline: Instant) -> Result<Aggregates, AuditError> {
     let reading = Progress::waiting("reading the results");
     let settled = aggregation.settle(plan, deadline)?;
@@ -174,7 +171,7 @@ fn skipped(why: Skipped) -> Aggregates {
     Aggregates { aggregates_skipped: Some(why.to_string()), ..Aggregates::default() }
 }
 
-/// Does something to each partition on as many threads as there are processors, each with a reader of its own.
+/// Calls `each` for every partition, on as many threads as there are processors. Each thread has its own reader.
 fn in_parallel<Reader, T: Send, E: Send>(
     partitions: i32,
     start: impl Fn() -> Result<Reader, E> + Sync,

@@ -1,10 +1,10 @@
-//! The commands beside `run`, a folder each.
+//! The commands other than `run`, one module each.
 //!
 //! ```text
-//!  generate ──> source                  audit: source, output, dead letters ──> what was lost, doubled, swapped
-//!  validate: lines of a file            inspect: deltas, state, offsets ──> a person
-//!  dead_letters ──> a person            replay (of them) ──> source, ledger
-//!  local: replicas on this machine, with generate and audit around them
+//!  generate ──> source                  audit: source, output, dead letters ──> lost, duplicated and reordered records
+//!  validate: lines of a file            inspect: deltas, state, offsets ──> text or JSON
+//!  dead_letters ──> text or JSON        replay (of them) ──> source, ledger
+//!  local: replicas on this machine, fed by generate and checked by audit
 //! ```
 
 pub mod audit;

@@ -1,4 +1,4 @@
-//! The command: reads the options, and prints what is found or done.
+//! The command: reads the options, and prints what was found or done.
 
 use std::{
     io::{self, Write, stdout},
@@ -111,44 +111,38 @@ Exit codes: 0 all were replayed, now or before, 1 some cannot be, 2 it ended bef
     },
 }
 
-/// Why it could not be done.
+/// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLettersError {
-    /// No config.
     #[error("--config is missing: name the pipeline's job config, as the operator mounts it into its pods")]
     NoConfig,
-    /// The config is none.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// Kafka did not answer a question.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The dead letters cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// The ledger cannot be had.
+    /// The ledger of replays cannot be read.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// A dead letter that is not there.
+    /// The topic has no dead letter in this place.
     #[error("there is no dead letter {place} in topic {topic}: list shows those that there are")]
     NotThere {
-        /// Which.
         place: LetterPlace,
         /// The dead letter topic.
         topic: String,
     },
-    /// Replaying ended before it was done.
+    /// The replay ended before it was done.
     #[error(transparent)]
     Replay(#[from] ReplayError),
-    /// The result could not be written.
     #[error("the result cannot be written: {0}")]
     Output(#[from] io::Error),
 }
 
-/// Does what was asked for: 1 where dead letters cannot be replayed.
+/// Runs the subcommand. Exits with 1 when dead letters cannot be replayed.
 ///
 /// # Errors
-/// When it could not be done.
+/// When the subcommand fails.
 pub fn run(args: &DeadLettersArgs) -> Result<Exit, DeadLettersError> {
     let config = args.config.as_deref().ok_or(DeadLettersError::NoConfig)?;
     let job = config::read(config, args.bootstrap.as_deref(), args.security.as_deref())?;
@@ -167,7 +161,7 @@ fn list(job: &JobConfig, filter: &Filter, summary: bool, format: Format) -> Resu
     let mut out = io::BufWriter::new(stdout().lock());
     let mut counts = Summary::default();
     let mut found = 0;
-    // Rows say by themselves how far it is.
+    // The printed rows show progress by themselves; only a summary needs a progress line.
     let mut counting = None;
     if !summary && format == Format::Text {
         writeln!(out, "{HEADING}")?;
@@ -201,7 +195,7 @@ fn show(job: &JobConfig, place: LetterPlace, unmask: bool, format: Format) -> Re
     Ok(format.print(&shown.ok_or_else(not_there)?)?)
 }
 
-/// Shows each dead letter that the filter takes, by partition and offset, with the ledger as it is now.
+/// Calls `show` with each dead letter that the filter takes, by partition and offset, and with the current ledger.
 fn each(
     job: &JobConfig,
     filter: &Filter,

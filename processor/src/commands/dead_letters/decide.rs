@@ -1,4 +1,4 @@
-//! Whether a dead letter can be replayed. Pure.
+//! Decides whether a dead letter can be replayed. Pure.
 
 use crds::records::{
     dead_letter::Reason,
@@ -11,80 +11,79 @@ use super::{
     letter::{Header, Letter, LetterPlace},
 };
 
-/// What becomes of a dead letter.
+/// What to do with a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Its event is written to the source again.
+    /// Write its event to the source again.
     Replay(Replay),
-    /// It was, before.
+    /// Nothing: its event was replayed earlier.
     Done,
-    /// It cannot be.
+    /// Nothing: its event cannot be replayed.
     Refused(Refusal),
 }
 
 /// An event to write to the source again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Replay {
-    /// Of which source record it is a copy.
+    /// The source record that it copies.
     pub identity: Identity,
-    /// Where its dead letter stands.
+    /// The place of its dead letter.
     pub dead_letter: Place,
-    /// Why it was one.
+    /// Why it became a dead letter.
     pub reason: Reason,
 }
 
 impl Replay {
-    /// The headers that it gets beside its own.
+    /// The headers that the replayed event gets in addition to its own.
     pub fn headers(&self) -> [(&'static str, String); 2] {
         [(REPLAY, self.dead_letter.to_string()), (REPLAY_OF, self.identity.to_string())]
     }
 }
 
-/// Why a dead letter cannot be replayed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// The pipeline did not write it.
+    /// The pipeline did not write this record.
     #[error("it has not the headers lp-reason and lp-source-* of a dead letter: no pipeline of this release wrote it")]
     NoLetter,
-    /// It was asked for by its place, and is not in the topic.
+    /// The place was named, and the topic has no dead letter there.
     #[error("there is none in topic {0}: list shows those that there are")]
     NotThere(String),
-    /// The event is not whole.
+    /// The event was truncated.
     #[error(
         "its {0} did not fit into the dead letter topic, and was cut (lp-truncated): the event is not whole any more"
     )]
     Truncated(String),
-    /// The source is another one now.
+    /// The pipeline now has another source.
     #[error("it comes from topic {0}, which is not the pipeline's source")]
     OtherSource(String),
-    /// The source has become smaller.
+    /// The source now has fewer partitions.
     #[error("it comes from partition {0}, which the source does not have any more")]
     NoPartition(i32),
-    /// With its header it is larger than the source takes.
+    /// With its added headers the event exceeds the source's limit.
     #[error("with the headers of a replay it may take {bytes} bytes, and the source takes {limit} (max.message.bytes)")]
     TooLarge {
-        /// What it may take.
+        /// Upper bound of the event's size, in bytes.
         bytes: usize,
-        /// What the source takes.
+        /// The source's `max.message.bytes`.
         limit: usize,
     },
 }
 
-/// The pipeline, as it is now.
+/// The pipeline as it is configured now.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Its source.
+    /// Source topic.
     pub source: String,
-    /// How many partitions that has.
+    /// Partitions of the source topic.
     pub partitions: i32,
-    /// What a record of it may take, bytes.
+    /// Largest record that the source takes, in bytes.
     pub limit: usize,
-    /// Its dead letter topic.
+    /// Dead letter topic.
     pub dead_letters: String,
 }
 
 impl Target {
-    /// Decides about a dead letter.
+    /// Decides whether to replay a dead letter.
     pub fn decide(&self, letter: &Letter, ledger: &Ledger) -> Decision {
         let (Some(identity), Some(reason)) = (letter.source(), letter.reason()) else {
             return Decision::Refused(Refusal::NoLetter);
@@ -110,7 +109,7 @@ impl Target {
     }
 }
 
-/// What an event with these headers takes at most, in a batch of its own.
+/// Upper bound of the event's size with these headers, in bytes, in a batch of its own.
 pub fn record_bytes<'h>(letter: &Letter, headers: impl Iterator<Item = Header<'h>>) -> usize {
     let length = |bytes: Option<&[u8]>| bytes.map_or(0, <[u8]>::len);
     let headers = header_bytes(headers.map(|(name, value)| (name, value.unwrap_or_default())));
@@ -140,7 +139,7 @@ mod tests {
         assert_eq!(headers, [of("lp-replay", "dead/3/17"), of("lp-replay-of", "user-login/3/4711/1720576825123")]);
         ledger.note(replay.identity.clone(), 1);
         assert_eq!(target().decide(&letter, &ledger), Decision::Done);
-        // The source was made anew: what stands in the same place is another event.
+        // The source was recreated: the same place now holds another event.
         let mut stale = Ledger::default();
         stale.note(Identity { timestamp: replay.identity.timestamp - 1, ..replay.identity }, 1);
         assert!(matches!(target().decide(&letter, &stale), Decision::Replay(_)));

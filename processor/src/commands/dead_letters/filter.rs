@@ -1,4 +1,4 @@
-//! Which dead letters are meant.
+//! Selects dead letters.
 
 use std::collections::BTreeSet;
 
@@ -36,7 +36,7 @@ pub struct Filter {
 }
 
 impl Filter {
-    /// Whether a dead letter is meant, but for `limit`.
+    /// Whether the filter takes a dead letter; `limit` is not considered.
     pub fn takes(&self, letter: &Letter) -> bool {
         (self.places.is_empty() || self.places.contains(&letter.place))
             && (self.reason.is_empty() || letter.reason().is_some_and(|reason| self.reason.contains(&reason)))
@@ -44,31 +44,31 @@ impl Filter {
             && self.until.is_none_or(|until| letter.timestamp < until)
     }
 
-    /// Whether any dead letter of a partition may be meant.
+    /// Whether the filter may take any dead letter of a partition.
     pub fn takes_partition(&self, partition: i32) -> bool {
         (self.partition.is_empty() || self.partition.contains(&partition))
             && (self.places.is_empty() || self.places.iter().any(|place| place.partition == partition))
     }
 
-    /// The places that are named, in the partitions that are meant.
+    /// The places that were named, in the partitions that the filter takes.
     pub fn named(&self) -> BTreeSet<LetterPlace> {
         self.places.iter().copied().filter(|place| self.takes_partition(place.partition)).collect()
     }
 
-    /// The offsets [first, last] of a partition among which all that are meant lie.
+    /// The first and the last offset of a partition between which all dead letters lie that the filter takes.
     pub fn offsets(&self, partition: i32) -> (i64, i64) {
         let named = || self.places.iter().filter(|place| place.partition == partition).map(|place| place.offset);
         (named().min().unwrap_or(0), named().max().unwrap_or(i64::MAX))
     }
 }
 
-/// A reason of the closed list.
+/// Parses the name of a reason.
 fn reason() -> impl TypedValueParser<Value = Reason> {
     let names = PossibleValuesParser::new(Reason::ALL.map(Reason::as_str));
     names.try_map(|name| Reason::ALL.into_iter().find(|reason| reason.as_str() == name).ok_or("no reason"))
 }
 
-/// A time, Unix milliseconds.
+/// Parses a time, as Unix milliseconds.
 fn moment(text: &str) -> Result<i64, String> {
     moment_at(text, now_ms())
 }

@@ -1,4 +1,4 @@
-//! The ledger of replays, as it stands.
+//! Reads the ledger of replays.
 
 use std::collections::HashMap;
 
@@ -15,60 +15,57 @@ use super::{
     reader::{PATIENCE, ReadError, Reader, Step},
 };
 
-/// Why the ledger cannot be had.
+/// Why the ledger cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// There is none.
+    /// Its topic does not exist.
     #[error(
         "topic {0}, the ledger of what was replayed, does not exist, and without it an event could be replayed twice: an \
          operator of this release makes it; or create it with one partition and cleanup.policy=compact"
     )]
     Missing(String),
-    /// Entries may go before their dead letters do.
+    /// The cleanup policy may delete an entry before its dead letter.
     #[error(
         "topic {topic}, the ledger of what was replayed, has cleanup.policy {policy}, by which entries are deleted and events \
          replayed again: set it to compact"
     )]
     Policy {
-        /// Which topic.
         topic: String,
-        /// What it has.
+        /// The topic's `cleanup.policy`.
         policy: String,
     },
-    /// A record that is no entry.
+    /// A record is not a valid entry.
     #[error("{topic} [0], offset {offset}: {source}")]
     Entry {
-        /// The topic of the ledger.
+        /// Topic of the ledger.
         topic: String,
-        /// Where in it.
+        /// Offset of the record.
         offset: i64,
-        /// What is wrong with it.
         source: EntryError,
     },
-    /// Kafka did not answer a question.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The topic cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
 }
 
-/// When which dead letters were replayed, Unix milliseconds.
+/// When each dead letter was replayed, in Unix milliseconds.
 #[derive(Debug, Default)]
 pub struct Ledger(HashMap<Identity, i64, FixedState>);
 
 impl Ledger {
-    /// When a dead letter was replayed, if it was.
+    /// When a dead letter was replayed, in Unix milliseconds; `None` when it was not.
     pub fn replayed(&self, identity: &Identity) -> Option<i64> {
         self.0.get(identity).copied()
     }
 
-    /// Notes that a dead letter is replayed.
+    /// Records that a dead letter was replayed.
     pub fn note(&mut self, identity: Identity, time: i64) {
         self.0.insert(identity, time);
     }
 
-    /// Takes the next record of the topic. Somebody who writes a tombstone lets a dead letter be replayed once more.
+    /// Applies the next record of the topic. A tombstone removes an entry, so that its dead letter can be replayed
+    /// again.
     fn take(&mut self, record: &Letter) -> Result<(), EntryError> {
         match Entry::read(record.key, record.value)? {
             (identity, Some(entry)) => self.note(identity, entry.time),
@@ -78,16 +75,16 @@ impl Ledger {
     }
 }
 
-/// Whether entries can be written, and will stay.
+/// Checks that entries can be written, and are not deleted later.
 ///
 /// # Errors
-/// When there is no ledger, or it forgets.
+/// When there is no ledger, or its topic deletes entries.
 pub fn check(job: &JobConfig, cluster: &Cluster) -> Result<(), LedgerError> {
     let topic = job.pipeline.replays_topic();
     if !exists(&topic, cluster)? {
         return Err(LedgerError::Missing(topic));
     }
-    // The broker inside `processor local` has no configs, and cannot be asked for them.
+    // The broker inside `processor local` has no topic configs to ask for.
     if job.kafka.max_message_bytes.is_some() {
         return Ok(());
     }
@@ -95,11 +92,11 @@ pub fn check(job: &JobConfig, cluster: &Cluster) -> Result<(), LedgerError> {
     if policy == "compact" { Ok(()) } else { Err(LedgerError::Policy { topic, policy }) }
 }
 
-/// Reads the ledger up to its end as it is now, open transactions included: waits until they are settled. Empty where there
-/// is no such topic.
+/// Reads the ledger up to its current end. The end includes open transactions: waits until they are committed or
+/// aborted. Empty when the topic does not exist.
 ///
 /// # Errors
-/// When the topic cannot be read, or holds what this release does not know.
+/// When the topic cannot be read, or holds an entry that this release cannot decode.
 pub fn read(job: &JobConfig, cluster: &Cluster) -> Result<Ledger, LedgerError> {
     let topic = job.pipeline.replays_topic();
     let mut ledger = Ledger::default();

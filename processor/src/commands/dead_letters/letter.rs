@@ -1,4 +1,4 @@
-//! What a dead letter says of itself. Pure.
+//! Parses a dead letter's headers. Pure.
 
 use std::{fmt, str::FromStr};
 
@@ -7,30 +7,26 @@ use crds::records::{
     replay::{Identity, PREFIX, Place, REPLAY, REPLAY_OF},
 };
 
-/// A header: its name, and its value if it has one.
+/// A header: its name, and its value, if any.
 pub type Header<'a> = (&'a [u8], Option<&'a [u8]>);
 
 /// A record of the dead letter topic.
 #[derive(Clone, Debug)]
 pub struct Letter<'a> {
-    /// Where it stands.
     pub place: LetterPlace,
-    /// Its Kafka timestamp, Unix milliseconds; -1 when it has none.
+    /// Kafka timestamp, in Unix milliseconds; -1 when there is none.
     pub timestamp: i64,
-    /// Its key.
     pub key: Option<&'a [u8]>,
-    /// Its value; none for a tombstone.
+    /// `None` for a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Its headers, in their order.
+    /// In the record's order.
     pub headers: Vec<Header<'a>>,
 }
 
-/// Where a dead letter stands in its topic: `<partition>-<offset>`.
+/// The place of a dead letter in its topic: `<partition>-<offset>`.
 #[derive(serde::Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LetterPlace {
-    /// The partition.
     pub partition: i32,
-    /// The offset in it.
     pub offset: i64,
 }
 
@@ -57,18 +53,18 @@ fn parse_number<T: FromStr>(text: &str) -> Option<T> {
 }
 
 impl<'a> Letter<'a> {
-    /// Why it is a dead letter; none where the pipeline did not write it.
+    /// Why it is a dead letter; `None` when the pipeline did not write it.
     pub fn reason(&self) -> Option<Reason> {
         let text = self.text(REASON)?;
         Reason::ALL.into_iter().find(|reason| reason.as_str() == text)
     }
 
-    /// The sentence that says it.
+    /// The sentence that explains the reason.
     pub fn detail(&self) -> Option<&'a str> {
         self.text(DETAIL)
     }
 
-    /// The source record that became it; none where the pipeline did not write it.
+    /// The source record that became this dead letter; `None` when the pipeline did not write it.
     pub fn source(&self) -> Option<Identity> {
         let place = Place {
             topic: self.text(SOURCE_TOPIC)?.to_owned(),
@@ -78,25 +74,25 @@ impl<'a> Letter<'a> {
         Some(Identity { place, timestamp: self.text(SOURCE_TIMESTAMP)?.parse().ok()? })
     }
 
-    /// What of the source record did not fit, if anything: `value` or `record`.
+    /// The part of the source record that was cut, if any: `value` or `record`.
     pub fn truncated(&self) -> Option<&'a str> {
-        // A source record may have had such a header itself: the pipeline's stands behind its other headers.
+        // The source record may have had such a header itself. The pipeline writes its own after its other headers.
         let place = |name: &str| self.headers.iter().rposition(|(other, _)| *other == name.as_bytes());
         if place(TRUNCATED) > place(SOURCE_TIMESTAMP) { self.text(TRUNCATED) } else { None }
     }
 
-    /// The dead letter of which the source record was a replay, if it was one.
+    /// The dead letter that the source record replayed, if it was a replay.
     pub fn replay(&self) -> Option<Place> {
         self.text(REPLAY_OF)?.parse::<Identity>().ok()?;
         self.text(REPLAY)?.parse().ok()
     }
 
-    /// The headers of the event itself.
+    /// The event's own headers, without those that the pipeline adds.
     pub fn original_headers(&self) -> impl Iterator<Item = Header<'a>> {
         self.headers.iter().copied().filter(|(name, _)| !name.starts_with(PREFIX.as_bytes()))
     }
 
-    /// The text of the last header of a name.
+    /// The value of the last header of this name, if it is UTF-8.
     fn text(&self, name: &str) -> Option<&'a str> {
         let (_, value) = self.headers.iter().rev().find(|(other, _)| *other == name.as_bytes())?;
         std::str::from_utf8((*value)?).ok()
@@ -107,7 +103,7 @@ impl<'a> Letter<'a> {
 pub(super) mod tests {
     use super::*;
 
-    /// The headers of a dead letter, behind one of the event's own.
+    /// The headers of a dead letter, after one header of the event itself.
     pub const HEADERS: [(&str, &str); 7] = [
         ("trace", "abc"),
         (REASON, "future"),

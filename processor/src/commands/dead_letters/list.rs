@@ -1,4 +1,4 @@
-//! Lists dead letters.
+//! Rows and summaries of dead letters.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -8,31 +8,31 @@ use serde::Serialize;
 
 use super::{ledger::Ledger, letter::Letter};
 
-/// A dead letter, without anything of its event. As JSON it is one object; its field names are stable.
+/// A dead letter without any content of its event. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Row {
-    /// The partition that it stands in.
+    /// Partition of the dead letter topic.
     pub partition: i32,
-    /// Its offset there.
+    /// Offset in that partition.
     pub offset: i64,
-    /// When it was written, RFC 3339; null where it has no time.
+    /// When it was written, RFC 3339; null when the record has no timestamp.
     pub time: Option<String>,
-    /// Why it is a dead letter; null where the pipeline did not write it.
+    /// Why it is a dead letter; null when the pipeline did not write it.
     pub reason: Option<Reason>,
-    /// The sentence that says it.
+    /// The sentence that explains the reason.
     pub detail: Option<String>,
-    /// The source record that became it, `<topic>/<partition>/<offset>`.
+    /// The source record that became this dead letter, `<topic>/<partition>/<offset>`.
     pub source: Option<String>,
-    /// What of it did not fit: `value` or `record`.
+    /// The part of the source record that was cut, if any: `value` or `record`.
     pub truncated: Option<String>,
-    /// The dead letter of which its event was a replay, `<topic>/<partition>/<offset>`.
+    /// The dead letter that its event replayed, if it was a replay, `<topic>/<partition>/<offset>`.
     pub replay: Option<String>,
-    /// When it was replayed itself, RFC 3339.
+    /// When this dead letter was replayed, RFC 3339; null when it was not.
     pub replayed: Option<String>,
 }
 
 impl Row {
-    /// What a dead letter says of itself, and the ledger of it.
+    /// A row of a dead letter's headers and its entry in the ledger.
     pub fn new(letter: &Letter, ledger: &Ledger) -> Self {
         let source = letter.source();
         Self {
@@ -49,7 +49,7 @@ impl Row {
     }
 }
 
-/// The line above rows.
+/// The heading of the rows.
 pub const HEADING: &str =
     "PLACE        TIME                      REASON         REPLAYED                  SOURCE, DETAIL";
 
@@ -73,23 +73,22 @@ impl fmt::Display for Row {
 /// Dead letters by reason. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Of each reason that there is.
+    /// Counts of each reason that occurs.
     pub reasons: BTreeMap<Reason, Counts>,
     /// Records that the pipeline did not write.
     pub others: u64,
 }
 
-/// How many dead letters there are.
+/// Number of dead letters.
 #[derive(Serialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// All of them.
+    /// All dead letters.
     pub count: u64,
-    /// Of these, those that were replayed.
+    /// Those of them that were replayed.
     pub replayed: u64,
 }
 
 impl Summary {
-    /// Counts a dead letter.
     pub fn push(&mut self, row: &Row) {
         let Some(reason) = row.reason else {
             self.others += 1;
@@ -114,7 +113,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// A time of so many Unix milliseconds, RFC 3339 in UTC; none where there is none.
+/// Formats Unix milliseconds as RFC 3339 in UTC; `None` for a negative time, which stands for no timestamp.
 pub fn time(millis: i64) -> Option<String> {
     (millis >= 0).then(|| Timestamp::from_millisecond(millis).ok())?.map(|time| format!("{time:.3}"))
 }

@@ -1,4 +1,4 @@
-//! Reads the dead letter topic, partition after partition, committed records only.
+//! Reads the committed records of the dead letter topic, one partition after the other.
 
 use std::{
     ops::Range,
@@ -18,67 +18,61 @@ use super::{
     letter::{Letter, LetterPlace},
 };
 
-/// How long a question to Kafka may take.
+/// How long a request to Kafka may take.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long Kafka may be silent where records must come: longer than it keeps a transaction of somebody who is gone.
+/// How long to wait for the next record when more must come: longer than Kafka keeps the transaction of a producer that
+/// died.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// At most so many records are in hand at once.
+/// Most records in memory at once.
 const BATCH: usize = 1000;
 
-/// Why a topic cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
-    /// Kafka did not answer a question.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// Kafka cannot be read.
     #[error("{topic} [{partition}] cannot be read: {source}")]
     Kafka {
-        /// Which topic.
         topic: String,
-        /// Which of its partitions.
         partition: i32,
-        /// What the client says.
+        /// The client's error.
         source: KafkaError,
     },
-    /// Nothing comes any more.
+    /// No record came for 30 s.
     #[error("{topic} [{partition}] cannot be read: nothing came for {} s behind offset {next}", SILENCE.as_secs())]
     Silent {
-        /// Which topic.
         topic: String,
-        /// Which of its partitions.
         partition: i32,
-        /// Where it stands.
+        /// The next offset to read.
         next: i64,
     },
 }
 
-/// What comes next.
+/// Whether to read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Goes on to the next record.
+    /// Read the next record.
     Next,
-    /// Has seen enough.
+    /// Stop reading.
     Enough,
 }
 
-/// Who is shown records.
+/// Receives the records that a reader reads.
 pub trait Visitor {
-    /// Why it stops.
+    /// Why the visitor stops.
     type Error: From<ReadError>;
 
     /// Takes the next record.
     ///
     /// # Errors
-    /// Its own.
+    /// When the visitor fails.
     fn letter(&mut self, letter: &Letter) -> Result<Step, Self::Error>;
 
-    /// Comes again and again, also while no record does.
+    /// Called after each poll, also when it returned no record.
     ///
     /// # Errors
-    /// Its own.
+    /// When the visitor fails.
     fn pause(&mut self) -> Result<Step, Self::Error> {
         Ok(Step::Next)
     }
@@ -92,26 +86,26 @@ impl<E: From<ReadError>, F: FnMut(&Letter) -> Result<Step, E>> Visitor for F {
     }
 }
 
-/// A reader of a topic's partitions.
+/// Reads the partitions of one topic.
 pub struct Reader {
     topic: String,
     consumer: Consumer,
-    /// The broker that `processor local` embeds does not find offsets by time.
+    /// Whether the broker finds offsets by time: the one that `processor local` embeds does not.
     finds_times: bool,
 }
 
 impl Reader {
-    /// A reader of a topic.
+    /// Creates a reader of a topic.
     ///
     /// # Errors
-    /// When the client refuses a setting.
+    /// When the client rejects a setting.
     pub fn new(job: &JobConfig, topic: &str) -> Result<Self, ReadError> {
         let consumer = Consumer::alone(&settings::reader(job, "processor-dead-letters"), topic, BATCH);
         let finds_times = job.kafka.max_message_bytes.is_none();
         Ok(Self { topic: topic.to_owned(), consumer: consumer.map_err(ClusterError::from)?, finds_times })
     }
 
-    /// The first offset of a partition, and the one behind its last that is committed.
+    /// The first offset of a partition, and the offset after its last committed record.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -119,7 +113,8 @@ impl Reader {
         self.consumer.bounds(partition, PATIENCE).map_err(|source| self.error(partition, source))
     }
 
-    /// An offset of [low, high) before which no record is of this time or later, Unix milliseconds.
+    /// An offset of [low, high) such that no earlier record has this timestamp or a later one. `time` is in Unix
+    /// milliseconds.
     fn since(&self, partition: i32, time: i64, (low, high): (i64, i64)) -> Result<i64, ReadError> {
         if !self.finds_times {
             return Ok(low);
@@ -128,7 +123,8 @@ impl Reader {
         Ok(found.map_err(|source| self.error(partition, source))?.unwrap_or(high))
     }
 
-    /// Shows the committed records of a range. Waits until everything before its end is committed or aborted.
+    /// Shows the visitor the committed records of a range. Waits until every transaction in the range is committed or
+    /// aborted.
     ///
     /// # Errors
     /// When the partition cannot be read, or the visitor fails.
@@ -170,7 +166,7 @@ impl Reader {
                         let source = KafkaError { call, code: 0, class: Class::Fatal, message };
                         return Err(ReadError::Kafka { topic, partition, source }.into());
                     }
-                    // librdkafka goes on by itself.
+                    // librdkafka retries by itself.
                     MessageKind::Error(code) => tracing::debug!(code, "fetch"),
                 }
             }
@@ -202,7 +198,7 @@ impl<'a> Letter<'a> {
     }
 }
 
-/// What of the dead letter topic is to be read: partitions with their offsets.
+/// The offset ranges of the dead letter topic to read, by partition.
 pub fn ranges(reader: &Reader, partitions: i32, filter: &Filter) -> Result<Vec<(i32, Range<i64>)>, ReadError> {
     (0..partitions)
         .filter(|partition| filter.takes_partition(*partition))

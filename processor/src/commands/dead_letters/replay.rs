@@ -1,4 +1,4 @@
-//! Replays dead letters, each once.
+//! Replays dead letters, each at most once.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -23,57 +23,51 @@ use crate::{
     stop::{self, Stop},
 };
 
-/// How many refusals a report names.
+/// How many refusals a report lists.
 const NAMED: usize = 1000;
 
 /// Why a run ended before it was done.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplayError {
-    /// The ledger cannot be had.
+    /// The ledger cannot be used.
     #[error(transparent)]
     Ledger(#[from] LedgerError),
-    /// Kafka did not answer a question.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The dead letters cannot be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// Events cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// The operating system refuses a signal handler.
     #[error("signals cannot be handled: {0}")]
     Signals(#[from] io::Error),
-    /// Somebody has stopped it.
+    /// A signal stopped the run.
     #[error("interrupted, with nothing half done: {replayed} events were replayed; run the command again for the rest")]
     Interrupted {
-        /// How many events it has written to the source.
+        /// Events that the run wrote to the source.
         replayed: u64,
     },
 }
 
-/// What a run has done. As JSON it is one object; its field names are stable.
+/// Result of a run. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
-    /// Whether nothing was written.
+    /// Whether this was a dry run, which writes nothing.
     pub dry_run: bool,
-    /// Events that were written to the source again, or would be.
+    /// Events that were written to the source again, or would be in a dry run.
     pub replayed: u64,
-    /// Dead letters that were replayed before.
+    /// Dead letters that an earlier run replayed.
     pub already_replayed: u64,
     /// Dead letters that cannot be replayed.
     pub refused: u64,
-    /// The first of these.
+    /// The first 1000 of these.
     pub refusals: Vec<Refused>,
 }
 
 /// A dead letter that cannot be replayed.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// Where it stands.
     #[serde(flatten)]
     pub place: LetterPlace,
-    /// Why.
     pub why: String,
 }
 
@@ -98,19 +92,18 @@ impl fmt::Display for Report {
     }
 }
 
-/// How a run works.
 #[derive(Clone, Copy, Debug)]
 pub struct Mode {
     /// How many events a transaction holds.
     pub batch: usize,
-    /// Whether to write nothing.
+    /// Whether to decide only, and write nothing.
     pub dry_run: bool,
 }
 
 /// Replays the dead letters that the filter takes.
 ///
 /// # Errors
-/// When it ends before it is done. Whatever was committed stays, and is not replayed again.
+/// When the run ends before it is done. What was committed stays, and is not replayed again.
 pub fn replay(job: &JobConfig, filter: &Filter, mode: Mode) -> Result<Report, ReplayError> {
     let progress = Count::start("replaying", "events", None);
     let cluster = Cluster::new(job, "processor-dead-letters")?;
@@ -126,7 +119,7 @@ pub fn replay(job: &JobConfig, filter: &Filter, mode: Mode) -> Result<Report, Re
     let partitions = cluster.topics.partitions(&target.dead_letters, PATIENCE)?;
     let mut reader = Reader::new(job, &target.dead_letters)?;
     let ranges = ranges(&reader, partitions, filter)?;
-    // First no other run can write any more; then the ledger holds all that was ever replayed.
+    // Fence earlier runs first, so that the ledger then holds everything that was ever replayed.
     let writer = if mode.dry_run { None } else { Some(Writer::start(job, target.limit, ledger_bytes, mode.batch)?) };
     let ledger = ledger::read(job, &cluster)?;
     let mut run = Run {
@@ -151,17 +144,17 @@ pub fn replay(job: &JobConfig, filter: &Filter, mode: Mode) -> Result<Report, Re
     run.finish()
 }
 
-/// A run.
+/// State of a run.
 struct Run<'a> {
     cluster: &'a Cluster,
     filter: &'a Filter,
     target: Target,
-    /// None where nothing is to be written.
+    /// `None` in a dry run.
     writer: Option<Writer>,
     ledger: Ledger,
-    /// Where partitions of the source ended when the run first wrote to them.
+    /// End offset of each source partition, taken before the run first writes to it.
     ends: BTreeMap<i32, i64>,
-    /// What was asked for by its place, and has not come yet.
+    /// Places that were named and not read yet.
     unseen: BTreeSet<LetterPlace>,
     report: Report,
     progress: Count,
@@ -215,7 +208,7 @@ impl Run<'_> {
             let not_before = match self.ends.get(&partition) {
                 Some(end) => *end,
                 None => {
-                    // Kafka may take its time to answer, and no transaction may be open for so long.
+                    // Commit first: Kafka may take long to answer, and no transaction may stay open meanwhile.
                     writer.commit()?;
                     let end = self.cluster.topics.high_watermark(&self.target.source, partition, PATIENCE)?;
                     *self.ends.entry(partition).or_insert(end)
@@ -228,7 +221,7 @@ impl Run<'_> {
             writer.replay(letter, &headers, &Entry { identity, dead_letter, reason, time, not_before })?;
         }
         self.report.replayed += 1;
-        // The same event may be a dead letter twice, where somebody has set the group's offsets back.
+        // The same event can be a dead letter twice, after the consumer group's offsets were reset.
         self.ledger.note(replay.identity, time);
         Ok(())
     }

@@ -1,4 +1,4 @@
-//! Shows one dead letter whole.
+//! Shows one dead letter in full.
 
 use std::fmt;
 
@@ -14,41 +14,38 @@ use crate::view::mask::mask;
 /// One dead letter. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Shown {
-    /// What it says of itself.
+    /// The dead letter's own fields.
     #[serde(flatten)]
     pub row: Row,
     /// The event's own headers.
     pub headers: Vec<Named>,
-    /// The event's key.
     pub key: Content,
-    /// The event itself.
+    /// The event's value.
     pub value: Content,
 }
 
 /// A header of the event.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Named {
-    /// Its name.
     pub name: String,
-    /// What it holds.
     #[serde(flatten)]
     pub content: Content,
 }
 
-/// Bytes that may hold personal data.
+/// Bytes that may hold personal data; the text is included only on request.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Content {
-    /// How many there are; null where there is nothing, such as the value of a tombstone.
+    /// Length in bytes; null when there is no value, such as for a tombstone.
     pub bytes: Option<usize>,
-    /// Themselves, where they are shown; what is not UTF-8 is replaced.
+    /// The bytes as text, only with --unmask; invalid UTF-8 is replaced.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub text: Option<String>,
-    /// What of an event is harmless; [`mask`] says what that is.
+    /// The harmless parts of an event; [`mask`] defines them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub masked: Option<String>,
 }
 
-/// How much of a masked event is shown, characters.
+/// Most characters of a masked event to show.
 const MASKED: usize = 4096;
 
 impl Content {
@@ -57,7 +54,7 @@ impl Content {
         Self { bytes: bytes.map(<[u8]>::len), text, masked: None }
     }
 
-    /// The same of an event: what of it is harmless is always shown.
+    /// As [`Content::new`], but shows the harmless parts of an event when it is masked.
     fn event(bytes: Option<&[u8]>, unmask: bool) -> Self {
         let masked = bytes.filter(|_| !unmask).map(|bytes| mask(bytes, MASKED));
         Self { masked, ..Self::new(bytes, unmask) }
@@ -65,7 +62,7 @@ impl Content {
 }
 
 impl Shown {
-    /// A dead letter, with what its event holds only where that is asked for.
+    /// A dead letter; the content of its event is included only with `unmask`.
     pub fn new(letter: &Letter, ledger: &Ledger, unmask: bool) -> Self {
         let header = |(name, value): Header| Named {
             name: String::from_utf8_lossy(name).into_owned(),

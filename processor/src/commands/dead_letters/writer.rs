@@ -1,4 +1,4 @@
-//! Writes events to the source again, each with its entry in the ledger, in transactions.
+//! Writes events to the source again. Each event and its entry in the ledger are in one transaction.
 
 use std::time::{Duration, Instant};
 
@@ -16,34 +16,32 @@ use super::{
     letter::{Header, Letter},
 };
 
-/// How long Kafka may take to end the transaction of the run before this one: longer than it keeps one.
+/// How long Kafka may take to end the transaction of the previous run: longer than its transaction timeout.
 const START_BOUND: Duration = Duration::from_secs(30);
 
-/// How long a transaction may stay open while no further letter comes.
+/// How long a transaction may stay open while no further dead letter comes.
 const OPEN_BOUND: Duration = Duration::from_secs(1);
 
-/// How many bytes of events a transaction holds: it must be written before Kafka ends it.
+/// Most bytes of events in a transaction: it must be committed before Kafka aborts it.
 const MAX_BYTES: usize = 4 << 20;
 
-/// Why events were not written.
 #[derive(Debug, thiserror::Error)]
 pub enum WriteError {
-    /// There is no producer.
+    /// The producer could not start.
     #[error("Kafka did not let a run begin for {} s: {source}", START_BOUND.as_secs())]
     NotStarted {
-        /// What it says.
+        /// The error of the last attempt.
         source: TransactionError,
     },
-    /// Another run has begun, or Kafka has ended the transaction of one that stood still.
+    /// Another run has begun, or this one paused for longer than Kafka keeps a transaction.
     #[error(
         "another run of dead-letters replay has begun for this pipeline, and goes on where this one stood; if there is none, \
          this one stood still for longer than Kafka keeps a transaction: run the command again"
     )]
     Fenced,
-    /// The last transaction was given up.
+    /// The last transaction was aborted.
     #[error("the last transaction was given up, and nothing of it is in the source ({0}): run the command again")]
     GivenUp(TransactionError),
-    /// Whether the last transaction was committed is not known.
     #[error(
         "whether the last transaction was committed is not known ({0}): run the command again, it finds out, and replays \
          nothing twice"
@@ -62,15 +60,15 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Ends whatever run is under way for this pipeline, and begins one. `source_bytes` and `ledger_bytes` are what the two
-    /// topics take.
+    /// Fences any other run of this pipeline and ends its transaction, and begins a new run. `source_bytes` and
+    /// `ledger_bytes` are the record limits of the two topics.
     ///
     /// # Errors
-    /// When Kafka does not let it.
+    /// When Kafka does not let the run begin.
     pub fn start(job: &JobConfig, source_bytes: usize, ledger_bytes: usize, batch: usize) -> Result<Self, WriteError> {
         let id = job.pipeline.replay_transactional_id();
         let mut settings = settings::producer(job, &id, source_bytes);
-        // A batch is subject to its topic's limit, and the two topics may differ.
+        // Each topic limits the size of a batch, and the limits may differ.
         settings.set("batch.size", source_bytes.min(ledger_bytes).min(1_000_000).to_string());
         let topics = [job.topics.source.clone(), job.pipeline.replays_topic()];
         let mut transactions = Transactions::new(settings, [&topics[0], &topics[1]]);
@@ -86,20 +84,20 @@ impl Writer {
         }
     }
 
-    /// How many events are in the source now.
+    /// Events that are committed to the source.
     pub const fn written(&self) -> u64 {
         self.written
     }
 
-    /// How many there will be with the transaction in progress.
+    /// Events that are committed, and those of the transaction in progress.
     pub fn pending(&self) -> u64 {
         self.written + u64::try_from(self.in_hand).unwrap_or_default()
     }
 
-    /// Adds an event and its entry to the transaction in progress, and commits that when it is full.
+    /// Adds an event and its entry to the transaction in progress, and commits the transaction when it is full.
     ///
     /// # Errors
-    /// The run is over.
+    /// When the run is over.
     pub fn replay(&mut self, letter: &Letter, headers: &[Header], entry: &Entry) -> Result<(), WriteError> {
         self.add(letter, headers, entry).or_else(|error| self.give_up(error))?;
         self.in_hand += 1;
@@ -117,10 +115,10 @@ impl Writer {
         Ok(producer.produce_with(*ledger, 0, &record, &[])?)
     }
 
-    /// Commits a transaction that waits for further letters for too long: Kafka aborts one that stays open.
+    /// Commits a transaction that has been open for too long while no further dead letter came: Kafka would abort it.
     ///
     /// # Errors
-    /// The run is over.
+    /// When the run is over.
     pub fn pause(&mut self) -> Result<(), WriteError> {
         let waits = self.transactions.began().is_some_and(|began| began.elapsed() >= OPEN_BOUND);
         if waits { self.commit() } else { Ok(()) }
@@ -129,7 +127,7 @@ impl Writer {
     /// Commits the transaction in progress, if there is one.
     ///
     /// # Errors
-    /// The run is over.
+    /// When the run is over.
     pub fn commit(&mut self) -> Result<(), WriteError> {
         if self.transactions.began().is_some() {
             self.transactions.commit_records().or_else(|error| self.give_up(error))?;
@@ -139,23 +137,23 @@ impl Writer {
         Ok(())
     }
 
-    /// Drops the transaction in progress, if there is one: until Kafka ended it by itself, nobody could read behind it.
+    /// Aborts the transaction in progress, if any: consumers could not read past it until Kafka ended it.
     pub fn abandon(&mut self) {
         self.transactions.give_up(Class::Abortable);
     }
 
-    /// Ends the transaction in progress after an error, and says what is known of it.
+    /// Aborts the transaction in progress after an error, and returns what is known about it.
     fn give_up(&mut self, error: TransactionError) -> Result<(), WriteError> {
         let why = match error.class() {
             _ if error.is_fenced() => WriteError::Fenced,
             Class::Fatal => WriteError::Unknown(error),
             Class::Retriable | Class::Abortable => match self.transactions.abort() {
                 Err(why) if why.is_fenced() => WriteError::Fenced,
-                // What could not be aborted was not committed either, and without its producer it never will be.
+                // A transaction that could not be aborted is not committed either, and cannot be without its producer.
                 Ok(()) | Err(_) => WriteError::GivenUp(error),
             },
         };
-        // The run is over, and this producer with it.
+        // The run is over, and its producer is not used again.
         self.transactions.give_up(Class::Fatal);
         Err(why)
     }

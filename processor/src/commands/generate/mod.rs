@@ -1,9 +1,9 @@
-//! `processor generate`: realistic login events, on any Kafka.
+//! `processor generate`: sends realistic login events to any Kafka.
 //!
 //! ```text
 //!  Options ──> Events (model: which kind, when) ──> Event{kind, key, payload} ──> send (I/O): rate, delivery reports
 //!                 │
-//!                 ├─ population: who logs in, from where, on what
+//!                 ├─ population: users, with their home states and devices
 //!                 └─ trouble: malformed and odd payloads
 //! ```
 //!

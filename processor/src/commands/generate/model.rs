@@ -1,4 +1,5 @@
-//! Login events without end, from a seed: the same options give the same events, byte for byte. No clock, no I/O.
+//! An endless stream of login events, derived from a seed: the same options give the same events, byte for byte. It
+//! reads no clock and does no I/O.
 
 use serde::Serialize;
 
@@ -8,33 +9,33 @@ use super::{
     trouble,
 };
 
-/// What kind of event was made. The kind says how it was made; what becomes of it is for the pipeline's rules to say.
+/// The kind of a generated event. It says how the event was made; the pipeline's rules decide what becomes of it.
 #[derive(Serialize, Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Kind {
-    /// All fields, at the time of the stream.
+    /// All fields, at the current event time.
     #[default]
     Normal,
-    /// Two minutes to an hour behind the stream.
+    /// Two minutes to an hour before the current event time.
     Late,
-    /// An hour to a day ahead of the stream.
+    /// An hour to a day after the current event time.
     Future,
-    /// Not one JSON object with each key once.
+    /// Not a single JSON object with unique keys.
     Malformed,
-    /// Without device_type, locale or timestamp.
+    /// Without `device_type`, `locale` or `timestamp`.
     Incomplete,
-    /// JSON that is legal, but not what one expects: some of it valid, some not.
+    /// Legal but unusual JSON; some of it is valid, some is not.
     Odd,
-    /// The bytes of an earlier event.
+    /// The same bytes as an earlier event.
     Repeated,
 }
 
 impl Kind {
-    /// Every kind, in the order of the declaration.
+    /// Every kind, in the order of declaration.
     pub const ALL: [Self; 7] =
         [Self::Normal, Self::Late, Self::Future, Self::Malformed, Self::Incomplete, Self::Odd, Self::Repeated];
 
-    /// The kind's name in reports.
+    /// The name in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -49,7 +50,7 @@ impl Kind {
     }
 }
 
-/// How many of all events are of each kind; the rest is normal. Fractions, in steps of a billionth.
+/// The share of each kind in all events, in billionths; the rest is normal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shares([(Kind, u64); 6]);
 
@@ -58,10 +59,9 @@ const WHOLE: u64 = 1_000_000_000;
 /// Why shares cannot be used.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum SharesError {
-    /// Not a fraction.
     #[error("--{kind} is {value}: write a fraction from 0 to 1, such as 0.01 for one event in a hundred", kind = .0.as_str(), value = .1)]
     NotAFraction(Kind, f64),
-    /// More than everything.
+    /// The shares add up to more than 1.
     #[error(
         "the shares of --late, --future, --malformed, --incomplete, --odd and --repeated add up to {0}: make it 1 at most"
     )]
@@ -69,7 +69,7 @@ pub enum SharesError {
 }
 
 impl Shares {
-    /// Normal events alone.
+    /// Normal events only.
     pub const NONE: Self = Self([
         (Kind::Late, 0),
         (Kind::Future, 0),
@@ -79,15 +79,15 @@ impl Shares {
         (Kind::Repeated, 0),
     ]);
 
-    /// Sets the share of a kind; a share of normal events is what the others leave.
+    /// Sets the share of a kind. Setting the share of normal events has no effect: they are what the others leave.
     ///
     /// # Errors
-    /// When the share is not a fraction, or all together would be more than 1.
+    /// When the share is not a fraction, or all shares add up to more than 1.
     pub fn with(mut self, kind: Kind, share: f64) -> Result<Self, SharesError> {
         if !(0.0..=1.0).contains(&share) {
             return Err(SharesError::NotAFraction(kind, share));
         }
-        // From 0 to a billion, where f64 is exact.
+        // From 0 to a billion, a range in which f64 is exact.
         let billionths = (share * WHOLE as f64).round() as u64;
         if let Some((_, slot)) = self.0.iter_mut().find(|(other, _)| *other == kind) {
             *slot = billionths;
@@ -108,18 +108,18 @@ impl Shares {
     }
 }
 
-/// What the events follow from.
+/// The options from which all events follow.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Another seed gives other events.
+    /// A different seed gives different events.
     pub seed: u64,
-    /// How many users there are, at least one.
+    /// Number of users, at least one.
     pub users: u64,
-    /// How many events of each kind there are.
+    /// Share of each kind.
     pub shares: Shares,
     /// Event time of the first event, Unix seconds.
     pub start: i64,
-    /// Events in each second of event time. With 0 time stands still until [`Events::set_time`] moves it.
+    /// Events per second of event time. With 0, event time stands still until [`Events::set_time`] moves it.
     pub per_second: u64,
 }
 
@@ -129,35 +129,35 @@ impl Default for Options {
     }
 }
 
-/// An event, as it is sent.
+/// An event to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Event {
     /// How it was made.
     pub kind: Kind,
-    /// The record's key: the user.
+    /// The record's key: the user's id.
     pub key: Vec<u8>,
     pub(super) payload: Vec<u8>,
     pub(super) tombstone: bool,
 }
 
 impl Event {
-    /// An event that was made elsewhere.
+    /// An event from another source than the generator.
     #[must_use]
     pub fn new(kind: Kind, key: &str, payload: &str) -> Self {
         Self { kind, key: key.into(), payload: payload.into(), tombstone: false }
     }
 
-    /// The record's value; none for a tombstone.
+    /// The record's value; `None` for a tombstone.
     #[must_use]
     pub fn payload(&self) -> Option<&[u8]> {
         (!self.tombstone).then_some(&self.payload)
     }
 }
 
-/// How many events are kept to be repeated.
+/// How many earlier events are kept for repetition.
 const MEMORY: usize = 1024;
 
-/// Events without end.
+/// An endless stream of events.
 #[derive(Clone, Debug)]
 pub struct Events {
     options: Options,
@@ -168,7 +168,7 @@ pub struct Events {
 }
 
 impl Events {
-    /// The stream that follows from these options.
+    /// Starts the stream that follows from these options.
     #[must_use]
     pub fn new(options: Options) -> Self {
         let random = Random::new(options.seed);
@@ -176,12 +176,12 @@ impl Events {
         Self { options, random, made: 0, now, earlier: Vec::new() }
     }
 
-    /// Moves event time, for a stream that follows a clock; `seconds` are Unix seconds.
+    /// Sets the event time, in Unix seconds, for a stream that follows a clock.
     pub const fn set_time(&mut self, seconds: i64) {
         self.now = seconds;
     }
 
-    /// Makes the next event in the buffers of an earlier one.
+    /// Makes the next event in the buffers of an earlier one, to avoid allocations.
     pub fn next_into(&mut self, event: &mut Event) {
         if let Some(seconds) = self.made.checked_div(self.options.per_second) {
             self.now = self.options.start.saturating_add_unsigned(seconds);
@@ -240,7 +240,7 @@ impl Iterator for Events {
     }
 }
 
-/// Which of the fields are absent that real streams miss.
+/// Which fields are absent, out of those that real streams lack at times.
 #[derive(Clone, Copy, Debug)]
 struct Absent {
     device_type: bool,
@@ -251,14 +251,14 @@ struct Absent {
 impl Absent {
     const NONE: Self = Self { device_type: false, locale: false, timestamp: false };
 
-    /// Most often the device, as in real streams; now and then more than one field.
+    /// Most often only the device type is absent, as in real streams; at times several fields are.
     fn draw(random: &mut Random) -> Self {
         let fields = random.weighted(&[(0b001, 60), (0b010, 20), (0b100, 10), (0b011, 6), (0b111, 4)], 0b001);
         Self { device_type: fields & 0b001 != 0, locale: fields & 0b010 != 0, timestamp: fields & 0b100 != 0 }
     }
 }
 
-/// Writes a login as the apps write it.
+/// Writes a login as the apps do.
 fn write(login: &Login, timestamp: i64, absent: Absent, out: &mut Vec<u8>) {
     let mut digits = itoa::Buffer::new();
     out.extend_from_slice(b"{\"user_id\":\"");

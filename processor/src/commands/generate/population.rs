@@ -1,6 +1,6 @@
-//! Who logs in, from where, on what: users that return, at home in some state more often than in others.
+//! The population of users: each user logs in again and again, mostly from one home state.
 //!
-//! Nothing is stored of a user: all that is known follows from the seed and the user's rank.
+//! No state is stored for a user: everything follows from the seed and the user's rank.
 
 use super::random::{Random, mix};
 
@@ -64,7 +64,7 @@ const VERSIONS: [(&str, u64); 7] =
 
 const DEVICES: [(&str, u64); 4] = [("iOS", 51), ("android", 41), ("web", 6), ("tv", 2)];
 
-/// A login, before it is an event.
+/// The content of a login event.
 #[derive(Clone, Debug)]
 pub struct Login {
     pub user: u128,
@@ -97,13 +97,12 @@ pub fn login(seed: u64, users: u64, random: &mut Random) -> Login {
     Login { user: id, device: device_id, device_type, version, locale, ip: [1 + a % 223, b, c, d] }
 }
 
-/// A random UUID of version 4.
 fn uuid(random: &mut Random) -> u128 {
     let random = u128::from(random.next()) << 64 | u128::from(random.next());
     random & !(0xF << 76 | 0x3 << 62) | 0x4 << 76 | 0x2 << 62
 }
 
-/// Writes a UUID as text.
+/// Appends a UUID in its text form to `out`.
 pub fn write_uuid(uuid: u128, out: &mut Vec<u8>) {
     const HEX: [u8; 16] = *b"0123456789abcdef";
     let mut text = [b'-'; 36];

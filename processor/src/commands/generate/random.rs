@@ -1,7 +1,6 @@
-//! Random numbers that are the same for ever: SplitMix64, integers only, so that a seed means the same events on every
+//! Random numbers that never change: SplitMix64 with integers only, so that a seed gives the same events on every
 //! machine and after every upgrade of a dependency.
 
-/// A generator of random numbers.
 #[derive(Clone, Debug)]
 pub struct Random(u64);
 
@@ -15,13 +14,13 @@ impl Random {
         mix(self.0)
     }
 
-    /// A number from 0 to below `bound`; 0 where `bound` is 0.
+    /// A number from 0 to below `bound`; 0 when `bound` is 0.
     pub const fn below(&mut self, bound: u64) -> u64 {
         ((self.next() as u128 * bound as u128) >> 64) as u64
     }
 
-    /// A rank from 0 to below `bound`, about as Zipf's law has it: every doubling of the rank is equally likely, so that
-    /// few ranks come again and again, and most are rare.
+    /// A rank from 0 to below `bound`, approximately by Zipf's law: each doubling of the rank is equally likely, so
+    /// that a few ranks are frequent and most are rare.
     pub const fn skewed_below(&mut self, bound: u64) -> u64 {
         let doublings = u64::BITS - bound.leading_zeros();
         loop {
@@ -33,7 +32,7 @@ impl Random {
         }
     }
 
-    /// One of the values, by their weights.
+    /// Picks one of the values by weight; `default` when all weights are 0.
     pub fn weighted<T: Copy>(&mut self, values: &[(T, u64)], default: T) -> T {
         let mut at = self.below(values.iter().map(|(_, weight)| weight).sum());
         for (value, weight) in values {

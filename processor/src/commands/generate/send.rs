@@ -1,4 +1,5 @@
-//! Sends generated events to Kafka: an idempotent producer, at a rate, every delivery counted. The clock is read here alone.
+//! Sends generated events to Kafka with an idempotent producer, at a rate, and counts every delivery. Only this module
+//! of `generate` reads a clock.
 
 use std::{
     collections::BTreeMap,
@@ -38,7 +39,8 @@ use crate::{
     config::{self, ConfigError},
 };
 
-/// The shortest wait: each costs a wake-up, and shorter ones would send no sooner, since the producer waits for a batch to fill.
+/// The shortest wait. Each wait costs a wake-up, and a shorter one would not send sooner, since the producer waits for
+/// a batch to fill.
 const STEP: Duration = Duration::from_millis(10);
 
 /// What to send, and where to.
@@ -107,10 +109,10 @@ pub struct EventArgs {
 }
 
 impl EventArgs {
-    /// Events like that, from now on.
+    /// Options for these events, starting at the current time.
     ///
     /// # Errors
-    /// When a share is not a fraction, or all together are more than 1.
+    /// When a share is not a fraction, or all shares add up to more than 1.
     pub fn options(&self) -> Result<Options, SharesError> {
         let shares = Shares::NONE
             .with(Kind::Late, self.late)?
@@ -123,65 +125,56 @@ impl EventArgs {
     }
 }
 
-/// Why events could not be sent.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
-    /// Shares that make no sense.
     #[error(transparent)]
     Shares(#[from] SharesError),
-    /// The file of --security does not say how to reach a Kafka.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The client could not be made.
+    /// The client could not be created.
     #[error(transparent)]
     Client(#[from] ClusterError),
-    /// Kafka does not answer.
     #[error("--bootstrap {bootstrap}: {source}")]
     Kafka {
-        /// Where Kafka should be.
+        /// The bootstrap servers.
         bootstrap: String,
-        /// What the client says.
         source: Told,
     },
-    /// The topic is not there.
     #[error("--topic {0} does not exist: create it, or let the operator do so")]
     NoTopic(String),
-    /// A record was refused before it was sent.
+    /// The client rejected a record before sending it.
     #[error("event {number} cannot be sent: {source}")]
     Send {
-        /// Which event, from 1.
+        /// Number of the event, from 1.
         number: u64,
-        /// What the client says.
         source: KafkaError,
     },
-    /// Kafka did not take everything.
+    /// Kafka did not acknowledge every event.
     #[error("{failed} of {total} events were not delivered, the first because: {first}")]
     Undelivered {
-        /// How many.
+        /// Events that were not delivered.
         failed: u64,
-        /// Of how many.
+        /// Events that were to be sent.
         total: u64,
-        /// What the client said of the first.
+        /// The client's error for the first of them.
         first: KafkaError,
     },
-    /// The report could not be written.
     #[error("the report cannot be written: {0}")]
     Output(#[from] std::io::Error),
 }
 
-/// What was sent: acknowledged by Kafka.
+/// What was sent and acknowledged by Kafka.
 #[derive(Serialize, Clone, Debug, PartialEq)]
 pub struct Report {
-    /// Events.
+    /// Acknowledged events.
     pub sent: u64,
     /// Events by kind.
     #[serde(serialize_with = "by_kind")]
     pub kinds: [u64; Kind::ALL.len()],
     /// Bytes of the payloads.
     pub bytes: u64,
-    /// How long it took.
+    /// Duration of the run.
     pub seconds: f64,
-    /// Events per second.
     pub events_per_second: f64,
 }
 
@@ -205,17 +198,17 @@ impl fmt::Display for Report {
     }
 }
 
-/// Sends the events and reports.
+/// Sends the events and prints the report.
 ///
 /// # Errors
-/// When options make no sense, or Kafka does not take everything.
+/// When an option is invalid, or Kafka does not acknowledge every event.
 pub fn run(args: &GenerateArgs) -> Result<Exit, GenerateError> {
     let report = send(args)?;
     args.output.print(&report)?;
     Ok(Exit::Clean)
 }
 
-/// Sends the events.
+/// Sends the events, and returns when Kafka has acknowledged all of them.
 ///
 /// # Errors
 /// As [`run`].
@@ -225,7 +218,7 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let kafka = KafkaConfig { bootstrap_servers: args.bootstrap.clone(), security, max_message_bytes: None };
     let producer: BaseProducer<Deliveries> = client_with(&producer_settings(&kafka), Deliveries::default())?;
     let unreachable = |source| {
-        // What the client has to say waits for this, in a queue.
+        // The client reports its errors in a queue; polling handles them.
         producer.poll(Duration::from_millis(10));
         GenerateError::Kafka { bootstrap: args.bootstrap.clone(), source: producer.context().trouble.with(source) }
     };
@@ -263,17 +256,18 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     deliveries.report(args.events, started.elapsed())
 }
 
-/// Settings of the producer, with the reason where it is not plain.
+/// Settings of the producer, each with a reason where it is not obvious.
 pub fn producer_settings(kafka: &KafkaConfig) -> Settings {
     let mut settings = settings::connection(kafka);
     settings.extend(&[
         ("client.id", "processor-generate"),
         ("enable.idempotence", "true"),
-        // The partitioner of Kafka's own clients, so that a user's events meet those of real apps.
+        // Kafka's own default partitioner, so that generated events of a user share a partition with those of real
+        // apps.
         ("partitioner", "murmur2_random"),
         ("linger.ms", "10"),
         ("message.timeout.ms", "60000"),
-        // Bounds memory: what Kafka has not acknowledged yet.
+        // Bounds the memory for events that Kafka has not acknowledged yet.
         ("queue.buffering.max.kbytes", "32768"),
         ("queue.buffering.max.messages", "200000"),
     ]);
@@ -290,7 +284,7 @@ fn find_topic<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Optio
     }
 }
 
-/// Hands an event to the producer; where its queue is full, waits for Kafka to take some.
+/// Hands an event to the producer. When the queue is full, waits for Kafka to take some events.
 fn send_one(producer: &BaseProducer<Deliveries>, topic: &str, event: &Event) -> Result<(), KafkaError> {
     let mut record = BaseRecord::with_opaque_to(topic, event.kind as usize).key(&event.key);
     record.payload = event.payload();
@@ -307,11 +301,12 @@ fn send_one(producer: &BaseProducer<Deliveries>, topic: &str, event: &Event) -> 
     }
 }
 
-/// Takes all that the producer has to say, without waiting. A caller that has time then sleeps: to wait in the producer burns a
-/// core, since the binding rounds the time down to milliseconds and spins for the rest of the last one.
+/// Handles everything that the producer has to report, without waiting. A caller with spare time then sleeps instead of
+/// waiting in the producer: the binding rounds the timeout down to milliseconds and spins for the rest of the last one,
+/// which takes a whole core.
 pub fn serve(producer: &BaseProducer<Deliveries>) {
     loop {
-        // One call takes one report, which is that of a batch.
+        // One call handles one report, which covers a batch.
         let in_flight = producer.in_flight_count();
         producer.poll(Duration::ZERO);
         if producer.in_flight_count() >= in_flight {
@@ -320,15 +315,15 @@ pub fn serve(producer: &BaseProducer<Deliveries>) {
     }
 }
 
-/// Keeps to a rate.
+/// Keeps to a rate of events.
 struct Pace {
     started: Instant,
     rate: u64,
 }
 
 impl Pace {
-    /// Waits until it is time for an event, counted from 1. Returns whether it waited: it does so for a [`STEP`] at least, and
-    /// the events that are due after it follow each other at once.
+    /// Waits until the event with this number, counted from 1, is due. Returns whether it waited. It waits for [`STEP`]
+    /// at least, and the events that are due after that follow without a wait.
     fn wait(&self, number: u64) -> bool {
         if self.rate == 0 {
             return false;
@@ -342,12 +337,12 @@ impl Pace {
     }
 }
 
-/// What Kafka has acknowledged.
+/// Counts what Kafka has acknowledged.
 #[derive(Debug, Default)]
 pub struct Deliveries {
     kinds: [AtomicU64; Kind::ALL.len()],
     bytes: AtomicU64,
-    /// The offset of the last event, by partition.
+    /// Offset of the last acknowledged event, by partition.
     last: Mutex<BTreeMap<i32, i64>>,
     failed: AtomicU64,
     first: Mutex<Option<KafkaError>>,
@@ -385,25 +380,25 @@ impl ProducerContext for Deliveries {
 }
 
 impl Deliveries {
-    /// How many events were acknowledged.
+    /// Number of acknowledged events.
     pub fn sent(&self) -> u64 {
         self.kinds.iter().map(|count| count.load(Relaxed)).sum()
     }
 
-    /// The offset of the last event that was acknowledged, by partition.
+    /// Offset of the last acknowledged event, by partition.
     pub fn last(&self) -> BTreeMap<i32, i64> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Whether any was not delivered.
+    /// Whether any event was not delivered.
     pub fn failed(&self) -> bool {
         self.failed.load(Relaxed) > 0
     }
 
-    /// What was sent.
+    /// The report of all acknowledged events.
     ///
     /// # Errors
-    /// When any was not delivered.
+    /// When any event was not delivered.
     pub fn report(&self, total: u64, elapsed: Duration) -> Result<Report, GenerateError> {
         if let Some(first) = self.first.lock().unwrap_or_else(PoisonError::into_inner).take() {
             return Err(GenerateError::Undelivered { failed: total - self.sent(), total, first });

@@ -1,6 +1,6 @@
-//! Payloads that no app should send, and that come nevertheless: malformed ones, and odd ones.
+//! Payloads that no app should send and that occur nevertheless: malformed ones and odd ones.
 //!
-//! Few events are of these kinds, so they are put together from texts, without care for speed.
+//! Few events are of these kinds, so they are built from strings, without regard to speed.
 
 use std::net::Ipv4Addr;
 
@@ -9,7 +9,7 @@ use super::{
     random::Random,
 };
 
-/// A login as members of an object, each with its key and value as JSON text.
+/// A login as members of a JSON object: key and value, both as JSON text.
 type Members = Vec<(String, String)>;
 
 fn members(login: &Login, timestamp: i64) -> Members {
@@ -46,10 +46,10 @@ fn add(members: &mut Members, at: usize, key: &str, value: impl Into<String>) {
     members.insert(at.min(members.len()), (format!("\"{key}\""), value.into()));
 }
 
-/// How many odd events there are.
+/// Number of different odd payloads.
 pub const ODD: u64 = 26;
 
-/// Writes one of the odd payloads: JSON that is one object with each key once, but not what one expects.
+/// Writes one of the odd payloads: a single JSON object with unique keys, but an unusual one.
 pub fn odd(login: &Login, timestamp: i64, random: &mut Random, out: &mut Vec<u8>) {
     let which = random.below(ODD);
     let at = random.below(8) as usize;
@@ -59,7 +59,7 @@ pub fn odd(login: &Login, timestamp: i64, random: &mut Random, out: &mut Vec<u8>
 fn odd_text(login: &Login, timestamp: i64, which: u64, at: usize) -> String {
     let mut event = members(login, timestamp);
     match which {
-        // Fields that nobody has announced.
+        // Unknown fields.
         0 => add(&mut event, at, "session", "{\"id\":7,\"tags\":[\"a\",\"b\"],\"user_id\":null}"),
         1 => add(&mut event, at, "größe", "\"1,5 \u{1F600} — \u{202E}abc\""),
         2 => add(&mut event, at, "note", "\"tab\\t quote\\\" slash\\/ back\\\\ \\ud83d\\ude00 \\u0000\""),
@@ -76,7 +76,7 @@ fn odd_text(login: &Login, timestamp: i64, which: u64, at: usize) -> String {
             add(&mut event, 9, "event_id", "null");
         }
         10 => add(&mut event, at, "text", "\"\\\"event_id\\\":\\\"0-0\\\",\""),
-        // Known fields, written in another way.
+        // Known fields in an unusual notation.
         11 => return spaced(&event),
         12 => event.rotate_left(at % 7),
         13 => {
@@ -87,7 +87,7 @@ fn odd_text(login: &Login, timestamp: i64, which: u64, at: usize) -> String {
         14 => set(&mut event, "ip", "\"2001:db8::42\""),
         15 => set(&mut event, "app_version", format!("\"{}\"", "1".repeat(256))),
         16 => set(&mut event, "locale", "\"\\u0052\\u0049\""),
-        // Known fields with values that they must not have.
+        // Known fields with invalid values.
         17 => set(&mut event, "timestamp", format!("\"{timestamp}\"")),
         18 => set(&mut event, "timestamp", format!("{timestamp}123")),
         19 => set(&mut event, "timestamp", format!("-{timestamp}")),
@@ -101,16 +101,16 @@ fn odd_text(login: &Login, timestamp: i64, which: u64, at: usize) -> String {
     object(&event)
 }
 
-/// The same object, with white space wherever it may stand.
+/// The same object, with white space wherever JSON allows it.
 fn spaced(members: &Members) -> String {
     let members: Vec<String> = members.iter().map(|(key, value)| format!("\n  {key}\t: {value} ")).collect();
     format!(" {{{}\r\n}} \n", members.join(","))
 }
 
-/// How many malformed events there are.
+/// Number of different malformed payloads.
 pub const MALFORMED: u64 = 18;
 
-/// Writes one of the malformed payloads; true for a tombstone, which has none.
+/// Writes one of the malformed payloads. Returns true for a tombstone, which has no payload.
 pub fn malformed(login: &Login, timestamp: i64, random: &mut Random, out: &mut Vec<u8>) -> bool {
     let which = random.below(MALFORMED);
     let cut = random.below(1000) as usize;

@@ -1,4 +1,4 @@
-//! The command: reads topics and groups, and prints what is in them.
+//! The command: reads topics and consumer groups, and prints their content.
 
 use std::{
     cell::RefCell,
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::config::{self, ConfigError};
 
-/// The name under which the broker knows this command.
+/// The `client.id` of this command.
 const CLIENT: &str = "processor-inspect";
 
 /// Which pipeline to look at.
@@ -136,39 +136,33 @@ Examples:
     Offsets,
 }
 
-/// Why nothing can be shown.
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    /// No config.
     #[error("--config is missing: name the pipeline's job config, as the operator mounts it into its pods")]
     NoConfig,
-    /// The config is none.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// A broker that tells nobody else what a group has committed.
+    /// The embedded broker does not return the committed offsets of a group.
     #[error(
         "the broker that `processor local` embeds does not tell what its groups have committed; deltas shows which source offsets were \
          processed, and --bootstrap HOST:PORT runs it on a Kafka, which tells"
     )]
     Embedded,
-    /// A key that is not there.
+    /// The state has no record with this key.
     #[error("--key {0:?}: the state has no record of this key; without --key all of them are shown")]
     NoKey(String),
-    /// Kafka did not answer a question.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// A topic could not be read.
     #[error(transparent)]
     Topic(#[from] TopicError),
-    /// The result could not be written.
     #[error("the result cannot be written: {0}")]
     Output(#[from] io::Error),
 }
 
-/// Shows what was asked for: success where all of it could be read, 1 where records could not be.
+/// Prints what was asked for. Exits with 1 when any record cannot be decoded, else with 0.
 ///
 /// # Errors
-/// When Kafka could not be read, or there is nothing to show.
+/// When Kafka cannot be read, or there is nothing to show.
 pub fn run(args: &InspectArgs) -> Result<Exit, InspectError> {
     let config = args.config.as_deref().ok_or(InspectError::NoConfig)?;
     let job = config::read(config, args.bootstrap.as_deref(), args.security.as_deref())?;
@@ -186,12 +180,12 @@ pub fn run(args: &InspectArgs) -> Result<Exit, InspectError> {
     Ok(Exit::found(printer.unreadable > 0))
 }
 
-/// Prints, and counts what could not be read.
+/// Prints records, and counts those that cannot be decoded.
 struct Printer<W> {
     format: Format,
     out: W,
     unreadable: usize,
-    /// Until something is shown on the same terminal.
+    /// Shown until the first output on the same terminal.
     reading: Option<Progress>,
 }
 
@@ -225,7 +219,7 @@ fn insights(
     show_results(found, none, printer)
 }
 
-/// The sizes of windows that a pipeline has, for people.
+/// The pipeline's window sizes as text.
 fn sizes(job: &JobConfig) -> String {
     let sizes: Vec<String> = job.rules.aggregation.windows.iter().map(ToString::to_string).collect();
     sizes.join(", ")
@@ -264,7 +258,7 @@ where
     Ok(found.into_entries().try_for_each(|entry| printer.show(&entry, entry.is_readable()))?)
 }
 
-/// The last records of a topic of results, each key once.
+/// The last records of a result topic, one for each key.
 fn last_results<T: DeserializeOwned + Sequence>(
     job: &JobConfig,
     topic: &str,
@@ -344,7 +338,7 @@ fn one_of_state(job: &JobConfig, key: &str, printer: &mut Printer<impl Write>) -
     Ok(printer.show(&entry, entry.is_readable())?)
 }
 
-/// Shows the committed records of [from, to) of a topic's only partition, as far as there are any.
+/// Calls `each` with the committed records in [from, to) of a topic's only partition.
 fn read(
     job: &JobConfig,
     topic: &str,
@@ -360,7 +354,7 @@ fn read(
     while polled != Polled::End && !reader.is_done() {
         let mut shown = Ok(());
         polled = reader.poll(true, |record| {
-            // Where the last offsets before the end hold no record, the next one is behind it.
+            // When the last offsets before the end hold no record, the next record is after the end.
             if record.offset < to {
                 shown = each(record);
             }

@@ -1,4 +1,4 @@
-//! What each transaction of stage 1 added. Pure.
+//! Decodes what each transaction of stage 1 added. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,7 +17,7 @@ use super::{
     text::{or_dash, time, time_of_millis},
 };
 
-/// A record of the deltas' topic.
+/// A record of the deltas topic.
 #[derive(Debug)]
 pub struct Entry {
     offset: i64,
@@ -36,17 +36,16 @@ enum Unreadable {
 #[derive(Debug)]
 struct Decoded {
     delta: Delta,
-    /// The users of each pane; none where they are not estimated.
+    /// Estimated users of each pane; `None` where they are not estimated.
     users: Vec<Option<u64>>,
 }
 
 impl Entry {
-    /// Decodes a record.
     pub fn decode(offset: i64, value: Option<&[u8]>) -> Self {
         Self { offset, decoded: Decoded::read(value.unwrap_or_default()) }
     }
 
-    /// Whether this release reads it.
+    /// Whether this release can decode it.
     pub const fn is_readable(&self) -> bool {
         self.decoded.is_ok()
     }
@@ -63,7 +62,7 @@ impl Decoded {
     }
 }
 
-/// A line about the transaction, one for each range, and one that sums the panes up.
+/// A line for the transaction, one for each range, and one that sums up the panes.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let delta = match &self.decoded {
@@ -108,7 +107,7 @@ fn write_panes(f: &mut fmt::Formatter<'_>, panes: &[Pane]) -> fmt::Result {
     values.iter().try_for_each(|(dimension, values)| write!(f, "  {} {}", dimension.name(), values.len()))
 }
 
-/// All that it holds, but of a sketch only its estimate.
+/// The whole content, with each sketch replaced by its estimate.
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]

@@ -1,11 +1,11 @@
-//! `processor inspect`: what a pipeline has written, decoded for a person.
+//! `processor inspect`: decodes what a pipeline has written, for people.
 //!
 //! ```text
 //!  command (I/O): reads topics and groups ──> results, deltas, state, offsets: decode, and show as text or JSON
 //!                                                └── sketch, text: estimates, times, columns
 //! ```
 //!
-//! A record that this release cannot read is shown with the reason; nothing is left out.
+//! A record that this release cannot decode is shown with the reason; no record is left out.
 
 mod command;
 

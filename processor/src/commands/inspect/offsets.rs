@@ -1,4 +1,4 @@
-//! What a consumer group has committed. Pure.
+//! Decodes what a consumer group has committed. Pure.
 
 use std::fmt;
 
@@ -18,24 +18,24 @@ pub struct Offsets {
 #[derive(Debug)]
 struct Committed {
     offset: i64,
-    /// None where the offset was set by hand, without any.
+    /// `None` when the offset was set by hand, without metadata.
     metadata: Result<Option<OffsetMetadata>, OffsetMetadataError>,
 }
 
 impl Offsets {
-    /// Nothing yet.
+    /// Starts without any partition.
     pub fn new(group: String, topic: String) -> Self {
         Self { group, topic, partitions: Vec::new() }
     }
 
-    /// Decodes what is committed for the next partition: an offset and its metadata, or nothing.
+    /// Decodes what is committed for the next partition: an offset with its metadata, or nothing.
     pub fn push(&mut self, partition: i32, committed: Option<(i64, &str)>) {
         let decode = |text: &str| (!text.is_empty()).then(|| OffsetMetadata::decode(text)).transpose();
         let committed = committed.map(|(offset, metadata)| Committed { offset, metadata: decode(metadata) });
         self.partitions.push((partition, committed));
     }
 
-    /// How many partitions have metadata that this release does not read.
+    /// Number of partitions whose metadata this release cannot decode.
     pub fn unreadable(&self) -> usize {
         self.partitions
             .iter()
@@ -44,7 +44,7 @@ impl Offsets {
             .count()
     }
 
-    /// Each partition for a program.
+    /// Each partition as JSON.
     pub fn views(&self) -> impl Iterator<Item = impl Serialize> {
         self.partitions.iter().map(|(partition, committed)| View::new(self, *partition, committed.as_ref()))
     }
@@ -55,7 +55,7 @@ struct View<'a> {
     group: &'a str,
     topic: &'a str,
     partition: i32,
-    /// None where nothing is committed.
+    /// `None` when no offset is committed.
     offset: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     watermark: Option<i64>,

@@ -1,4 +1,4 @@
-//! What the aggregation wrote for others to read: insights and alerts. Pure.
+//! Decodes what the aggregation wrote for others: insights and alerts. Pure.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,7 +7,7 @@ use serde::{Serialize, Serializer, de::DeserializeOwned};
 
 use super::text::{short, time_of_millis};
 
-/// A record of the insights' or the alerts' topic.
+/// A record of the insights or the alerts topic.
 #[derive(Debug)]
 pub struct Entry<T> {
     offset: i64,
@@ -17,30 +17,29 @@ pub struct Entry<T> {
 }
 
 impl<T: DeserializeOwned> Entry<T> {
-    /// Decodes a record.
     pub fn decode(offset: i64, written: i64, value: Option<&[u8]>) -> Self {
         Self { offset, written, content: decode(value.unwrap_or_default()) }
     }
 }
 
 impl<T> Entry<T> {
-    /// Whether this release reads it.
+    /// Whether this release can decode it.
     pub const fn is_readable(&self) -> bool {
         self.content.is_ok()
     }
 
-    /// Whether it is wanted; what cannot be read always is.
+    /// Whether the record is wanted. A record that cannot be decoded always is.
     pub fn is(&self, wanted: impl FnOnce(&T) -> bool) -> bool {
         self.content.as_ref().map_or(true, wanted)
     }
 }
 
-/// Which of two results came later. That is not always which was written later: an insight is written again when its window
-/// changes, long after others have closed.
+/// The order of results in time. It can differ from the order of writing: an insight is written again when its window
+/// changes, long after other windows have closed.
 pub trait Sequence {
-    /// Grows with what came later; none where records are written in that order.
+    /// Position in time: a later result has a larger one. `None` when results are written in the order of time.
     fn place(&self) -> Option<i64>;
-    /// Whether everything that came later is written behind this record.
+    /// Whether all later results are written after this record.
     fn is_first(&self) -> bool;
 }
 
@@ -60,33 +59,34 @@ impl Sequence for Alert {
         None
     }
 
-    /// An alert is written once.
+    /// Each alert is written once.
     fn is_first(&self) -> bool {
         true
     }
 }
 
-/// Where a record stands among the others: its place, then its offset. What cannot be read comes last, and so is shown.
+/// The order of a record: position in time, then offset. A record that cannot be decoded ranks last, so that it is
+/// shown.
 type Rank = (i64, i64);
 
-/// The last so many keys with their last records, of records that come in any order.
+/// The last `most` keys, each with its last record. Records may be pushed in any order.
 #[derive(Debug)]
 pub struct Last<T> {
     most: usize,
     entries: BTreeMap<Rank, (Vec<u8>, Entry<T>)>,
-    /// Where the last record of each key stands.
+    /// Rank of the last record of each key.
     ranks: BTreeMap<Vec<u8>, Rank>,
-    /// From here on everything has come.
+    /// All results from this rank on have been pushed.
     whole_from: Option<Rank>,
 }
 
 impl<T: Sequence> Last<T> {
-    /// None yet, of at most so many.
+    /// Starts empty, for at most `most` keys.
     pub const fn new(most: usize) -> Self {
         Self { most, entries: BTreeMap::new(), ranks: BTreeMap::new(), whole_from: None }
     }
 
-    /// Takes a record.
+    /// Adds a record.
     pub fn push(&mut self, key: &[u8], entry: Entry<T>) {
         let rank = (entry.content.as_ref().ok().and_then(T::place).unwrap_or(i64::MAX), entry.offset);
         if entry.content.as_ref().map_or(true, T::is_first) {
@@ -106,24 +106,23 @@ impl<T: Sequence> Last<T> {
         }
     }
 
-    /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Whether earlier records can change nothing any more.
+    /// Whether earlier records can no longer change the result.
     pub fn is_full(&self) -> bool {
         let first = self.entries.first_key_value().map(|(rank, _)| *rank);
         self.entries.len() >= self.most && self.whole_from.is_some() && self.whole_from <= first
     }
 
-    /// Those that there are, the last one last.
+    /// The records, the latest one last.
     pub fn into_entries(self) -> impl Iterator<Item = Entry<T>> {
         self.entries.into_values().map(|(_, entry)| entry)
     }
 }
 
-/// The record itself, with where it stands and when it was written.
+/// The record, with its offset and the time when it was written.
 impl<T: Serialize> Serialize for Entry<T> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -140,7 +139,7 @@ impl<T: Serialize> Serialize for Entry<T> {
     }
 }
 
-/// A line about the window, and one for each dimension.
+/// A line for the window, and one for each dimension.
 impl fmt::Display for Entry<Insight> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let insight = match &self.content {
@@ -180,7 +179,7 @@ fn write_values(f: &mut fmt::Formatter<'_>, insight: &DimensionInsight) -> fmt::
     f.write_str(if *partial { "  partial" } else { "" })
 }
 
-/// A line that says when it fired, for which window, and why.
+/// A line with the time, the window and the cause of the alert.
 impl fmt::Display for Entry<Alert> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Alert { name, span, of, count, cause, .. } = match &self.content {

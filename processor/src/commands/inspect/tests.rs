@@ -1,4 +1,4 @@
-//! What people and programs see, of records that were written as the pipeline writes them.
+//! Tests of the text and the JSON output, with records that are encoded as the pipeline encodes them.
 
 use crds::{
     pipeline::{Dimension, Duration, Window},
@@ -162,7 +162,7 @@ fn snapshot() -> State {
     push(&mut state, 2, Key::Total(minute()), &total);
     push(&mut state, 3, Key::Total(all), &state::Total { modified: 4699, count: 600, ..state::Total::default() });
     push(&mut state, 4, Key::Values(minute(), Dimension::DeviceType, 0), &values(1, &[("iOS", 100), (MISSING, 48)]));
-    // A chunk of an older, larger state, which does not count.
+    // A chunk of an older, larger state, which is ignored.
     push(&mut state, 5, Key::Values(minute(), Dimension::DeviceType, 1), &values(2, &[("Android", 100)]));
     push(&mut state, 6, Key::Values(minute(), Dimension::Locale, 0), &values(3, &[("CA", 1)]));
     push(&mut state, 7, Key::Values(minute(), Dimension::Locale, 2), &values(3, &[("RI", 1), ("TX", 2)]));
@@ -209,7 +209,7 @@ fn one_record_of_the_state_is_shown_whole() {
     assert!(!Entry::whole(4, b"mata", &value).is_readable());
 }
 
-/// Each second line of a golden file, as records that follow each other.
+/// Decodes every second line of a golden file as consecutive records.
 fn golden<T: DeserializeOwned>(lines: &str) -> Vec<results::Entry<T>> {
     let values = lines.lines().skip(1).step_by(2);
     (7..).zip(values).map(|(at, value)| results::Entry::decode(at, TIME * 1000, Some(value.as_bytes()))).collect()
@@ -233,7 +233,7 @@ fn insights_and_alerts_as_people_and_programs_see_them() {
     insta::assert_snapshot!(insights.chain(alerts).collect::<Vec<_>>().join("\n"));
 }
 
-/// Records come in steps, the last step first, and in their order within each.
+/// Records are read in steps backwards from the end, and in offset order within each step.
 #[test]
 fn the_last_records_of_keys_are_found_in_any_order() {
     let shown = |most, steps: &[&[(i64, &str)]]| {
@@ -246,12 +246,12 @@ fn the_last_records_of_keys_are_found_in_any_order() {
     assert_eq!(shown(2, &[]), "");
     assert_eq!(shown(2, &[&[(7, "a"), (8, "b"), (9, "b")], &[(4, "c"), (5, "a"), (6, "b")]]), "7 9");
     assert_eq!(shown(2, &[&[(8, "a"), (9, "a")], &[(4, "a"), (5, "b"), (6, "c"), (7, "a")]]), "6 9");
-    // What was displaced and comes again is as old as it is.
+    // A displaced key that comes again has the rank of its own, earlier record.
     assert_eq!(shown(2, &[&[(6, "a"), (7, "b"), (8, "c")], &[(3, "a"), (4, "d")]]), "7 8");
     assert_eq!(shown(2, &[&[(6, "a"), (7, "b"), (8, "c"), (9, "a")]]), "8 9");
 }
 
-/// Late events have insights of earlier windows written again, behind those of the windows that closed last.
+/// Late events cause insights of earlier windows to be written again, after those of the windows that closed last.
 #[test]
 fn the_windows_that_closed_last_are_not_those_that_were_written_last() {
     let push = |last: &mut Last<Insight>, offset: i64, minute: i64, revision: u64| {

@@ -1,26 +1,26 @@
-//! Times and columns for people.
+//! Formats times and columns.
 
 use std::fmt;
 
 use jiff::Timestamp;
 
-/// What stands where there is nothing.
+/// Stands for a missing value.
 const NOTHING: &str = "-";
 
-/// A time of so many Unix seconds, RFC 3339 in UTC.
+/// Formats Unix seconds as RFC 3339 in UTC.
 pub fn time(seconds: i64) -> String {
     Timestamp::from_second(seconds).map_or_else(|_| format!("{seconds} s"), |time| time.to_string())
 }
 
-/// The same of Unix milliseconds.
+/// Formats Unix milliseconds as RFC 3339 in UTC.
 pub fn time_of_millis(millis: i64) -> String {
     Timestamp::from_millisecond(millis).map_or_else(|_| format!("{millis} ms"), |time| time.to_string())
 }
 
-/// So much of a value stands in a line.
+/// Most characters of a value in a line.
 const WIDTH: usize = 24;
 
-/// A value of an event, which may have 256 characters, cut so that a line stays one.
+/// Shortens a value of an event, which may have 256 characters, to keep the line short.
 pub fn short(value: &str) -> String {
     match value.char_indices().nth(WIDTH) {
         Some((end, _)) => format!("{}…", &value[..end]),
@@ -28,23 +28,22 @@ pub fn short(value: &str) -> String {
     }
 }
 
-/// What is there, or a dash.
+/// The value as text, or a dash when there is none.
 pub fn or_dash<T>(value: Option<T>, text: impl FnOnce(T) -> String) -> String {
     value.map_or_else(|| NOTHING.to_owned(), text)
 }
 
-/// Lines of cells under a heading, each column as wide as its widest cell.
+/// Rows of cells with a heading; each column is as wide as its widest cell.
 pub struct Columns<const N: usize> {
     rows: Vec<[String; N]>,
 }
 
 impl<const N: usize> Columns<N> {
-    /// A heading without lines.
+    /// Starts with the heading and no rows.
     pub fn new(heading: [&str; N]) -> Self {
         Self { rows: vec![heading.map(str::to_owned)] }
     }
 
-    /// Adds a line.
     pub fn push(&mut self, row: [String; N]) {
         self.rows.push(row);
     }

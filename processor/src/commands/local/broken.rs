@@ -1,22 +1,21 @@
-//! Events that are wrong, for a person who wants to see what becomes of one. Pure.
+//! Broken events, which show a person what becomes of one. Pure.
 
 use crate::commands::generate::{Event, Kind};
 
-/// Whose events they are.
+/// The user of all broken events.
 const USER: &str = "00000000-0000-4000-8000-000000000000";
 
-/// A broken event, and what is to be told of it.
+/// A broken event with its description.
 #[derive(Debug)]
 pub struct Broken {
-    /// The event.
     pub event: Event,
-    /// What is wrong with it.
+    /// What is wrong with it, for people.
     pub told: &'static str,
-    /// The reason of its dead letter.
+    /// The reason that its dead letter will have.
     pub reason: &'static str,
 }
 
-/// A broken event, each time of another kind. `now` is the present, Unix seconds.
+/// Makes broken event `number`; consecutive numbers give different kinds. `now` is the current time, in Unix seconds.
 #[must_use]
 pub fn broken(number: usize, now: i64) -> Broken {
     let event = |kind, rest: &str| {

@@ -1,4 +1,5 @@
-//! The broker of a run: librdkafka's mock cluster in this process, or a real Kafka; and the pipeline's topics in it.
+//! The broker of a run: librdkafka's mock cluster in this process, or a real Kafka. Creates the pipeline's topics in
+//! it.
 
 use std::{
     fmt, thread,
@@ -27,69 +28,64 @@ use rdkafka::{
 
 use super::summary::BrokerKind;
 
-/// How long one question may take.
+/// How long a request to Kafka may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long new topics may take to be there.
+/// How long it may take until new topics have leaders.
 const CREATION: Duration = Duration::from_secs(30);
 
 /// Bytes of a partition that may wait for the audit. The embedded broker keeps 5 MiB of a partition and then drops its
-/// oldest records, read or not; on a Kafka, where only the report would come later, it is so much that it holds up nothing.
+/// oldest records, read or not. A Kafka keeps them, and only the report would come later: there the window is large
+/// enough never to delay the feed.
 const EMBEDDED_WINDOW: usize = 4 << 20;
 const KAFKA_WINDOW: usize = 32 << 20;
 
-/// Why a broker or its topics cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    /// The embedded broker does not start.
     #[error("the embedded broker does not start: {0}")]
     Embedded(KafkaError),
-    /// The client could not be made.
+    /// The client could not be created.
     #[error(transparent)]
     Client(#[from] ClusterError),
-    /// No answer.
+    /// Kafka does not answer.
     #[error("--bootstrap {servers}: {problem}; check that a Kafka listens there, and whether it takes --security")]
     Unreachable {
-        /// The bootstrap servers.
         servers: String,
-        /// What was asked, and what the client says.
+        /// The request, and the client's error.
         problem: String,
     },
-    /// Kafka answered, and refused.
+    /// Kafka refuses to create a topic.
     #[error("Kafka refuses to make topic {topic}: {code}; make it by hand, or choose another name in the manifest")]
     Refused {
-        /// Which topic.
         topic: String,
-        /// What Kafka says.
+        /// Kafka's error code.
         code: RDKafkaErrorCode,
     },
-    /// A topic that somebody uses.
+    /// A topic already holds records.
     #[error(
         "topic {0} holds records already, of an earlier run or of a pipeline at work: add --fresh-topics, which gives this run \
          topics of its own, or delete the topic"
     )]
     InUse(String),
-    /// A topic with too few partitions.
+    /// A topic has too few partitions, or more than the one that it must have.
     #[error(
         "topic {topic} has {partitions} partitions, and {needed} are needed: add --fresh-topics, or delete the topic"
     )]
     Partitions {
-        /// Which topic.
         topic: String,
-        /// How many it has.
+        /// Partitions that the topic has.
         partitions: usize,
-        /// How many it needs.
+        /// Partitions that it needs.
         needed: usize,
     },
 }
 
-/// A running broker.
 pub struct Broker {
     kafka: KafkaConfig,
     embedded: Option<MockCluster<'static, DefaultProducerContext>>,
 }
 
-/// What it is, and where.
+/// The kind of the broker and its address.
 impl fmt::Display for Broker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = if self.embedded.is_some() { "an embedded broker" } else { "the Kafka" };
@@ -98,16 +94,16 @@ impl fmt::Display for Broker {
 }
 
 impl Broker {
-    /// Starts an embedded broker, or uses this Kafka.
+    /// Starts an embedded broker, unless a Kafka is given.
     ///
     /// # Errors
-    /// When the embedded one does not start.
+    /// When the embedded broker does not start.
     pub fn start(kafka: Option<KafkaConfig>) -> Result<Self, BrokerError> {
         if let Some(kafka) = kafka {
             return Ok(Self { kafka, embedded: None });
         }
         let cluster = MockCluster::new(1).map_err(BrokerError::Embedded)?;
-        // It has no topic configs, and obeys none.
+        // The embedded broker has no topic configs.
         let bytes = (SOURCE_MAX_MESSAGE_BYTES + MAX_GROWTH_BYTES).unsigned_abs() as usize;
         let kafka = KafkaConfig {
             bootstrap_servers: cluster.bootstrap_servers(),
@@ -117,13 +113,12 @@ impl Broker {
         Ok(Self { kafka, embedded: Some(cluster) })
     }
 
-    /// How clients reach it.
+    /// How clients connect to it.
     #[must_use]
     pub const fn kafka(&self) -> &KafkaConfig {
         &self.kafka
     }
 
-    /// Which it is.
     #[must_use]
     pub const fn kind(&self) -> BrokerKind {
         if self.embedded.is_some() { BrokerKind::Embedded } else { BrokerKind::Kafka }
@@ -135,10 +130,10 @@ impl Broker {
         if self.embedded.is_some() { EMBEDDED_WINDOW } else { KAFKA_WINDOW }
     }
 
-    /// Makes the topics that are missing, and returns how many partitions each has.
+    /// Creates the missing topics, and returns the number of partitions of each topic.
     ///
     /// # Errors
-    /// When Kafka does not answer or refuses, or a topic is in use or too small.
+    /// When Kafka does not answer or refuses, or a topic is in use or has too few partitions.
     pub fn provide(&self, topics: &[Topic]) -> Result<Vec<usize>, BrokerError> {
         if let Some(cluster) = &self.embedded {
             for topic in topics {
@@ -170,7 +165,7 @@ impl Broker {
         Ok(found)
     }
 
-    /// Deletes topics; one that is gone already is no matter.
+    /// Deletes topics. A topic that no longer exists is not an error.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -181,10 +176,10 @@ impl Broker {
         deleted.map(drop).map_err(|source| self.unreachable("delete topics", &source))
     }
 
-    /// The partitions of each topic; none of one that is not there.
+    /// Number of partitions of each topic; 0 for a topic that does not exist or lacks a leader.
     fn partitions(&self, topics: &[Topic]) -> Result<Vec<usize>, BrokerError> {
         let client: BaseConsumer<Trouble> = client_with(&self.settings(), Trouble::default())?;
-        // All topics are asked for: asking for one by its name would make it, where the brokers make topics by themselves.
+        // Asks for all topics: a request for one by name would create it where brokers create topics automatically.
         let metadata = client
             .fetch_metadata(None, PATIENCE)
             .map_err(|source| self.unreachable("metadata of all topics", &told(&client, source)))?;
@@ -197,14 +192,14 @@ impl Broker {
     }
 
     fn make(&self, admin: &AdminClient<DefaultClientContext>, topic: &Topic) -> Result<(), BrokerError> {
-        // A replication factor of -1 is the brokers' own default.
+        // A replication factor of -1 means the brokers' default.
         let new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(-1));
         let new = topic.config.iter().fold(new, |new, (name, value)| new.set(name, value));
         let options = AdminOptions::new().request_timeout(Some(PATIENCE)).operation_timeout(Some(PATIENCE));
         let made = block_on(admin.create_topics([&new], &options));
         let made = made.map_err(|source| self.unreachable(&format!("make topic {}", topic.name), &source))?;
         match made.into_iter().next() {
-            // Somebody else was faster, or its leader is being elected.
+            // Another client created it first, or its leader is being elected.
             None | Some(Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(()),
             Some(Err((topic, code))) => Err(BrokerError::Refused { topic, code }),
         }
@@ -235,7 +230,8 @@ impl Broker {
         Ok(())
     }
 
-    /// The offsets of a partition. A leader that is known in the cluster's metadata may take a moment until it answers as one.
+    /// The first and the end offset of a partition. Retries at first: a leader that the metadata already names may take
+    /// a moment to answer as the leader.
     fn bounds(&self, reader: &BaseConsumer, topic: &str, partition: i32) -> Result<(i64, i64), BrokerError> {
         use RDKafkaErrorCode as Code;
         let settles = [Code::LeaderNotAvailable, Code::NotLeaderForPartition, Code::UnknownTopicOrPartition];

@@ -1,4 +1,4 @@
-//! A replica as a child process: `processor run --supervised` of this same program.
+//! A replica as a child process: `processor run --supervised` with this program's own executable.
 
 use std::{
     collections::VecDeque,
@@ -18,33 +18,33 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::replica::supervised::{DRAIN, Told};
 
-/// How long a replica that was told to stop may take: somewhat longer than it takes at most.
+/// How long a replica may take to stop: slightly more than the time that it takes at most.
 const STOP_BOUND: Duration = Duration::from_secs(12);
 
-/// How many lines of its log are shown of a replica that failed.
+/// How many lines of the log are shown when a replica fails.
 const SHOWN: usize = 12;
 
-/// A replica that runs, or has just ended. Dropping it stops it.
+/// A replica that runs, or has just ended. Dropping it stops the replica.
 #[derive(Debug)]
 pub struct Child {
     process: std::process::Child,
-    /// Its end stops the replica.
+    /// Closing it stops the replica.
     stdin: Option<ChildStdin>,
     told: Arc<Mutex<Status>>,
     log: PathBuf,
 }
 
-/// How a replica is, as far as it has told.
+/// What a replica has reported so far.
 #[derive(Clone, Debug, Default)]
 pub struct Status {
     /// Where its HTTP server listens.
     pub address: Option<SocketAddr>,
-    /// What it told last.
+    /// The last status that it reported.
     pub last: Option<Told>,
 }
 
 impl Status {
-    /// How many partitions it has taken up; none while it is not ready.
+    /// Partitions that the replica has taken up; `None` while it is not ready.
     #[must_use]
     pub const fn active(&self) -> Option<u64> {
         if let Some(Told::Ready(active)) = self.last { Some(active) } else { None }
@@ -52,10 +52,10 @@ impl Status {
 }
 
 impl Child {
-    /// Starts a replica. Its files are in `folder`: `job.json`, and the log that it adds to.
+    /// Starts a replica. Its files are in `folder`: `job.json`, and the log to which it appends.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the operating system refuses.
     pub fn start(folder: &Path, name: &str) -> io::Result<Self> {
         let log = folder.join(format!("{name}.log"));
         let mut process = Command::new(env::current_exe()?)
@@ -63,7 +63,7 @@ impl Child {
             .arg("--config")
             .arg(folder.join("job.json"))
             .args(["--replica", name, "--listen", "127.0.0.1:0", "--supervised"])
-            // Ctrl-C is for this process alone.
+            // Ctrl-C must reach this process only.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -77,41 +77,39 @@ impl Child {
         Ok(Self { stdin: process.stdin.take(), process, told, log })
     }
 
-    /// How it is.
     #[must_use]
     pub fn status(&self) -> Status {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        // Until it has been waited for, nobody else has its id.
+        // The process id cannot be reused before the process has been waited for.
         let _ = kill_process(Pid::from_child(&self.process), signal);
     }
 
-    /// Tells its stage 1 to end.
+    /// Tells the replica to end its stage 1.
     pub fn drain(&mut self) {
         if let Some(stdin) = &mut self.stdin {
-            // It fails only where the replica has ended.
+            // The write fails only when the replica has ended.
             let _ = writeln!(stdin, "{DRAIN}");
         }
     }
 
-    /// Tells it to end. One that was paused goes on first.
+    /// Tells the replica to end. A paused replica is resumed first.
     pub fn stop(&mut self) {
         self.stdin = None;
         self.signal(Signal::CONT);
     }
 
-    /// How it ended; none while it runs.
+    /// The exit status; `None` while the replica runs.
     ///
     /// # Errors
-    /// When the system does not tell.
+    /// When the operating system cannot tell.
     pub fn ended(&mut self) -> io::Result<Option<ExitStatus>> {
         self.process.try_wait()
     }
 
-    /// Waits for its end, and ends it where that takes too long. Returns whether it ended by itself.
+    /// Waits until the replica ends, and kills it when that takes too long. Returns whether it ended by itself.
     pub fn join(&mut self) -> bool {
         self.stop();
         let deadline = Instant::now() + STOP_BOUND;

@@ -1,4 +1,4 @@
-//! The command: sets the pipeline up, lets it run, and reports.
+//! The command: sets up the pipeline, runs it, and reports.
 
 use std::{
     io::{IsTerminal, stderr, stdout},
@@ -38,7 +38,7 @@ use crate::{
     stop::{self, Stop},
 };
 
-/// How many events a run that ends by itself sends.
+/// How many events are sent with --exit and without --events.
 const EVENTS: u64 = 1_000_000;
 
 /// Which pipeline to run here, and on what.
@@ -96,10 +96,10 @@ pub struct LocalArgs {
     pub open: bool,
 }
 
-/// Runs a pipeline here and prints what became of its events: success where that is clean, 1 where faults were found.
+/// Runs a pipeline here and prints what became of its events. Exits with 0 when there is no fault, else with 1.
 ///
 /// # Errors
-/// When it could not run.
+/// When the pipeline cannot run.
 pub fn run(args: &LocalArgs) -> Result<Exit, LocalError> {
     let summary = local(args)?;
     let mut out = stdout().lock();
@@ -108,7 +108,7 @@ pub fn run(args: &LocalArgs) -> Result<Exit, LocalError> {
     Ok(Exit::found(!summary.is_clean()))
 }
 
-/// A pipeline that is set up: its job, its topics and how many partitions each has.
+/// A pipeline that is set up: its job, its topics, and the number of partitions of each topic.
 struct Setup {
     job: JobConfig,
     topics: Vec<Topic>,
@@ -151,14 +151,15 @@ fn local(args: &LocalArgs) -> Result<Summary, LocalError> {
     let kafka =
         |servers: &String| KafkaConfig { bootstrap_servers: servers.clone(), security, max_message_bytes: None };
     let broker = Broker::start(args.bootstrap.as_ref().map(kafka))?;
-    // A namespace of its own: these replicas must never join the group of a pipeline that runs in Kubernetes.
+    // The namespace is reserved: these replicas must never join the consumer group of a pipeline that runs in
+    // Kubernetes.
     let id = PipelineId { namespace: "local".to_owned(), name };
     let topics = topics(&id, &spec);
     let mut job = JobConfig::new(id, &spec, 1, String::new());
     job.kafka.clone_from(broker.kafka());
     let summary = broker.provide(&topics).map_err(LocalError::from).and_then(|partitions| {
         let folder = RunFolder::new(&job)?;
-        // Nobody else sets it.
+        // This is the only place that sets it.
         let _ = left.set(folder.path().to_owned());
         let setup = Setup { job, topics: topics.clone(), partitions, replicas, folder };
         let summary = perform(&setup, &broker, feed, args, &stop);
@@ -183,7 +184,7 @@ fn has_faults(summary: &Result<Summary, LocalError>) -> bool {
 }
 
 impl LocalArgs {
-    /// What is sent, and at what pace.
+    /// The events to send, and their pace.
     fn feed(&self) -> Result<FeedOptions, LocalError> {
         let events = self.model.options()?;
         let (rate, total) = (self.rate, self.events.or(self.exit.then_some(EVENTS)));
@@ -198,7 +199,7 @@ impl LocalArgs {
     }
 }
 
-/// Starts everything, lets it run to its end, and sums up.
+/// Starts everything, runs it to the end, and sums up.
 fn perform(
     setup: &Setup,
     broker: &Broker,
@@ -245,11 +246,11 @@ fn perform(
     }
     let conclusion = follower.finish(driven.ends)?;
     let summary = Summary::new(conclusion, feed.acknowledged(), driven.elapsed, broker.kind(), count);
-    // Where nothing is wrong with what is there, the broker did not take the rest.
+    // The run stalled and no event is lost, so the broker did not accept the rest.
     if driven.stalled && summary.is_clean() { Err(LocalError::Stalled) } else { Ok(summary) }
 }
 
-/// What runs, where it is shown, and what can be done.
+/// What runs, where it is shown, and which keys and commands there are.
 fn introduction(setup: &Setup, broker: &Broker, site: &Site, has_keys: bool) -> String {
     let job = setup.folder.job();
     let ends = if has_keys {

@@ -1,4 +1,4 @@
-//! Sends generated events to the source: at a rate, and never further ahead of the audit than the window allows.
+//! Sends generated events to the source, at a rate, and never further ahead of the audit than the window allows.
 
 use std::{
     hash::BuildHasher,
@@ -20,26 +20,25 @@ use crate::{
     commands::generate::{Deliveries, Event, Events, GenerateError, Options, producer_settings, serve},
 };
 
-/// Events that are sent before the producer is served and others have their turn.
+/// Most events of a turn, after which the producer is served and the caller goes on.
 const TURN: u64 = 256;
 
-/// How long a turn waits where nothing more can be sent.
+/// How long a turn waits when it cannot send more.
 const IDLE: Duration = Duration::from_millis(5);
 
-/// How long an event waits for others to its partition. The embedded broker answers each fetch with one batch, and finds that by
-/// a walk over all batches that it keeps of the partition: at one event a batch its work grows for an hour, to a whole core.
+/// How long an event waits for others of its partition. The embedded broker answers each fetch with one batch, which it
+/// finds by walking all batches that it keeps of the partition: with one event a batch, this work grows for an hour,
+/// until it takes a whole core.
 const LINGER_MS: &str = "250";
 
-/// What is sent.
 #[derive(Clone, Debug)]
 pub struct FeedOptions {
-    /// Which events.
+    /// Which events to send.
     pub events: Options,
-    /// At what pace, but never faster than the audit goes.
+    /// Their pace; the audit may slow it down.
     pub pace: Pace,
 }
 
-/// Sends events.
 pub struct Feed {
     producer: BaseProducer<Deliveries>,
     topic: String,
@@ -50,17 +49,17 @@ pub struct Feed {
     next: (Event, usize),
     window: Window,
     started: Instant,
-    /// Events of the model, and all that were sent.
+    /// Events that the model has made and that were sent; `sent` counts extra events as well.
     made: u64,
     sent: u64,
     ended: bool,
 }
 
 impl Feed {
-    /// A feed that has not sent anything.
+    /// Creates a feed that has not sent anything.
     ///
     /// # Errors
-    /// When the client refuses a setting.
+    /// When the client rejects a setting.
     pub fn new(
         kafka: &KafkaConfig,
         topic: &str,
@@ -88,7 +87,7 @@ impl Feed {
         Ok(feed)
     }
 
-    /// Sends no more events.
+    /// Stops sending events.
     pub fn end(&mut self) {
         self.ended = true;
     }
@@ -99,41 +98,40 @@ impl Feed {
         self.is_at_end() && self.producer.in_flight_count() == 0
     }
 
-    /// How many events were sent.
     #[must_use]
     pub const fn sent(&self) -> u64 {
         self.sent
     }
 
-    /// How many events the broker has acknowledged.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.producer.context().sent()
     }
 
-    /// The source offset behind the last event that the broker has acknowledged, by partition; none where there is none.
+    /// The source offset after the last event that the broker has acknowledged, by partition; `None` when there is
+    /// none.
     #[must_use]
     pub fn ends(&self) -> Vec<Option<i64>> {
         let last = self.producer.context().last();
         (0..).zip(0..self.partitions).map(|(partition, _)| last.get(&partition).map(|last| last + 1)).collect()
     }
 
-    /// Sends an event beside those that are due.
+    /// Sends an event in addition to those that are due.
     ///
     /// # Errors
-    /// When it is refused.
+    /// When the client rejects it.
     pub fn send_extra(&mut self, event: &Event) -> Result<(), GenerateError> {
         let partition = self.partition_of(event);
-        // It is small, and hardly ever sent: the window has room enough.
+        // Such an event is small and rare, so the window need not have room.
         self.window.force(partition, bytes(event));
         self.send(event, partition)
     }
 
-    /// Sends some events, as many as it is time for and the window has room for. `audited` are those that have found their
-    /// outcome, by partition.
+    /// Sends the events that are due and fit into the window, up to the limit of a turn. `audited` is the number of
+    /// events whose outcome is known, by partition.
     ///
     /// # Errors
-    /// When an event is refused or was not delivered.
+    /// When the client rejects an event, or an event was not delivered.
     pub fn turn(&mut self, audited: impl Iterator<Item = u64>) -> Result<(), GenerateError> {
         for (partition, audited) in audited.enumerate() {
             self.window.audited(partition, audited);
@@ -154,7 +152,7 @@ impl Feed {
         self.ended || self.options.pace.total.is_some_and(|total| self.made >= total)
     }
 
-    /// Sends the next event. False when it has to wait.
+    /// Sends the next event. Returns false when the window has no room for it.
     fn send_next(&mut self) -> Result<bool, GenerateError> {
         if !self.window.admit(self.next.1, bytes(&self.next.0)) {
             return Ok(false);
@@ -190,7 +188,7 @@ impl Feed {
         self.next.1 = self.partition_of(&self.next.0);
     }
 
-    /// The events of a user share a partition, as their keys are equal.
+    /// Picks the partition by the key, so that all events of a user are in the same partition.
     fn partition_of(&self, event: &Event) -> usize {
         let hash = FixedState::default().hash_one(&event.key);
         (hash % self.partitions.max(1) as u64) as usize

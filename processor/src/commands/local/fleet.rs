@@ -1,109 +1,105 @@
-//! Which replicas there should be, and what is to be done so that they are. Pure: effects are for `replicas` to perform.
+//! Decides which replicas run, and which effects are needed for that. Pure: `replicas` performs the effects.
 
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
 };
 
-/// How long a replica that was killed stays away: about what Kubernetes takes to start a container again.
+/// How long a killed replica stays away: about as long as Kubernetes takes to restart a container.
 pub const RESTART: Duration = Duration::from_secs(3);
 
-/// The most replicas.
+/// The largest number of replicas.
 pub const MOST: usize = 64;
 
-/// What a replica does.
+/// State of a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// It runs.
     Running,
-    /// It was stopped in its tracks.
+    /// It was stopped by SIGSTOP.
     Paused,
-    /// It drains, and is not started again.
+    /// It drains, and is not restarted.
     Stopping,
-    /// It has ended, and is started again at this moment.
+    /// It has ended, and is restarted at this time.
     Gone(Instant),
 }
 
-/// What is to be done to a replica.
+/// What to do to a replica.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Effect {
-    /// Start it.
     Start(usize),
-    /// End it at once.
+    /// End it with SIGKILL.
     Kill(usize),
-    /// Stop it in its tracks.
+    /// Stop it with SIGSTOP.
     Pause(usize),
-    /// Let it go on.
+    /// Let it continue with SIGCONT.
     Resume(usize),
     /// Let it drain and end.
     Stop(usize),
 }
 
-/// What a person wants.
+/// What the user asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// One replica more.
+    /// One more replica.
     Add,
     /// One replica less.
     Remove,
-    /// That a replica crashes.
+    /// A replica crashes.
     Kill,
-    /// That a replica hangs, or goes on.
+    /// A replica hangs, or the hanging one continues.
     Pause,
 }
 
 /// What the end of a replica means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
-    /// It was to end.
+    /// It was told to end.
     Expected,
-    /// It is started again.
+    /// It is restarted.
     Restarts,
-    /// It failed.
     Failed,
 }
 
-/// The replicas, by number.
+/// The replicas, by number, with their states.
 #[derive(Clone, Debug)]
 pub struct Fleet {
     members: BTreeMap<usize, State>,
-    /// Whether a fault may do no harm: Kafka has real transactions.
+    /// Whether faults may be caused: they are harmless only on a Kafka, which has real transactions.
     takes_faults: bool,
-    /// Whom the last fault hit: the next one hits the one after.
+    /// The replica that the last fault hit; the next fault hits the one after it.
     hit: Option<usize>,
 }
 
-/// What a replica is called.
+/// Name of a replica.
 #[must_use]
 pub fn name(number: usize) -> String {
     format!("local-{number}")
 }
 
 impl Fleet {
-    /// So many replicas, which run.
+    /// A fleet of `count` running replicas.
     #[must_use]
     pub fn new(count: usize, takes_faults: bool) -> Self {
         Self { members: (0..count).map(|number| (number, State::Running)).collect(), takes_faults, hit: None }
     }
 
-    /// The replicas.
     pub fn members(&self) -> impl Iterator<Item = (usize, State)> {
         self.members.iter().map(|(number, state)| (*number, *state))
     }
 
-    /// How many there are, but for those that are to end.
+    /// Number of replicas, without those that are stopping.
     #[must_use]
     pub fn count(&self) -> usize {
         self.members.values().filter(|state| **state != State::Stopping).count()
     }
 
-    /// Whether all of them run: otherwise outcomes may take their time.
+    /// Whether all replicas run; otherwise outcomes may take longer.
     #[must_use]
     pub fn all_run(&self) -> bool {
         self.members.values().all(|state| *state == State::Running)
     }
 
-    /// What is to be done, and what to tell the person.
+    /// Decides what to do for a request, and what to tell the user.
     pub fn wish(&mut self, wish: Wish) -> (Vec<Effect>, String) {
         match wish {
             Wish::Add => self.add(),
@@ -171,7 +167,7 @@ impl Fleet {
         (vec![Effect::Pause(number)], told)
     }
 
-    /// The next one that runs.
+    /// The next running replica after the one that the last fault hit.
     fn next_victim(&mut self) -> Option<usize> {
         let running = |(number, state): (&usize, &State)| (*state == State::Running).then_some(*number);
         let after = self.hit.map_or(0, |hit| hit + 1);
@@ -180,7 +176,7 @@ impl Fleet {
         self.hit
     }
 
-    /// A replica has ended, by a signal or by itself.
+    /// Records that a replica has ended, by a signal or by itself.
     pub fn ended(&mut self, number: usize, by_signal: bool, now: Instant) -> Ended {
         match self.members.get(&number) {
             Some(State::Stopping) => {
@@ -196,7 +192,7 @@ impl Fleet {
         }
     }
 
-    /// What is due: replicas that were away for long enough.
+    /// Restarts the replicas that were away for long enough.
     pub fn due(&mut self, now: Instant) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (number, state) in &mut self.members {
@@ -208,7 +204,7 @@ impl Fleet {
         effects
     }
 
-    /// Lets those go on that were paused: nothing more is to be tried.
+    /// Resumes paused replicas, before the run ends.
     pub fn resume(&mut self) -> Vec<Effect> {
         let mut effects = Vec::new();
         for (number, state) in &mut self.members {

@@ -1,4 +1,4 @@
-//! The folder of a run: the job config that all replicas and other commands read, and the logs of the replicas.
+//! The folder of a run: the job config, which the replicas and other commands read, and the logs of the replicas.
 
 use std::{
     env, fs, io, mem,
@@ -13,40 +13,38 @@ use crds::job::JobConfig;
 pub struct RunFolder(PathBuf);
 
 impl RunFolder {
-    /// Makes it, and writes the job config into it.
+    /// Creates the folder, and writes the job config into it.
     ///
     /// # Errors
-    /// When the system refuses.
+    /// When the operating system refuses.
     pub fn new(job: &JobConfig) -> io::Result<Self> {
         let path = env::temp_dir().join(format!("login-pipeline-{:08x}", rand::random::<u32>()));
-        // Nobody else is to put another config there.
+        // No other user may replace the config.
         fs::DirBuilder::new().mode(0o700).create(&path)?;
         let folder = Self(path);
         fs::write(folder.job(), serde_json::to_string_pretty(job)?)?;
         Ok(folder)
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
-    /// The job config.
+    /// Path of the job config.
     #[must_use]
     pub fn job(&self) -> PathBuf {
         self.0.join("job.json")
     }
 
-    /// Leaves it where it is.
+    /// Keeps the folder, and returns its path.
     #[must_use]
     pub fn keep(mut self) -> PathBuf {
         mem::take(&mut self.0)
     }
 
-    /// Removes a folder.
     pub fn remove(path: &Path) {
-        // What is left of it is the system's to remove.
+        // Whatever is left is removed with the system's other temporary files.
         let _ = fs::remove_dir_all(path);
     }
 }

@@ -1,4 +1,4 @@
-//! Follows the topics with consumers of its own, on a thread, and feeds the live audit. It decides nothing about events.
+//! Follows the topics with its own consumers, on a thread, and feeds the live audit. It makes no decision about events.
 
 use std::{
     io,
@@ -29,66 +29,63 @@ use rdkafka::{
 use super::live::{Conclusion, Content, LiveAudit};
 use crate::stop::Stop;
 
-/// Records of one stream that are taken before it is another one's turn.
+/// Most records to take from one topic before it is the next topic's turn.
 const BATCH: usize = 1024;
 
-/// How long the thread waits for something to come.
+/// How long the thread waits for a record when there is none.
 const IDLE: Duration = Duration::from_millis(10);
 
-/// How long one question may take.
+/// How long a request to Kafka may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long the broker may be silent where the end of a topic is awaited.
+/// How long the broker may send nothing before the end of a topic is reached.
 const SILENCE: Duration = Duration::from_secs(30);
 
-/// Why the audit could not follow.
+/// Why the audit cannot follow the topics.
 #[derive(Debug, thiserror::Error)]
 pub enum FollowError {
-    /// A topic could not be read.
     #[error("topic {topic} cannot be followed: {source}")]
     Kafka {
-        /// Which topic.
         topic: String,
-        /// What the client says.
+        /// The client's error.
         source: KafkaError,
     },
-    /// The client could not be made.
+    /// The client could not be created.
     #[error(transparent)]
     Client(#[from] ClusterError),
-    /// Nothing comes any more.
+    /// No record came before the end of the topic was reached.
     #[error("topic {topic} cannot be followed: its end was not reached in {} s", SILENCE.as_secs())]
     Silent {
-        /// Which topic.
+        /// The topic whose end was not reached.
         topic: String,
     },
-    /// A record that the client cannot read.
+    /// A record has a header name that is not UTF-8.
     #[error("topic {0} cannot be followed: a record has a header whose name is not UTF-8")]
     HeaderName(String),
-    /// The streams are too far apart.
+    /// The topics are too far apart.
     #[error(transparent)]
     Window(#[from] WindowFull),
-    /// The rules cannot be read back.
+    /// The pipeline's rules cannot be decoded.
     #[error(transparent)]
     Rules(#[from] HistoryError),
     /// The operating system refuses a thread.
     #[error("the operating system refuses: {0}")]
     System(#[from] io::Error),
-    /// The thread came to an end that nobody foresaw.
     #[error("the thread of the audit panicked")]
     Panicked,
 }
 
-/// A thread that follows the topics.
+/// Handle of the thread that follows the topics.
 #[derive(Debug)]
 pub struct Follower {
     thread: JoinHandle<Result<Conclusion, FollowError>>,
     told: Arc<Told>,
     compare: Stop,
-    /// Where the audit of each source partition ends; set when it is time to.
+    /// Source offsets at which the audit ends, by partition; set when the run ends.
     ends: Arc<OnceLock<Vec<i64>>>,
 }
 
-/// What the thread tells while it runs.
+/// What the thread reports while it runs.
 #[derive(Debug)]
 struct Told {
     taken: AtomicU64,
@@ -100,7 +97,8 @@ struct Told {
 }
 
 impl Follower {
-    /// Starts to follow, each topic from its present end on. `partitions` are those of the topics of events.
+    /// Starts to follow each topic from its current end. `partitions` are the partition counts of the source, the
+    /// output and the dead letter topic.
     ///
     /// # Errors
     /// When the broker does not answer.
@@ -135,30 +133,30 @@ impl Follower {
         Ok(Self { thread, told, compare, ends })
     }
 
-    /// How many records the pipeline wrote, in all its topics.
+    /// Number of records that the pipeline has written, in all its topics.
     #[must_use]
     pub fn taken(&self) -> u64 {
         self.told.taken.load(Relaxed)
     }
 
-    /// How many events of each source partition have found their outcome.
+    /// Number of events whose outcome is known, by source partition.
     pub fn audited(&self) -> impl Iterator<Item = u64> {
         self.told.audited.iter().map(|audited| audited.load(Relaxed))
     }
 
-    /// The source offset of each partition before which every event has found its outcome.
+    /// The source offset before which the outcome of every event is known, by partition.
     pub fn settled(&self) -> impl Iterator<Item = i64> {
         self.told.settled.iter().map(|settled| settled.load(Relaxed))
     }
 
-    /// What is wrong with the events so far.
+    /// The faults that were found in the events so far.
     #[must_use]
     pub fn wrong(&self) -> Wrong {
         *self.told.wrong.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether the aggregation has written exactly what all processed events add up to. It is looked at from the first call
-    /// on: no more events are processed.
+    /// Whether the aggregation has written exactly the results that follow from all processed events. The first call
+    /// starts the comparison; call it only after stage 1 has ended.
     #[must_use]
     pub fn is_counted(&self) -> bool {
         self.compare.set();
@@ -171,21 +169,21 @@ impl Follower {
         self.thread.is_finished()
     }
 
-    /// Reads what was written so far, and concludes. The pipeline writes nothing any more; `ends` are the source offsets, by
-    /// partition, from which on it was to process nothing.
+    /// Reads the records that were written so far, and concludes the audit. The pipeline must not write any more.
+    /// `ends` are the source offsets, by partition, from which on it was to process nothing.
     ///
     /// # Errors
-    /// What kept the audit from following.
+    /// When the audit could not follow the topics.
     pub fn finish(self, ends: Vec<i64>) -> Result<Conclusion, FollowError> {
-        // Nobody else sets it.
+        // This is the only place that sets it.
         let _ = self.ends.set(ends);
         self.thread.join().map_err(|_| FollowError::Panicked)?
     }
 }
 
-/// What the thread does.
+/// State of the thread.
 struct Task {
-    /// The source first.
+    /// The reader of the source comes first.
     readers: Vec<Reader>,
     audit: LiveAudit,
     told: Arc<Told>,
@@ -194,7 +192,7 @@ struct Task {
 }
 
 impl Task {
-    /// Follows until it is told where the audit ends.
+    /// Follows the topics until it is told where the audit ends.
     fn follow(&mut self) -> Result<Vec<i64>, FollowError> {
         let mut has_news = true;
         let ends = loop {
@@ -212,8 +210,8 @@ impl Task {
         Ok(ends)
     }
 
-    /// Takes what there is of each topic, and waits a moment where there is nothing. Returns how many records of the pipeline
-    /// were taken: others may send events for ever.
+    /// Takes the available records of each topic, and waits a moment when there are none. Returns the number of records
+    /// that the pipeline wrote; source records do not count, since other producers may send events forever.
     fn take(&mut self) -> Result<u64, FollowError> {
         let Some((input, written)) = self.readers.split_first_mut() else { return Ok(0) };
         let sent = input.take(&mut self.audit, BATCH, Duration::ZERO)?;
@@ -235,14 +233,13 @@ impl Task {
     }
 }
 
-/// Follows one topic.
 struct Reader {
     consumer: BaseConsumer,
     content: Content,
     topic: String,
     /// The next offset, by partition.
     next: Vec<i64>,
-    /// Which partitions were at their end a moment ago.
+    /// Which partitions had no further record at the last poll.
     at_end: Vec<bool>,
 }
 
@@ -250,8 +247,9 @@ impl Reader {
     fn new(job: &JobConfig, content: Content, topic: &str, partitions: usize) -> Result<Self, FollowError> {
         let error = |source| FollowError::Kafka { topic: topic.to_owned(), source };
         let mut settings = settings::reader(job, "processor-local");
-        // The embedded broker answers at once where there is something, else after this time, whatever comes meanwhile: at four
-        // questions a second the page is up to date, and the feed does not wait, since its window is far larger.
+        // The embedded broker answers a fetch at once when it has records; otherwise it answers after this time, even
+        // when records arrive meanwhile. With four fetches a second the page is up to date, and the feed does not wait,
+        // since its window is far larger.
         settings.set("fetch.wait.max.ms", "250");
         settings.set("fetch.queue.backoff.ms", "10");
         let consumer: BaseConsumer = client(&settings)?;
@@ -262,7 +260,7 @@ impl Reader {
         Ok(reader)
     }
 
-    /// Fetches from where the audit is, which also asks anew whether the end is reached.
+    /// Fetches from the position of the audit, which also finds out again whether the end is reached.
     fn assign(&mut self) -> Result<(), FollowError> {
         self.at_end.fill(false);
         let mut list = TopicPartitionList::new();
@@ -272,7 +270,7 @@ impl Reader {
         listed.and_then(|()| self.consumer.assign(&list)).map_err(|source| self.error(source))
     }
 
-    /// Takes at most so many records that are there, or come in time for the first. Returns how many.
+    /// Takes at most `at_most` records, and waits up to `timeout` for each. Returns how many it took.
     fn take(&mut self, audit: &mut LiveAudit, at_most: usize, timeout: Duration) -> Result<u64, FollowError> {
         let mut taken = 0;
         for _ in 0..at_most {
@@ -305,7 +303,7 @@ impl Reader {
         Ok(taken)
     }
 
-    /// Takes all that there is.
+    /// Takes all records up to the end of each partition.
     fn take_rest(&mut self, audit: &mut LiveAudit) -> Result<(), FollowError> {
         self.assign()?;
         let mut heard = Instant::now();

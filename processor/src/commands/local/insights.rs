@@ -1,4 +1,4 @@
-//! What a run has shown of its events, by the records that the aggregation wrote. Pure.
+//! Sums up what the aggregation wrote about the events of a run. Pure.
 
 use std::{cmp::Reverse, collections::BTreeMap, fmt};
 
@@ -12,42 +12,42 @@ use crds::{
 };
 use serde::Serialize;
 
-/// How many of the most and of the least frequent values are told.
+/// How many of the most frequent and of the least frequent values are listed.
 const TOP: usize = 3;
 
-/// So much of a value stands in the table.
+/// Most characters of a value in the table.
 const WIDTH: usize = 24;
 
-/// What a run has shown of its events. As JSON it is one object; its field names are stable.
+/// Insights of a run. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, Default, PartialEq)]
 pub struct Insights {
     /// Events that were counted.
     pub events: u64,
-    /// Estimated number of different users; null where the window `all` does not estimate it.
+    /// Estimated number of different users; null when the pipeline has no estimate for the window `all`.
     pub unique_users: Option<u64>,
-    /// By dimension.
+    /// Frequent and rare values, by dimension.
     pub dimensions: BTreeMap<Dimension, Values>,
     /// Windows that have closed.
     pub windows_closed: u64,
-    /// How often each alert has fired.
+    /// Number of alerts, by name.
     pub alerts: BTreeMap<String, u64>,
 }
 
-/// The values of a dimension that events have. Shares are of all events.
+/// Values of a dimension. Shares are relative to all events.
 #[derive(Serialize, Clone, Debug, Default, PartialEq)]
 pub struct Values {
-    /// The most frequent ones, the first before the others.
+    /// The most frequent values, in descending order.
     pub most: Vec<Frequency>,
-    /// The least frequent ones, the last before the others.
+    /// The least frequent values, in ascending order.
     pub least: Vec<Frequency>,
-    /// Events with values beyond `maxValues`, which are not counted by value and so in neither list; 0 where all values are
-    /// counted.
+    /// Events whose values exceed `maxValues`: they are not counted by value, and their values are in neither list. 0
+    /// when all values are counted.
     pub left_out: u64,
 }
 
 impl Insights {
-    /// Reads what was written. All events are in the window `all`; where the pipeline does not have it, in those of the
-    /// smallest size together.
+    /// Sums up the aggregates. The window `all` holds all events; without it, the windows of the smallest size do so
+    /// together.
     #[must_use]
     pub fn of(found: &Found) -> Self {
         let size = found.aggregates().map(|aggregate| aggregate.span.window).max_by_key(size_rank);
@@ -77,7 +77,7 @@ impl Insights {
     }
 }
 
-/// `all` before all others, then the smallest.
+/// Ranks `all` highest, then smaller windows above larger ones.
 fn size_rank(window: &Window) -> (bool, Reverse<Window>) {
     (*window == Window::All, Reverse(*window))
 }
@@ -91,7 +91,7 @@ impl Values {
             }
             _ => None,
         };
-        // Of equally frequent ones the lexicographically first comes first: the sort is stable.
+        // The sort is stable, so that values with equal counts stay in lexicographical order.
         let mut most: Vec<Frequency> = counts.iter().filter_map(value).collect();
         let mut least = most.clone();
         most.sort_by_key(|value| Reverse(value.count));
@@ -103,7 +103,7 @@ impl Values {
     }
 }
 
-/// Lines of the table for people.
+/// The lines of the table.
 impl fmt::Display for Insights {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(users) = self.unique_users {

@@ -1,5 +1,5 @@
-//! What a person presses on a terminal. Its line mode and echo are off meanwhile; everything else stays as it is, so that lines
-//! end as they should and Ctrl-C is a signal.
+//! Keys that are pressed on the terminal. Line mode and echo are off meanwhile. The other settings stay as they are, so
+//! that line endings work and Ctrl-C remains a signal.
 
 use std::{
     io::{self, IsTerminal, Read, Stdin, stderr, stdin},
@@ -17,30 +17,27 @@ use rustix::{
 
 use super::fleet::Wish;
 
-/// What the keys do, for those who ask.
+/// Help text of the keys.
 pub const HELP: &str = "\
   +  one replica more            -  one replica less
   k  kill a replica              p  pause a replica, or let it go on
   b  send a broken event         o  open the page in a browser
   q  end, with the summary       ?  this";
 
-/// What a key means.
+/// Meaning of a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Key {
-    /// Something about replicas.
+    /// A request for the fleet.
     Fleet(Wish),
-    /// Send a broken event.
     Broken,
-    /// Open the page.
     Open,
-    /// Say what the keys do.
+    /// Show the help text.
     Help,
-    /// End.
+    /// End the run.
     End,
 }
 
 impl Key {
-    /// The meaning of a byte.
     const fn of(byte: u8) -> Option<Self> {
         Some(match byte {
             b'+' | b'=' => Self::Fleet(Wish::Add),
@@ -50,34 +47,34 @@ impl Key {
             b'b' => Self::Broken,
             b'o' => Self::Open,
             b'?' | b'h' => Self::Help,
-            // Ctrl-D too, which ends input in line mode.
+            // Ctrl-D as well, which ends the input in line mode.
             b'q' | 4 => Self::End,
             _ => return None,
         })
     }
 }
 
-/// The keys in what was read at once. An arrow or another key that is sent as several bytes means nothing here.
+/// The keys in one read. An arrow key or another key that is sent as several bytes has no meaning here.
 fn keys(bytes: &[u8]) -> impl Iterator<Item = Key> {
     const ESCAPE: u8 = 27;
     let bytes = if bytes.first() == Some(&ESCAPE) { &[] } else { bytes };
     bytes.iter().filter_map(|byte| Key::of(*byte))
 }
 
-/// How the terminal was before; none while it is as it was.
+/// The terminal's settings from before it was taken; `None` while it is not taken.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 
-/// A terminal that tells keys. Dropping it makes it again what it was.
+/// A terminal that reports single keys. Dropping it restores the terminal.
 #[derive(Debug)]
 pub struct Keys {
     pressed: Receiver<Key>,
 }
 
 impl Keys {
-    /// Takes the terminal; none where there is none, or it is another process' turn to read from it.
+    /// Takes the terminal. Returns `None` when there is none, or when this process is not in its foreground.
     ///
     /// # Errors
-    /// When the system refuses a thread, or the terminal does what it is told.
+    /// When the operating system refuses a thread, or the terminal refuses its new settings.
     pub fn take() -> io::Result<Option<Self>> {
         let terminal = stdin();
         let is_ours = tcgetpgrp(&terminal).is_ok_and(|group| group == getpgrp());
@@ -95,7 +92,7 @@ impl Keys {
         Ok(Some(keys))
     }
 
-    /// What was pressed since.
+    /// The keys that were pressed since the last call.
     pub fn pressed(&self) -> impl Iterator<Item = Key> {
         self.pressed.try_iter()
     }
@@ -107,10 +104,10 @@ impl Drop for Keys {
     }
 }
 
-/// Makes the terminal what it was, if it was taken.
+/// Restores the terminal, if it was taken.
 pub fn restore() {
     if let Some(before) = BEFORE.lock().unwrap_or_else(PoisonError::into_inner).take() {
-        // Where the terminal is gone there is nothing to restore.
+        // A terminal that is gone needs no restoring.
         let _ = tcsetattr(stdin(), OptionalActions::Now, &before);
     }
 }
@@ -122,7 +119,7 @@ fn read(mut terminal: Stdin, sender: &Sender<Key>) {
             return;
         }
     }
-    // Nobody can press anything any more.
+    // The input has ended, and no key can be pressed any more.
     let _ = sender.send(Key::End);
 }
 

@@ -1,4 +1,4 @@
-//! The audit of all partitions while their records come in, in whatever order the topics are read. Pure.
+//! Audits all partitions while their records arrive, in whatever order the topics are read. Pure.
 
 use std::collections::VecDeque;
 
@@ -15,46 +15,46 @@ use kafka::cluster::Limits;
 
 use super::insights::Insights;
 
-/// Memory for the records of a partition that wait for their counterparts, beyond which those that others have overtaken
-/// are given up for lost. The feed's window is far smaller.
+/// Memory for the records of a partition that wait for their counterparts. Beyond it, waiting records that others have
+/// overtaken are counted as lost. The feed's window is far smaller.
 const WINDOW_BYTES: usize = 64 << 20;
 
-/// What a topic holds.
+/// Content of a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Content {
-    /// Events, or what became of them.
+    /// Events, or their outcomes.
     Events(Stream),
-    /// What the aggregation makes of them.
+    /// Results of the aggregation.
     Results(Kind),
 }
 
-/// What the audit has found.
+/// Result of the audit.
 #[derive(Clone, Debug)]
 pub struct Conclusion {
-    /// What became of the events, and of their counts.
+    /// Faults and counts.
     pub report: Report,
-    /// What the counts tell.
+    /// What the aggregates say.
     pub insights: Insights,
 }
 
-/// The audit of all partitions, and of what is aggregated of them.
+/// Audits all partitions, and the results that are aggregated from them.
 #[derive(Debug)]
 pub struct LiveAudit {
     partitions: Vec<PartitionAudit>,
-    /// Valid events whose outcome is not read yet, by partition: others may send events while the pipeline ends, and what it did
-    /// not process it need not count.
+    /// Valid events whose outcome is not read yet, by partition. Other producers may send events while the pipeline
+    /// ends; those that it did not process are not counted.
     undecided: Vec<VecDeque<(i64, Login, Late)>>,
-    /// What should be aggregated.
+    /// The results that the aggregation should write.
     batch: Batch,
     found: Found,
 }
 
 impl LiveAudit {
-    /// Begins with nothing read. `starts` are the source offsets from which on events count, by source partition;
-    /// `partitions` how many there are in the topic that has most.
+    /// Starts with nothing read. `starts` are the source offsets, by partition, from which on events count.
+    /// `partitions` is the number of partitions of the topic that has most.
     ///
     /// # Errors
-    /// Never for the rules of a job: they are read back as they were written.
+    /// Never for the rules of a job: they are decoded as they were encoded.
     pub fn new(job: &JobConfig, limits: Limits, starts: &[i64], partitions: usize) -> Result<Self, HistoryError> {
         let audit = |(partition, index): (i32, usize)| {
             let start = starts.get(index).copied().unwrap_or_default();
@@ -63,7 +63,7 @@ impl LiveAudit {
             let source = Source { topic, partition, max_message_bytes: limits.dead_letters };
             PartitionAudit::new(judge, source, Bounds { start, end: None, window_bytes: WINDOW_BYTES })
         };
-        // A run has one revision of its rules, and it governs from the first event on.
+        // A run has one revision of its rules, which applies from the first event on.
         let rules = serde_json::to_string(&job.rules).unwrap_or_default();
         let meta = Meta {
             rules: vec![(job.revision, rules)],
@@ -83,7 +83,7 @@ impl LiveAudit {
     /// Takes the next record of a partition.
     ///
     /// # Errors
-    /// When the streams of events are further apart than memory reaches.
+    /// When the topics are too far apart for the memory bound.
     pub fn take(&mut self, content: Content, partition: usize, record: &Record) -> Result<(), WindowFull> {
         match content {
             Content::Events(stream) => {
@@ -102,7 +102,7 @@ impl LiveAudit {
         Ok(())
     }
 
-    /// Counts the events of a partition before an offset.
+    /// Counts the events of a partition before the offset `end`.
     fn count_before(&mut self, partition: usize, end: i64) {
         let Some(undecided) = self.undecided.get_mut(partition) else { return };
         let number = i32::try_from(partition).unwrap_or(i32::MAX);
@@ -111,19 +111,19 @@ impl LiveAudit {
         }
     }
 
-    /// The source offset of a partition before which every record that was read has found its outcome.
+    /// The source offset of a partition before which the outcome of every record that was read is known.
     #[must_use]
     pub fn settled(&self, partition: usize) -> i64 {
         self.partitions.get(partition).map_or(0, PartitionAudit::settled)
     }
 
-    /// How many source records of a partition have found their outcome.
+    /// Number of source records of a partition whose outcome is known.
     #[must_use]
     pub fn audited(&self, partition: usize) -> u64 {
         self.partitions.get(partition).map_or(0, |audit| audit.inputs().saturating_sub(audit.pending() as u64))
     }
 
-    /// What is wrong with the events so far.
+    /// The faults that were found in the events so far.
     #[must_use]
     pub fn wrong(&self) -> Wrong {
         let mut wrong = Wrong::default();
@@ -131,14 +131,14 @@ impl LiveAudit {
         wrong
     }
 
-    /// Whether the aggregation has written exactly what the events add up to whose outcome was read.
+    /// Whether the aggregation has written exactly the results that follow from the events whose outcome was read.
     #[must_use]
     pub fn is_counted(&self) -> bool {
         self.batch.compare(&self.found).count() == 0
     }
 
-    /// Ends the audit: all that was written has been taken. `ends` are the source offsets, by partition, from which on nobody
-    /// was to process an event.
+    /// Concludes the audit, after all records were taken. `ends` are the source offsets, by partition, from which on
+    /// the pipeline was to process nothing.
     #[must_use]
     pub fn conclude(mut self, ends: &[i64]) -> Conclusion {
         for (partition, end) in ends.iter().enumerate() {
@@ -148,7 +148,7 @@ impl LiveAudit {
             }
         }
         let mut report = conclude(self.partitions.into_iter().map(PartitionAudit::finish).collect());
-        // It was awaited until nothing came any more: the report's advice to wait longer would mislead.
+        // The run already waited until no more records came, so the report must not advise to wait longer.
         report.lost_at_end = 0;
         report.aggregates = self.batch.compare(&self.found).into();
         Conclusion { report, insights: Insights::of(&self.found) }
@@ -170,7 +170,7 @@ mod tests {
     const TIME: i64 = 1_720_576_800_000;
     const LIMITS: Limits = Limits { output: 1 << 20, dead_letters: 1 << 20, smallest: 1 << 20 };
 
-    /// A record of the output: its offset, and its value.
+    /// A record of the output: offset and value.
     type Outcome = (i64, Vec<u8>);
 
     fn job() -> JobConfig {
@@ -180,8 +180,8 @@ mod tests {
         JobConfig::new(id, &spec, 1, "localhost:9092".to_owned())
     }
 
-    /// Feeds the audit the input and, now and then, what there is of the output, which `plant` has changed. No results are
-    /// written, so the report is that of the events alone.
+    /// Feeds the audit the input and, every ten records, part of the output, which `plant` may change. No results are
+    /// written, so the report covers the events only.
     fn audited(plant: impl FnOnce(&mut Vec<Outcome>)) -> (u64, Report) {
         let job = job();
         let input: Vec<_> = (0..).zip(Events::new(Options::default()).take(100)).collect();
@@ -213,7 +213,7 @@ mod tests {
         (audited, Report { aggregates: Aggregates::default(), ..live.conclude(&[0, 100]).report })
     }
 
-    /// The aggregate of one event, in one of the windows of the rules.
+    /// The aggregate of one event in one window.
     fn aggregate(window: Window, of: Counted) -> Aggregate {
         let total = of == Counted::All;
         Aggregate {
@@ -246,7 +246,7 @@ mod tests {
         live.take(Content::Events(Stream::Input), 0, &record).unwrap();
     }
 
-    /// What the pipeline makes of a login, whose offset is that in the output too.
+    /// Takes the output record of a login; its offset in the output equals its source offset.
     fn take_output(live: &mut LiveAudit, job: &JobConfig, offset: i64, value: &[u8]) {
         let record = Record { offset, timestamp: TIME, key: None, value: Some(value), headers: &[] };
         let mut judge = Judge::new(job.rules.clone(), 0, LIMITS.output, true);

@@ -1,9 +1,9 @@
-//! `processor local FILE`: a pipeline on one machine, with no service but perhaps a Kafka, and an audit while it runs.
+//! `processor local FILE`: runs a pipeline on one machine, optionally on a real Kafka, and audits it while it runs.
 //!
 //! ```text
 //!  manifest ──> broker (embedded, or Kafka): topics ──> replicas: child processes that fleet decides about
-//!                                                          │    └─ what each shows ──> page of the whole pipeline
-//!  keys ──> session ──> what is to be done                 │
+//!                                                          │    └─ view of each ──> page of the whole pipeline
+//!  keys ──> session: drives the run                        │
 //!            │                                             │
 //!  pace ──> feed ──> source ──────────────────────────────>┤
 //!   ↑ window           │     output, dead letters <────────┤
@@ -12,9 +12,10 @@
 //!   └────────────── follow: the live audit of all of them ──> summary, insights
 //! ```
 //!
-//! The feed is never further ahead of the audit than the broker keeps records. `manifest`, `pace`, `window`, `fleet`, `broken`,
-//! `insights` and `summary` are pure, and so is what `follow` feeds: the audit of `processor audit`, in `live`. Others may send
-//! events too: what was processed of theirs is audited, and the run ends when its own events are.
+//! The feed never gets further ahead of the audit than the broker keeps records. `manifest`, `pace`, `window`, `fleet`,
+//! `broken`, `insights` and `summary` are pure. So is `live`, which `follow` feeds: it audits like `processor audit`.
+//! Other producers may send events too: those that the pipeline processed are audited, and the run ends with its own
+//! events.
 
 mod command;
 mod session;

@@ -1,25 +1,25 @@
-//! When which event is sent, and when it is said to have happened. Pure.
+//! Decides when each event is sent, and the event time that it gets. Pure.
 
 use std::time::Duration;
 
-/// How far back the events of a limited number begin that are sent as fast as possible, where nothing else is asked for: so
-/// that windows close meanwhile.
+/// How long before the start the first event happened, by default, when a limited number of events is sent without a
+/// rate: long enough that windows close during the run.
 pub const SPAN: Duration = Duration::from_secs(600);
 
-/// At what pace events happen, and are sent.
+/// The pace at which events happen and are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Pace {
     /// Events per second; 0 is as fast as possible.
     pub rate: u64,
     /// How long before the start the first event happened.
     pub since: Duration,
-    /// How many there are; none without end.
+    /// Number of events; `None` for no limit.
     pub total: Option<u64>,
 }
 
 impl Pace {
-    /// How many events have happened so long after the start, and are to be sent: with a rate all of those that happened before
-    /// the start are at once.
+    /// Number of events to send up to `elapsed` after the start. With a rate, the events from before the start are due
+    /// at once.
     #[must_use]
     pub fn due(&self, elapsed: Duration) -> u64 {
         let happened = match self.rate {
@@ -29,8 +29,8 @@ impl Pace {
         self.total.map_or(happened, |total| happened.min(total))
     }
 
-    /// How long ago an event happened, by its number from 0, so long after the start: at the rate one after the other, else
-    /// spread evenly from the first to now.
+    /// How long ago event `number`, counted from 0, happened, as seen `elapsed` after the start. With a rate, events
+    /// happen at that rate; without one, they are spread evenly from the first to now.
     #[must_use]
     pub fn ago(&self, number: u64, elapsed: Duration) -> Duration {
         match (self.rate, self.total) {

@@ -1,4 +1,4 @@
-//! The page of the whole pipeline: asks each replica once a second what it shows, and shows it together.
+//! The page of the whole pipeline: asks each replica for its view once a second, and merges the views.
 
 use std::{
     collections::BTreeMap,
@@ -24,7 +24,7 @@ use crate::{
     view::{self, Audit, Publisher, Rates, ReplicaState, View},
 };
 
-/// Where the page is served, unless it is asked for elsewhere: there or at the next port that is free.
+/// Default address of the page; when the port is taken, the next free port is used.
 const LISTEN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
 /// How many ports are tried.
@@ -33,13 +33,12 @@ const PORTS: u16 = 100;
 /// How long a replica may take to answer.
 const PATIENCE: Duration = Duration::from_millis(600);
 
-/// How long after its replicas the page is told: each second they know what they show.
+/// Delay after each full second, at which replicas update their views, until they are asked for them.
 const AFTER: Duration = Duration::from_millis(100);
 
-/// A view is far smaller.
+/// Most bytes of a replica's answer; a view is far smaller.
 const MAX_BYTES: usize = 8 << 20;
 
-/// The page cannot be served.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot listen on {address}: {source}; choose another address with --listen")]
 pub struct ListenError {
@@ -47,14 +46,14 @@ pub struct ListenError {
     source: io::Error,
 }
 
-/// What the page shows beside what the replicas tell.
+/// The page's data that does not come from the replicas' views.
 #[derive(Debug, Default)]
 struct Shown {
     replicas: Vec<Seen>,
     audit: Audit,
 }
 
-/// A page that is served on a thread of its own.
+/// A page, served on its own thread.
 #[derive(Clone, Debug)]
 pub struct Site {
     address: SocketAddr,
@@ -62,7 +61,7 @@ pub struct Site {
 }
 
 impl Site {
-    /// Serves the page.
+    /// Serves the page, and merges the views, on a thread.
     ///
     /// # Errors
     /// When the address is taken.
@@ -78,7 +77,7 @@ impl Site {
         Ok(site)
     }
 
-    /// Where a browser finds it.
+    /// The URL of the page.
     #[must_use]
     pub fn url(&self) -> String {
         let mut address = self.address;
@@ -88,12 +87,12 @@ impl Site {
         format!("http://{address}/")
     }
 
-    /// Shows these replicas from now on, and how far the audit is.
+    /// Sets the replicas and the progress of the audit to show.
     pub fn show(&self, replicas: Vec<Seen>, audit: Audit) {
         *self.shown.lock().unwrap_or_else(PoisonError::into_inner) = Shown { replicas, audit };
     }
 
-    /// Opens a browser, and returns what to tell where that is not possible.
+    /// Opens the page in a browser. Returns a message when that is not possible.
     #[must_use]
     pub fn open(&self) -> Option<String> {
         let opener = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
@@ -136,7 +135,7 @@ async fn serve(listener: TcpListener, shown: &Mutex<Shown>) {
     }
 }
 
-/// Publishes once a second, for ever.
+/// Publishes a merged view once a second, forever.
 async fn feed(publisher: &Publisher, shown: &Mutex<Shown>) {
     let mut together = Together::default();
     loop {
@@ -152,7 +151,7 @@ async fn feed(publisher: &Publisher, shown: &Mutex<Shown>) {
     }
 }
 
-/// What a replica shows; none of one that cannot answer.
+/// The view of a replica; `None` when it does not answer.
 async fn ask(replica: &Seen) -> Option<View> {
     let address = replica.address.filter(|_| matches!(replica.state, State::Running | State::Stopping))?;
     let answer = async {
@@ -167,17 +166,18 @@ async fn ask(replica: &Seen) -> Option<View> {
     timeout(PATIENCE, answer).await.ok().flatten()
 }
 
-/// What replicas show, and have shown that are gone: no count of the whole goes down.
+/// The views of all replicas, including those that have ended, so that no total decreases.
 #[derive(Debug, Default)]
 struct Together {
-    /// What each showed last, by name, and which process it was.
+    /// The last view of each replica, by name, and the process that gave it.
     last: BTreeMap<String, (usize, View)>,
-    /// What those showed whose place another process has taken, or nobody.
+    /// The sum of the views of processes that have ended.
     past: Option<View>,
 }
 
 impl Together {
-    /// Takes what was answered, none by those that did not, and returns all of it in one view; none before any is known.
+    /// Takes the answers, `None` from replicas that did not answer, and returns the merged view; `None` before the
+    /// first view.
     fn take(&mut self, answers: impl Iterator<Item = (Seen, Option<View>)>) -> Option<View> {
         let mut before = std::mem::take(&mut self.last);
         let mut views = Vec::new();
@@ -190,7 +190,7 @@ impl Together {
                     self.last.insert(name, (incarnation, view.clone()));
                     overlaid(view, state, address)
                 }
-                // Its successor has not shown anything yet.
+                // The replica's new process has not answered yet.
                 (None, Some((of, view))) => {
                     self.last.insert(name, (of, view.clone()));
                     let state = if is_new { ReplicaState::Gone } else { shown_state(state) };
@@ -211,12 +211,12 @@ impl Together {
     }
 }
 
-/// Of a process that is no more only the counts are left.
+/// Keeps only the counts of a process that has ended.
 fn buried(view: View) -> View {
     View { replicas: Vec::new(), ..view }
 }
 
-/// A view that a replica has just given.
+/// A view that a replica has just returned.
 fn overlaid(mut view: View, state: State, address: Option<SocketAddr>) -> View {
     for replica in &mut view.replicas {
         replica.page = address.map(|address| format!("http://{address}/"));
@@ -227,7 +227,7 @@ fn overlaid(mut view: View, state: State, address: Option<SocketAddr>) -> View {
     view
 }
 
-/// The last view of a replica that does not answer: it does nothing.
+/// The last view of a replica that does not answer, shown as inactive.
 fn still(mut view: View, state: ReplicaState, address: Option<SocketAddr>) -> View {
     for replica in &mut view.replicas {
         replica.state = state;
@@ -258,7 +258,7 @@ mod tests {
         Seen { name: "local-0".to_owned(), state, incarnation, address: Some(LISTEN) }
     }
 
-    /// What a replica shows that has processed so many events.
+    /// The view of a replica that has processed this number of events.
     fn view(processed: u64) -> View {
         let topics = json!({"source": "in", "output": "out", "dead_letters": "dead", "aggregates": null});
         let replica = json!({"name": "local-0", "state": "running", "not_ready": null, "uptime_seconds": 1, "role": null,

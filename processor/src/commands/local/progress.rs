@@ -1,5 +1,5 @@
-//! What is said on stderr while it runs: sentences, and a line that says how far it is, in place on a terminal and every few
-//! seconds elsewhere.
+//! Messages on stderr during a run: sentences, and a progress line, which is updated in place on a terminal and printed
+//! every few seconds elsewhere.
 
 use std::{
     fmt::Display,
@@ -9,37 +9,37 @@ use std::{
 
 use cli::progress::{NO_LINE, in_place};
 
-/// How far it is.
+/// Progress of a run.
 #[derive(Clone, Copy, Debug)]
 pub struct Far {
     /// Events that were sent.
     pub sent: u64,
-    /// How many there will be, if that is known.
+    /// Number of events to send, if it is limited.
     pub total: Option<u64>,
-    /// Events whose outcome is audited.
+    /// Events whose outcome is known.
     pub audited: u64,
-    /// Replicas that are to run.
+    /// Desired replicas.
     pub replicas: usize,
 }
 
-/// Shows sentences, and the line not too often.
+/// Prints sentences, and the progress line at intervals.
 #[derive(Debug)]
 pub struct Progress {
     in_place: bool,
     next: Instant,
-    /// What was audited, and when, at the last line: for the rate since then.
+    /// Number of audited events at the last line, and its time: for the rate since then.
     last: (u64, Instant),
 }
 
 impl Progress {
-    /// A line that has not been shown yet.
+    /// Starts without a progress line.
     #[must_use]
     pub fn new() -> Self {
         let (in_place, now) = (stderr().is_terminal(), Instant::now());
         Self { in_place, next: now + interval(in_place), last: (0, now) }
     }
 
-    /// Shows how far it is, if it is time to.
+    /// Updates the progress line, when it is due.
     pub fn show(&mut self, far: &Far) {
         let now = Instant::now();
         if now < self.next {
@@ -53,7 +53,7 @@ impl Progress {
         self.line(&format!("{sent}{of} events sent, {audited} audited, {rate:.0}/s, replicas: {replicas}"));
     }
 
-    /// Shows what is waited for, if it is time to.
+    /// Shows what the run waits for, when the line is due.
     pub fn wait(&mut self, what: &impl Display) {
         if Instant::now() >= self.next {
             self.line(&format!("waiting: {what}"));
@@ -66,7 +66,7 @@ impl Progress {
         self.next = Instant::now() + interval(self.in_place);
     }
 
-    /// Says something, above the line.
+    /// Prints a sentence above the progress line.
     pub fn say(&mut self, text: &impl Display) {
         self.clear();
         write(&format!("{text}\n"));
@@ -75,7 +75,7 @@ impl Progress {
         }
     }
 
-    /// Takes the line away.
+    /// Removes the progress line.
     pub fn clear(&self) {
         if self.in_place {
             write(NO_LINE);
@@ -83,7 +83,7 @@ impl Progress {
     }
 }
 
-/// Nobody may read any more; the run goes on.
+/// Ignores errors: the run continues when stderr is closed.
 fn write(text: &str) {
     let _ = stderr().write_all(text.as_bytes());
 }

@@ -1,4 +1,4 @@
-//! The replicas of a run: performs what `fleet` decides, and tells how they are.
+//! The replicas of a run: performs the effects that `fleet` decides on, and reports the replicas' states.
 
 use std::{
     collections::BTreeMap,
@@ -18,41 +18,36 @@ use super::{
 };
 use crate::replica::supervised::Told;
 
-/// How often it is looked whether one has ended.
+/// How often to check whether a replica has ended.
 const LOOK: Duration = Duration::from_millis(50);
 
-/// Why replicas do not go on.
+/// Why the replicas cannot continue.
 #[derive(Debug, thiserror::Error)]
 pub enum ReplicasError {
-    /// One ended that was not to.
+    /// A replica ended that should run.
     #[error("replica {name} ended by itself, {status}; the end of its log:{log}")]
     Ended {
-        /// Which.
         name: String,
-        /// With what.
         status: ExitStatus,
-        /// The end of its log.
+        /// The last lines of its log.
         log: String,
     },
-    /// The system refuses a process.
+    /// The operating system refuses a process.
     #[error("the operating system refuses: {0}")]
     System(#[from] io::Error),
 }
 
-/// A replica, as it is seen from here.
+/// A replica as the page shows it.
 #[derive(Clone, Debug)]
 pub struct Seen {
-    /// Its name.
     pub name: String,
-    /// What it does.
     pub state: State,
-    /// Which process of this name it is, from 0.
+    /// Identifies its process: the number of processes that were started before it, in the whole run.
     pub incarnation: usize,
     /// Where its HTTP server listens.
     pub address: Option<SocketAddr>,
 }
 
-/// All replicas.
 #[derive(Debug)]
 pub struct Replicas {
     folder: PathBuf,
@@ -61,15 +56,15 @@ pub struct Replicas {
     started: usize,
     incarnations: BTreeMap<usize, usize>,
     looked: Instant,
-    /// Whether nobody is started again.
+    /// Whether the replicas drain: none is restarted then.
     draining: bool,
 }
 
 impl Replicas {
-    /// Starts so many. With `takes_faults` one that is killed is started again.
+    /// Starts `count` replicas. With `takes_faults`, a killed replica is restarted.
     ///
     /// # Errors
-    /// When the system refuses a process.
+    /// When the operating system refuses a process.
     pub fn start(folder: &Path, count: usize, takes_faults: bool) -> io::Result<Self> {
         let mut replicas = Self {
             folder: folder.to_owned(),
@@ -84,40 +79,40 @@ impl Replicas {
         Ok(replicas)
     }
 
-    /// How many there are to be.
+    /// Desired replicas.
     #[must_use]
     pub fn count(&self) -> usize {
         self.fleet.count()
     }
 
-    /// Whether all of them run: otherwise outcomes may take their time.
+    /// Whether all replicas run; otherwise outcomes may take longer.
     #[must_use]
     pub fn all_run(&self) -> bool {
         self.fleet.all_run()
     }
 
-    /// Does what a person wants, and returns what to tell.
+    /// Performs a request of the user, and returns a message for the user.
     ///
     /// # Errors
-    /// When the system refuses a process.
+    /// When the operating system refuses a process.
     pub fn wish(&mut self, wish: Wish) -> io::Result<String> {
         let (effects, told) = self.fleet.wish(wish);
         effects.into_iter().try_for_each(|effect| self.perform(effect))?;
         Ok(told)
     }
 
-    /// Lets those go on that were paused.
+    /// Resumes the paused replicas.
     ///
     /// # Errors
-    /// Never: none is started.
+    /// Never: no process is started.
     pub fn resume(&mut self) -> io::Result<()> {
         self.fleet.resume().into_iter().try_for_each(|effect| self.perform(effect))
     }
 
-    /// Looks who has ended, starts again who is due, and returns what to tell.
+    /// Finds replicas that have ended, restarts those that are due, and returns messages for the user.
     ///
     /// # Errors
-    /// When one ended that was not to, or the system refuses a process.
+    /// When a replica ended that should run, or the operating system refuses a process.
     pub fn turn(&mut self) -> Result<Vec<String>, ReplicasError> {
         let now = Instant::now();
         let mut told = Vec::new();
@@ -151,10 +146,10 @@ impl Replicas {
         Ok(told)
     }
 
-    /// How many partitions they have taken up, if all are ready; else what they lack.
+    /// Number of partitions that the replicas have taken up, once all replicas are ready.
     ///
     /// # Errors
-    /// What those lack that are not ready.
+    /// The problems of the replicas that are not ready.
     pub fn active(&self) -> Result<u64, Vec<String>> {
         let (mut active, mut problems) = (0, Vec::new());
         for (number, child) in &self.children {
@@ -167,7 +162,7 @@ impl Replicas {
         if problems.is_empty() { Ok(active) } else { Err(problems) }
     }
 
-    /// How each is.
+    /// The state of each replica.
     #[must_use]
     pub fn seen(&self) -> Vec<Seen> {
         let seen = |(number, state)| Seen {
@@ -179,19 +174,19 @@ impl Replicas {
         self.fleet.members().map(seen).collect()
     }
 
-    /// Tells stage 1 of all of them to end.
+    /// Tells all replicas to end their stage 1.
     pub fn drain(&mut self) {
         self.draining = true;
         self.children.values_mut().for_each(Child::drain);
     }
 
-    /// Whether stage 1 of all of them has ended.
+    /// Whether stage 1 of all replicas has ended.
     #[must_use]
     pub fn have_drained(&self) -> bool {
         self.children.values().all(|child| child.status().last == Some(Told::Drained))
     }
 
-    /// Ends all of them. Returns the names of those that did not end by themselves.
+    /// Ends all replicas. Returns the names of those that had to be killed.
     pub fn stop(&mut self) -> Vec<String> {
         self.children.values_mut().for_each(Child::stop);
         let mut children = std::mem::take(&mut self.children);
@@ -227,7 +222,7 @@ impl Replicas {
 
 impl Drop for Replicas {
     fn drop(&mut self) {
-        // All at once, not one after the other.
+        // Stops all at once, so that their ends do not add up.
         self.children.values_mut().for_each(Child::stop);
     }
 }

@@ -1,4 +1,5 @@
-//! A run from the first event to the last that is audited: feeds, watches replicas, does what keys ask for, and ends in order.
+//! Drives a run from the first event to the last audited one: feeds events, watches the replicas, obeys keys, and ends
+//! in order.
 
 use std::{
     env,
@@ -23,62 +24,60 @@ use super::{
 };
 use crate::{clock::now_seconds, stop::Stop, view::Audit};
 
-/// How long nothing may come while the aggregation is awaited: it writes several times a second.
+/// How long to wait for the aggregation's next record: it writes several times a second.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// How long stage 1 may take to end: longer than a thread takes at most.
+/// How long stage 1 may take to end: more than a thread takes at most.
 const DRAIN: Duration = Duration::from_secs(15);
 
-/// How long one question to Kafka may take.
+/// How long a request to Kafka may take.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How often the page is told how far it is.
+/// How often the page is updated.
 const SHOW: Duration = Duration::from_millis(200);
 
-/// What a run works with.
+/// The parts of a run.
 pub struct Session<'a> {
-    /// The job of its replicas.
+    /// Job of the replicas.
     pub job: &'a JobConfig,
-    /// Where its file is.
+    /// Path of the job config.
     pub job_file: &'a Path,
     /// Partitions of the source.
     pub partitions: usize,
-    /// The replicas.
     pub replicas: &'a mut Replicas,
-    /// The page.
     pub site: &'a Site,
-    /// The keys of a terminal.
+    /// Keys of the terminal, if there is one.
     pub keys: Option<&'a Keys>,
-    /// Whether it is to end.
+    /// Set when the run is to end.
     pub stop: &'a Stop,
-    /// What is said.
+    /// Messages on stderr.
     pub progress: Progress,
-    /// How many events there are to be; none without end.
+    /// Number of events to send; `None` for no limit.
     pub total: Option<u64>,
-    /// Whether it ends with the last of them.
+    /// Whether the run ends after the last event.
     pub exit: bool,
-    /// How many broken events were sent.
+    /// Number of broken events that were sent.
     pub broken: usize,
-    /// When the page was told last.
+    /// When the page was last updated.
     pub shown: Option<Instant>,
 }
 
-/// What came of sending events.
+/// Result of [`Session::drive`].
 #[derive(Debug)]
 pub struct Driven {
-    /// From the first that was sent to the last that was audited.
+    /// Time from the first event that was sent to the last that was audited.
     pub elapsed: Duration,
-    /// Whether it ended because nothing came any more.
+    /// Whether the run ended because no more records came.
     pub stalled: bool,
-    /// The source offsets, by partition, from which on nobody was to process an event.
+    /// The source offsets, by partition, from which on the pipeline was to process nothing.
     pub ends: Vec<i64>,
 }
 
 impl Session<'_> {
-    /// Waits until every partition is taken up.
+    /// Waits until the replicas have taken up every partition.
     ///
     /// # Errors
-    /// When a replica ends, that takes too long, or it is to end.
+    /// When a replica ends, it takes too long, or the run is stopped.
     pub fn await_assigned(&mut self) -> Result<(), LocalError> {
         let deadline = Instant::now() + ASSIGNMENT;
         loop {
@@ -106,10 +105,10 @@ impl Session<'_> {
         }
     }
 
-    /// Sends events until it is to end, and waits for the audit of them and of what is counted.
+    /// Sends events until the run is to end, and waits until the events and the results are audited.
     ///
     /// # Errors
-    /// When a replica ends, or Kafka does not do its part.
+    /// When a replica ends, or Kafka fails.
     pub fn drive(&mut self, feed: &mut Feed, follower: &Follower) -> Result<Driven, LocalError> {
         let started = Instant::now();
         let (mut taken, mut taken_at, mut waiting_since) = (0, started, started);
@@ -147,7 +146,8 @@ impl Session<'_> {
         Ok(Driven { elapsed: audited_at.duration_since(started), stalled, ends })
     }
 
-    /// Ends stage 1, and waits until stage 2 has counted what that processed. Returns where it ended.
+    /// Ends stage 1, and waits until stage 2 has counted all processed events. Returns the source offsets at which
+    /// stage 1 ended.
     fn settle(&mut self, feed: &Feed, follower: &Follower) -> Result<Vec<i64>, LocalError> {
         self.replicas.drain();
         let deadline = Instant::now() + DRAIN;
@@ -156,7 +156,7 @@ impl Session<'_> {
             thread::sleep(Duration::from_millis(5));
         }
         let ends = self.ends(feed)?;
-        // Where the counts are wrong, the report says in what.
+        // If the counts are wrong, the report says which.
         let (mut taken, mut taken_at) = (follower.taken(), Instant::now());
         while !follower.has_ended() && !follower.is_counted() && taken_at.elapsed() < QUIET {
             if taken != follower.taken() {
@@ -169,8 +169,8 @@ impl Session<'_> {
         Ok(ends)
     }
 
-    /// The source offsets up to which events were processed. Those of this run were all to be; of what others have sent meanwhile
-    /// that is what is committed.
+    /// The source offsets up to which events were processed. All events of this run should be. Of other producers'
+    /// events, those before the committed offset were.
     fn ends(&self, feed: &Feed) -> Result<Vec<i64>, LocalError> {
         let cluster = Cluster::new(self.job, "processor-local")?;
         let end = |(partition, own): (i32, Option<i64>)| {
@@ -185,7 +185,7 @@ impl Session<'_> {
         progress.show(&Far { sent: feed.acknowledged(), total: *total, audited, replicas: replicas.count() });
     }
 
-    /// Looks after the replicas, and tells the page.
+    /// Checks the replicas, and updates the page.
     fn watch(&mut self, audit: Audit) -> Result<(), LocalError> {
         for told in self.replicas.turn()? {
             self.progress.say(&told);
@@ -197,7 +197,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Does what keys ask for.
+    /// Performs what the keys ask for.
     fn answer(&mut self, feed: &mut Feed) -> Result<(), LocalError> {
         for key in self.keys.into_iter().flat_map(Keys::pressed) {
             let told = match key {
@@ -228,18 +228,18 @@ impl Session<'_> {
     }
 }
 
-/// How far the audit is, for the page.
+/// Progress of the audit, for the page.
 fn audit_of(feed: &Feed, follower: &Follower) -> Audit {
     let Wrong { lost, duplicated, other } = follower.wrong();
     Audit { sent: feed.acknowledged(), audited: follower.audited().sum(), lost, duplicated, other }
 }
 
-/// Whether every event that was sent by this run has found its outcome, whatever others send.
+/// Whether the outcome of every event that this run sent is known, whatever other producers send.
 fn is_audited(feed: &Feed, follower: &Follower) -> bool {
     feed.ends().into_iter().zip(follower.settled()).all(|(end, settled)| end.is_none_or(|end| settled >= end))
 }
 
-/// How this program was called, for commands to copy.
+/// The name by which this program was called, for commands that users copy.
 #[must_use]
 pub fn program() -> String {
     env::args().next().unwrap_or_else(|| "processor".to_owned())

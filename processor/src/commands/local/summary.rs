@@ -1,4 +1,4 @@
-//! What a run has shown: a table for people, and one JSON object. Pure.
+//! The result of a run: a table for people, and one JSON object. Pure.
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{insights::Insights, live::Conclusion};
 
-/// Which broker a run used.
+/// The kind of a run's broker.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum BrokerKind {
@@ -17,7 +17,7 @@ pub enum BrokerKind {
     Kafka,
 }
 
-/// What a run has shown. As JSON it is one object; its field names are stable.
+/// Result of a run. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, PartialEq)]
 pub struct Summary {
     /// Events that the broker has acknowledged.
@@ -26,46 +26,44 @@ pub struct Summary {
     pub processed: u64,
     /// Events that became a dead letter.
     pub dead_letters: u64,
-    /// Events that became nothing.
+    /// Events without any outcome.
     pub lost: u64,
-    /// Records beside those that events should have become.
+    /// Records in excess of those that events should have become.
     pub duplicated: u64,
-    /// Records behind one whose event is younger.
+    /// Records that come after the record of a later event.
     pub out_of_order: u64,
     /// Events per second, from the first that was sent to the last that was audited.
     pub events_per_second: u64,
-    /// Which broker.
     pub broker: BrokerKind,
     /// Events that became a record in the wrong topic or partition, and none in the right one.
     pub misrouted: u64,
-    /// Records in their place that are not what they should be.
+    /// Records in the right place with the wrong content.
     pub altered: u64,
     /// Records that come from no event.
     pub unexpected: u64,
-    /// Aggregates, insights and alerts that are not what the events add up to, are missing, or should not be there.
+    /// Aggregates, insights and alerts that differ from what the events add up to, are missing, or should not exist.
     pub aggregate_mismatches: u64,
-    /// How many were compared.
+    /// Number of aggregates, insights and alerts that were compared.
     pub aggregates_checked: u64,
-    /// What the aggregates tell.
+    /// What the aggregates say.
     pub insights: Insights,
     /// Dead letters by reason.
     pub dead_letters_by_reason: BTreeMap<Reason, u64>,
     /// Processed events that are late.
     pub late: u64,
-    /// Replicas.
+    /// Number of replicas.
     pub replicas: usize,
-    /// From the first event that was sent to the last that was audited.
+    /// Time from the first event that was sent to the last that was audited.
     pub seconds: f64,
     #[serde(skip)]
     table: String,
 }
 
 impl Summary {
-    /// Sums up.
     #[must_use]
     pub fn new(conclusion: Conclusion, produced: u64, elapsed: Duration, broker: BrokerKind, replicas: usize) -> Self {
         let Conclusion { mut report, insights } = conclusion;
-        // What was acknowledged and then cannot be read was lost by the broker.
+        // An event that was acknowledged and cannot be read was lost by the broker.
         report.lost += produced.saturating_sub(report.input);
         let seconds = elapsed.as_secs_f64();
         let audited = report.processed + report.dead_letters;
@@ -92,7 +90,7 @@ impl Summary {
         }
     }
 
-    /// Whether there is no fault at all.
+    /// Whether no fault was found.
     #[must_use]
     pub const fn is_clean(&self) -> bool {
         let faults = self.lost + self.duplicated + self.out_of_order + self.misrouted + self.altered + self.unexpected;

@@ -1,8 +1,9 @@
-//! How far the feed may be ahead of the audit: in each partition by so many bytes. Pure.
+//! Limits how far the feed gets ahead of the audit, by bytes in each partition. Pure.
 
 use std::collections::VecDeque;
 
-/// What a record can gain on its way: the headers of a dead letter, or what enrichment adds; and what it takes in a log.
+/// Upper bound of the bytes that a record gains: the headers of a dead letter, or what enrichment adds, and the
+/// overhead in a log.
 const GROWTH: usize = 350;
 
 /// What was sent and is not audited yet, by partition.
@@ -14,7 +15,7 @@ pub struct Window {
 
 #[derive(Clone, Debug, Default)]
 struct InFlight {
-    /// Bytes of each event, the oldest first.
+    /// Bytes of each event, oldest first.
     events: VecDeque<usize>,
     bytes: usize,
     audited: u64,
@@ -27,7 +28,7 @@ impl Window {
         Self { limit, partitions: vec![InFlight::default(); partitions] }
     }
 
-    /// Takes notice of how many events of a partition have been audited so far.
+    /// Records how many events of a partition have been audited so far.
     pub fn audited(&mut self, partition: usize, audited: u64) {
         let Some(in_flight) = self.partitions.get_mut(partition) else { return };
         while in_flight.audited < audited {
@@ -37,8 +38,7 @@ impl Window {
         }
     }
 
-    /// Sends an event of so many bytes to a partition, if there is room. Where nothing is in flight there is room for any
-    /// event.
+    /// Admits an event to a partition, if there is room. An empty partition has room for any event.
     pub fn admit(&mut self, partition: usize, event_bytes: usize) -> bool {
         let Some(in_flight) = self.partitions.get(partition) else { return false };
         let has_room = in_flight.events.is_empty() || in_flight.bytes + event_bytes + GROWTH <= self.limit;
@@ -48,7 +48,7 @@ impl Window {
         has_room
     }
 
-    /// Sends an event of so many bytes to a partition, whether there is room or not.
+    /// Adds an event to a partition, whether there is room or not.
     pub fn force(&mut self, partition: usize, event_bytes: usize) {
         if let Some(in_flight) = self.partitions.get_mut(partition) {
             in_flight.events.push_back(event_bytes + GROWTH);

@@ -1,4 +1,4 @@
-//! The command: reads lines, prints what would become of each, and sums up.
+//! The command: reads lines, prints what would become of each, and prints the counts.
 
 use std::{
     fs::File,
@@ -82,46 +82,39 @@ pub enum Show {
     None,
 }
 
-/// Why nothing can be said of events.
+/// Why the events cannot be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidateError {
-    /// The manifest cannot be used.
     #[error("--pipeline {0}")]
     Manifest(#[from] ManifestError),
-    /// The job config cannot be used.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The events cannot be read.
     #[error("{path}: {problem}; name a file of events, one JSON object a line, or - for stdin")]
     Events {
-        /// Which file.
         path: PathBuf,
-        /// Why not.
+        /// Why it cannot be read, or that it is empty.
         problem: FileError,
     },
-    /// A line that no record can hold.
+    /// A line is longer than any record.
     #[error(
         "{path}: line {line} is longer than {} MiB, more than any record: write one event a line",
         MAX_LINE_BYTES / (1024 * 1024)
     )]
     TooLong {
-        /// Of which file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// Number of the line, from 1.
         line: u64,
     },
-    /// The counts cannot be encoded.
     #[error(transparent)]
     Delta(#[from] DeltaError),
-    /// The result could not be written.
     #[error("the result cannot be written: {0}")]
     Output(#[from] io::Error),
 }
 
-/// Says of each line what would become of it: 1 where any would be a dead letter.
+/// Prints what would become of each line. Exits with 1 when any line would become a dead letter.
 ///
 /// # Errors
-/// When rules or events cannot be read.
+/// When the rules or the events cannot be read.
 pub fn run(args: &ValidateArgs) -> Result<Exit, ValidateError> {
     let job = job(args)?;
     let refused = |error: io::Error| ValidateError::Events { path: args.events.clone(), problem: error.into() };
@@ -147,11 +140,11 @@ pub fn run(args: &ValidateArgs) -> Result<Exit, ValidateError> {
     Ok(Exit::found(counts.rejected() > 0))
 }
 
-/// The job whose rules count.
+/// The job with the rules to apply.
 fn job(args: &ValidateArgs) -> Result<JobConfig, ValidateError> {
     match (&args.config, &args.pipeline) {
         (Some(config), _) => Ok(config::read(config, None, None)?),
-        // One of them is required.
+        // clap requires one of the two options.
         (None, pipeline) => {
             let manifest = manifest::read(pipeline.as_deref().unwrap_or(Path::new("")))?;
             let id = PipelineId { namespace: String::new(), name: manifest.name };
@@ -162,10 +155,10 @@ fn job(args: &ValidateArgs) -> Result<JobConfig, ValidateError> {
 
 fn judge(args: &ValidateArgs, mut input: impl BufRead, trial: &mut Trial) -> Result<(), ValidateError> {
     let path = || args.events.clone();
-    // Buffered, but for whoever watches or feeds it line by line.
+    // Flush after each line when a person watches the output or feeds the input line by line.
     let is_live = stdout().is_terminal() || args.events == Path::new("-");
     let mut out = BufWriter::new(stdout().lock());
-    // Lines on a terminal tell by themselves how far it is.
+    // Lines on a terminal show progress by themselves.
     let progress = (args.show == Show::None || !stdout().is_terminal()).then(|| Count::start("judging", "lines", None));
     let mut line = Vec::new();
     loop {

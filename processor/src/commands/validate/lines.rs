@@ -1,25 +1,25 @@
-//! Lines of a file or of stdin, as bytes: nothing is known of their encoding.
+//! Reads the lines of a file or of stdin as bytes, in whatever encoding.
 
 use std::io::{self, BufRead, Read};
 
-/// A longer line is refused: no broker takes a record of this size, and memory stays bounded.
+/// The longest line that is accepted: no broker takes a record of this size, and memory stays bounded.
 pub const MAX_LINE_BYTES: usize = 64 * 1024 * 1024;
 
-/// What comes next.
+/// Result of reading a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
-    /// A line, in the buffer, without its end.
+    /// A line, which is in the buffer without its line ending.
     Line,
-    /// A line that is longer than is allowed.
+    /// A line that is longer than allowed.
     TooLong,
-    /// Nothing.
+    /// The end of the input.
     End,
 }
 
-/// Reads a line of at most so many bytes. It ends with `\n` or `\r\n`, the last one perhaps with neither.
+/// Reads a line of at most `max` bytes. A line ends with `\n` or `\r\n`; the last one may have no ending.
 ///
 /// # Errors
-/// When it cannot be read.
+/// When the input cannot be read.
 pub fn next(input: &mut impl BufRead, max: usize, line: &mut Vec<u8>) -> io::Result<Next> {
     const END: usize = 2;
     line.clear();

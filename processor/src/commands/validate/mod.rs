@@ -1,10 +1,10 @@
-//! `processor validate`: what would become of events, without a Kafka.
+//! `processor validate`: shows what would become of events, without a Kafka.
 //!
 //! ```text
 //!  command ──> lines (I/O): one event each ──> trial: stage 1's own state machine, over one partition ──> outcomes
 //! ```
 //!
-//! There are no rules here: what decides is what decides in a replica.
+//! There are no rules here: the state machine of a replica decides.
 
 mod command;
 

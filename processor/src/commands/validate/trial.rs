@@ -1,5 +1,5 @@
-//! What would become of events that stand one behind the other in a partition. Pure: the state machine of a replica's thread
-//! decides, as it does there.
+//! Shows what would become of consecutive events of a partition. Pure: it runs the state machine of a replica's thread,
+//! which decides as it does there.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use stages::ingest::machine::{self, Ingest, Record, Start, Tally};
 
-/// The partition that the events stand in.
+/// The partition of all events.
 const PARTITION: i32 = 0;
 
 /// What becomes of an event.
@@ -20,9 +20,9 @@ const PARTITION: i32 = 0;
 pub enum Fate {
     /// It is republished, and counted in its windows.
     Processed,
-    /// The same, but it is behind its partition's watermark.
+    /// It is processed, but lags its partition's watermark.
     Late,
-    /// It is republished, and too late for every finite window.
+    /// It is republished, but is too late for every finite window.
     Unmerged,
     /// It goes to the dead letters.
     DeadLetter,
@@ -42,17 +42,16 @@ impl Fate {
 /// What becomes of an event, and why.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// Which line of the input, from 1.
+    /// Number of the input line, from 1.
     pub line: u64,
-    /// What becomes of it.
     pub outcome: Fate,
-    /// Which rule it breaks, of a dead letter.
+    /// The reason of a dead letter.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<Reason>,
-    /// When it happened, of a valid event.
+    /// Event time of a valid event, RFC 3339.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login_time: Option<String>,
-    /// Why, where that is not plain. Without personal data.
+    /// An explanation, where one is needed. It holds no personal data.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
 }
@@ -70,24 +69,24 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// How often each outcome was there.
+/// How often each outcome occurred.
 #[derive(Serialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
-    /// Lines.
+    /// All lines.
     pub lines: u64,
-    /// Valid events: late ones too.
+    /// Valid events, including late ones.
     pub processed: u64,
-    /// Of these, late ones.
+    /// Late events among these.
     pub late: u64,
-    /// Of these, too late for every finite window.
+    /// Events among these that are too late for every finite window.
     pub unmerged: u64,
-    /// Dead letters, by `Reason as usize`.
+    /// Dead letters, indexed by `Reason as usize`.
     #[serde(serialize_with = "by_reason")]
     pub dead_letters: [u64; Reason::ALL.len()],
 }
 
 impl Counts {
-    /// How many dead letters there are.
+    /// Total number of dead letters.
     #[must_use]
     pub fn rejected(&self) -> u64 {
         self.dead_letters.iter().sum()
@@ -125,7 +124,7 @@ impl fmt::Display for Counts {
     }
 }
 
-/// Events of one partition, from its beginning.
+/// Judges consecutive events of one partition, from its beginning.
 #[derive(Debug)]
 pub struct Trial {
     ingest: Ingest,
@@ -136,7 +135,8 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Without an event yet. The output topic takes records of so many bytes; of each, key and headers have so many.
+    /// Starts with no event. `output_limit` is the largest record that the output topic takes, and `fixed_bytes` the
+    /// size of each record's key and headers, both in bytes.
     #[must_use]
     pub fn new(job: &JobConfig, output_limit: usize, fixed_bytes: usize) -> Self {
         let mut ingest = Ingest::new(job, String::new(), 1, output_limit);
@@ -144,16 +144,16 @@ impl Trial {
         Self { ingest, fixed_bytes, arena: Vec::new(), counts: Counts::default() }
     }
 
-    /// How often each outcome was there.
+    /// How often each outcome occurred.
     #[must_use]
     pub const fn counts(&self) -> &Counts {
         &self.counts
     }
 
-    /// What becomes of the next event, a record with this value and Kafka timestamp (Unix milliseconds).
+    /// Judges the next event: a record with this value and Kafka timestamp, in Unix milliseconds.
     ///
     /// # Errors
-    /// When its counts cannot be encoded, which the encoder rules out for values in memory.
+    /// When its counts cannot be encoded, which cannot happen for values in memory.
     pub fn next(&mut self, value: &[u8], timestamp_ms: i64) -> Result<Outcome, DeltaError> {
         let line = self.counts.lines + 1;
         let watermark = self.watermark();
@@ -165,7 +165,7 @@ impl Trial {
         let tally = self.ingest.take_tally();
         self.counts.add(&tally);
         if self.ingest.is_full() {
-            // As a transaction that ends: what it counted is no concern here.
+            // Like the end of a transaction. The counts themselves are not needed here.
             let sealed = self.ingest.seal()?;
             self.ingest.committed(sealed);
         }
@@ -177,7 +177,7 @@ impl Trial {
                 login_time: None,
                 detail: Some(rejection.detail),
             },
-            // Nothing is passed over: the partition is owned, and the offset is the next.
+            // `Passed` does not occur: the partition is owned, and the offset is the next one.
             machine::Fate::Output(_) | machine::Fate::Passed => self.republished(line, &tally, watermark),
         })
     }
@@ -239,7 +239,7 @@ mod tests {
         let mut trial = trial(10_000, 0);
         let mut said = |value: &str| said(&mut trial, value);
         assert_eq!(said(&event(NOW)), "     1  processed    2024-07-10T02:00:25Z");
-        // The watermark is 30 s behind the newest event.
+        // The watermark lags the newest event by 30 s.
         assert_eq!(said(&event(NOW - 30)), "     2  processed    2024-07-10T01:59:55Z");
         let late = "     3  late         2024-07-10T01:59:54Z: 1 s behind the watermark, counted all the same; a window that is closed gets a new revision";
         assert_eq!(said(&event(NOW - 31)), late);
@@ -274,7 +274,7 @@ mod tests {
         assert_eq!(serde_json::to_value(trial.counts()).unwrap()["dead_letters"]["malformed"], 1);
     }
 
-    /// What is counted is given up from time to time, as it is committed in a replica.
+    /// Counts are dropped from time to time, when a replica would commit them.
     #[test]
     fn memory_is_bounded() {
         let mut trial = trial(10_000, 0);

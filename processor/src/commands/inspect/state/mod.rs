@@ -1,4 +1,4 @@
-//! The snapshot from which the aggregation starts. Pure.
+//! Decodes the snapshot from which the aggregation starts. Pure.
 
 mod table;
 
@@ -13,11 +13,11 @@ use super::sketch::{SketchError, estimate};
 #[derive(Debug, Default)]
 pub struct State {
     entries: BTreeMap<Key, Entry>,
-    /// Those with a key that no release writes.
+    /// Records whose key no release writes.
     foreign: BTreeMap<String, Entry>,
 }
 
-/// A record of the state's topic.
+/// A record of the state topic.
 #[derive(Debug)]
 pub struct Entry {
     key: String,
@@ -35,7 +35,7 @@ enum Unreadable {
     Sketch(#[from] SketchError),
 }
 
-/// What a record holds.
+/// The decoded content of a record.
 #[derive(Serialize, Debug)]
 #[serde(rename_all = "lowercase")]
 enum Content {
@@ -45,7 +45,7 @@ enum Content {
     Values(ValuesView),
 }
 
-/// All events of a window, and of the sketch its estimate.
+/// The total of a window, with the sketch replaced by its estimate.
 #[derive(Serialize, Debug)]
 struct TotalView {
     modified: i64,
@@ -61,22 +61,22 @@ struct TotalView {
     previous: Option<u64>,
 }
 
-/// A part of the values of a dimension in a window.
+/// A chunk of a dimension's values in a window.
 #[derive(Serialize, Debug)]
 struct ValuesView {
     chunks: u32,
     total: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     truncated: Option<u64>,
-    /// How many values the part has.
+    /// Number of values in the chunk.
     values: usize,
-    /// The values themselves, where they were asked for.
+    /// The values, when all were asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     counts: Option<BTreeMap<String, u64>>,
 }
 
 impl State {
-    /// Decodes the next record; one without a value takes the last of its key away.
+    /// Decodes the next record. A tombstone removes the last record of its key.
     pub fn push(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
         match (Key::decode(key), value) {
             (Ok(key), Some(value)) => {
@@ -92,14 +92,14 @@ impl State {
         }
     }
 
-    /// The last record of each key: position, meta, windows, and those that no release writes.
+    /// The last record of each key: position, meta, windows, and then the keys that no release writes.
     pub fn entries(&self) -> impl Iterator<Item = &Entry> {
         self.entries.values().chain(self.foreign.values())
     }
 }
 
 impl Entry {
-    /// Decodes a record, with all of its values.
+    /// Decodes a record, with all values.
     pub fn whole(offset: i64, key: &[u8], value: &[u8]) -> Self {
         let content = Key::decode(key).map_err(Unreadable::from).and_then(|key| Content::decode(key, value, true));
         Self::new(String::from_utf8_lossy(key).into_owned(), offset, value.len(), content)
@@ -109,7 +109,7 @@ impl Entry {
         Self { key, offset, bytes, content }
     }
 
-    /// Whether this release reads it.
+    /// Whether this release can decode it.
     pub const fn is_readable(&self) -> bool {
         self.content.is_ok()
     }
@@ -141,7 +141,7 @@ impl ValuesView {
     }
 }
 
-/// With `error` in place of the content where it cannot be read.
+/// A record that cannot be decoded has `error` in place of the content.
 impl Serialize for Entry {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]

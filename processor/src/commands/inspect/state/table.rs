@@ -1,4 +1,4 @@
-//! The state as tables for people.
+//! Formats the state as tables.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -96,11 +96,11 @@ fn write_partitions(f: &mut fmt::Formatter<'_>, partitions: &[Partition]) -> fmt
     write!(f, "\n{columns}")
 }
 
-/// What there is of a window.
+/// The records of one window.
 #[derive(Default)]
 struct WindowRow<'a> {
     total: Option<&'a TotalView>,
-    /// By chunk.
+    /// Values by dimension, then by chunk.
     values: BTreeMap<Dimension, BTreeMap<u32, &'a ValuesView>>,
 }
 
@@ -138,8 +138,8 @@ fn closed(total: &TotalView) -> String {
     }
 }
 
-/// How many values there are, and what is odd about them. Chunks beyond those that the first one counts are of an older,
-/// larger state.
+/// Number of values, and problems with their chunks. The first chunk says how many chunks there are; chunks beyond them
+/// are left from an older, larger state.
 fn describe(chunks: &BTreeMap<u32, &ValuesView>) -> String {
     let Some(first) = chunks.get(&0) else { return "MISSING CHUNK 0".to_owned() };
     let live = || (0..first.chunks).map(|chunk| chunks.get(&chunk));
@@ -152,7 +152,7 @@ fn describe(chunks: &BTreeMap<u32, &ValuesView>) -> String {
     format!("{values}{truncated}{missing}")
 }
 
-/// One record for a person.
+/// One record as text.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { key, offset, bytes, content } = self;
