@@ -18,7 +18,7 @@ use super::{
     replica::run::RunArgs,
 };
 
-/// What `--version` says behind the name.
+/// What `--version` prints after the name.
 pub static VERSION: LazyLock<String> = LazyLock::new(|| {
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
     format!("{} (revision {REVISION}, librdkafka {librdkafka})", env!("CARGO_PKG_VERSION"))
@@ -78,7 +78,7 @@ Examples:
 }
 
 impl Args {
-    /// What to log where nothing is chosen: what people watch says by itself how it goes.
+    /// The default log filter. Only `run` logs at `info`: the other commands report their progress themselves.
     #[must_use]
     pub const fn log_filter(&self) -> &'static str {
         if matches!(self.command, Command::Run(_)) { "info" } else { "warn" }

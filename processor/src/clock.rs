@@ -1,4 +1,4 @@
-//! The clock of this machine. What decides is told the time by whoever reads it here.
+//! The clock of this machine. Decisions are pure: their callers read the time here and pass it on.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -8,20 +8,20 @@ pub fn now_ms() -> i64 {
     i64::try_from(since_epoch().as_millis()).unwrap_or(i64::MAX)
 }
 
-/// Unix seconds, as events have them.
+/// Unix seconds, the unit of event times.
 #[must_use]
 pub fn now_seconds() -> i64 {
     i64::try_from(since_epoch().as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The number of a new producer's first transaction: larger than any that a predecessor used, as it commits far less often
-/// than once a millisecond.
+/// Returns the number of a new producer's first transaction. It is larger than any number of a predecessor, because a
+/// predecessor commits far less often than once per millisecond.
 #[must_use]
 pub fn first_sequence() -> u64 {
     now_ms().unsigned_abs()
 }
 
-/// Zero before 1970.
+/// Returns zero before 1970.
 fn since_epoch() -> Duration {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
 }

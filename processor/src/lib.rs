@@ -1,9 +1,10 @@
-//! The processor of a login pipeline: from login events to enriched events, dead letters and counts, exactly once.
+//! The processor of a login pipeline: it turns login events into enriched events, dead letters and counts, exactly
+//! once.
 //!
 //! ```text
-//!  replica    the loops of both stages, over the cores in `stages` and the edge in `kafka`
-//!  commands   what looks at a pipeline from outside, or plays one on this machine
-//!  view       what a replica, or a whole pipeline, shows on the live page
+//!  replica    the loops of both stages, between the pure rules in `stages` and the clients in `kafka`
+//!  commands   the other commands: they inspect a pipeline from outside, or run one on this machine
+//!  view       the live page of a replica, or of a whole pipeline
 //! ```
 
 #![warn(clippy::print_stderr)]

@@ -10,7 +10,8 @@ use processor::{
     replica::run,
 };
 
-/// librdkafka allocates each message on one thread and frees it on another, in both directions; its calls come here too.
+/// librdkafka allocates each message on one thread and frees it on another, in both directions. mimalloc also serves
+/// the allocations of librdkafka.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

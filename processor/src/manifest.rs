@@ -1,5 +1,5 @@
-//! The manifest: the only LoginPipeline in a file, checked as the operator checks it. Pure, except that it reads the
-//! file.
+//! Reads a manifest that holds exactly one LoginPipeline, and checks it as the operator does. Pure, except for reading
+//! the file.
 
 use std::{
     fmt,
@@ -9,7 +9,7 @@ use std::{
 use cli::file;
 use crds::manifest::{Manifest, the_one};
 
-/// Everything that is wrong with a file, one problem per line.
+/// All problems of a file, one per line.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ManifestError {
     file: PathBuf,
@@ -26,10 +26,10 @@ impl fmt::Display for ManifestError {
 
 impl std::error::Error for ManifestError {}
 
-/// Reads a file.
+/// Reads and checks a manifest.
 ///
 /// # Errors
-/// When the file cannot be read, does not hold exactly one LoginPipeline, or holds one that cannot run.
+/// When the file cannot be read, does not hold exactly one LoginPipeline, or holds an invalid one.
 pub fn read(file: &Path) -> Result<Manifest, ManifestError> {
     let text = file::read(file).map_err(|error| vec![format!("{error}; name the manifest of a LoginPipeline")]);
     text.and_then(|text| the_one(&text)).map_err(|problems| ManifestError { file: file.to_owned(), problems })

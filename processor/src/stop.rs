@@ -1,4 +1,4 @@
-//! The signal to stop, shared by all threads.
+//! The stop signal, shared by all threads.
 
 use std::{
     io,
@@ -12,11 +12,11 @@ use std::{
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// How long draining a thread may take: the transaction in progress, and the group's answer. After that the thread ends
-/// without committing, and its successor takes up from what is committed.
+/// How long a thread may take to drain: the transaction in progress, and the group's answer. After that, the thread
+/// ends without committing, and its successor resumes at the committed offsets.
 pub const DRAIN_BOUND: Duration = Duration::from_secs(8);
 
-/// Set once, seen by all.
+/// A flag that is set once and seen by all clones.
 #[derive(Clone, Debug, Default)]
 pub struct Stop(Arc<AtomicBool>);
 
@@ -26,17 +26,17 @@ impl Stop {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether it is time to stop.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Is set by SIGINT or SIGTERM, which from now on no longer end the process; a second one does `again`.
+/// Returns a flag that SIGINT or SIGTERM sets; the signals no longer end the process. Each further signal calls
+/// `again`.
 ///
 /// # Errors
-/// The operating system refuses a handler or a thread.
+/// When the operating system refuses a handler or a thread.
 pub fn on_signals(again: impl Fn() + Send + 'static) -> io::Result<Stop> {
     let stop = Stop::default();
     let set = stop.clone();

@@ -1,11 +1,11 @@
-//! The two calls of Kafka's Admin API that the safe binding lacks: which topics there are, with their identifiers, without
-//! making any; and changing single configs of a topic, leaving the others alone.
+//! The two calls of Kafka's Admin API that the safe binding lacks: describing topics, with their identifiers and
+//! without creating any; and changing single configs of a topic without resetting the others.
 //!
-//! Rules that keep this sound:
-//! - Everything happens inside one call, on the calling thread: a queue of its own is made, asked and destroyed, and the
-//!   client that is borrowed outlives it.
-//! - What librdkafka hands out is either owned by a guard here, which destroys it once, or belongs to the answer's event
-//!   and is copied before that is destroyed.
+//! Rules that keep this code sound:
+//! - Everything happens inside one call, on the calling thread: the call creates a queue of its own, uses it and
+//!   destroys it, and the borrowed client outlives the queue.
+//! - Everything that librdkafka returns is either owned by a guard of this module, which destroys it once, or belongs
+//!   to the event of the answer and is copied before the event is destroyed.
 #![allow(unsafe_code, reason = "calls C")]
 
 use std::{
@@ -23,29 +23,27 @@ use rdkafka::{
 
 use crate::native::ffi::text;
 
-/// A topic that exists.
+/// An existing topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Described {
-    /// Kafka's own identifier, as Kafka's tools and Strimzi write it.
+    /// Kafka's own topic identifier, as Kafka's tools and Strimzi write it.
     pub id: String,
-    /// How many partitions it has.
     pub partitions: i32,
 }
 
-/// Kafka's answer for one topic that it did not serve.
+/// Kafka's error for one topic of a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{message} ({code:?})")]
 pub struct Refusal {
-    /// Which error.
     pub code: RDKafkaErrorCode,
-    /// Kafka's words.
     pub message: String,
 }
 
-/// Those of these topics that exist. None is made by asking, however the brokers are set up. Names must differ.
+/// Describes those of the given topics that exist. The request creates no topic, whatever the brokers' configuration.
+/// The names must be distinct.
 ///
 /// # Errors
-/// When no broker answers in time; the inner one when Kafka refuses to describe the topic.
+/// When no broker answers in time. The inner error means that Kafka refuses to describe the topic.
 pub fn describe_topics<C: ClientContext>(
     client: &Client<C>,
     names: &[&str],
@@ -58,10 +56,10 @@ pub fn describe_topics<C: ClientContext>(
     let topics = Guard::new(topics, sys::rd_kafka_TopicCollection_destroy)?;
     let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS;
     let event = ask(client, operation, timeout, |rk, options, queue| {
-        // SAFETY: all four live during the call, which copies the names.
+        // SAFETY: the client, the options, the queue and the collection live during the call, which copies the names.
         unsafe { sys::rd_kafka_DescribeTopics(rk, topics.ptr(), options, queue) }
     })?;
-    // SAFETY: the event is ours; what it holds lives as long as it does, and is copied here.
+    // SAFETY: the guard owns the event; what the event holds lives as long as the event, and is copied here.
     unsafe {
         let result = sys::rd_kafka_event_DescribeTopics_result(event.ptr());
         let mut count = 0;
@@ -70,10 +68,10 @@ pub fn describe_topics<C: ClientContext>(
     }
 }
 
-/// Sets single configs of a topic and leaves the others as they are.
+/// Sets single configs of a topic and leaves the others unchanged.
 ///
 /// # Errors
-/// When no broker answers in time; the inner one when Kafka refuses.
+/// When no broker answers in time. The inner error means that Kafka refuses the change.
 pub fn alter_configs<C: ClientContext>(
     client: &Client<C>,
     topic: &str,
@@ -89,7 +87,8 @@ pub fn alter_configs<C: ClientContext>(
     for (key, value) in changes {
         let (key, value) = (c_string(key)?, c_string(value)?);
         let set = sys::rd_kafka_AlterConfigOpType_t::RD_KAFKA_ALTER_CONFIG_OP_TYPE_SET;
-        // SAFETY: the resource is ours, the strings live during the call, which copies them; the error is ours.
+        // SAFETY: the guard owns the resource; the strings live during the call, which copies them; the returned error
+        // is owned by this code, which destroys it after its last use.
         unsafe {
             let error =
                 sys::rd_kafka_ConfigResource_add_incremental_config(resource.ptr(), key.as_ptr(), set, value.as_ptr());
@@ -103,10 +102,10 @@ pub fn alter_configs<C: ClientContext>(
     let mut resources = [resource.ptr()];
     let operation = sys::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_INCREMENTALALTERCONFIGS;
     let event = ask(client, operation, timeout, |rk, options, queue| {
-        // SAFETY: all live during the call, which copies the resource.
+        // SAFETY: the client, the options, the queue and the resource live during the call, which copies the resource.
         unsafe { sys::rd_kafka_IncrementalAlterConfigs(rk, resources.as_mut_ptr(), 1, options, queue) }
     })?;
-    // SAFETY: the event is ours; what it holds lives as long as it does, and is copied here.
+    // SAFETY: the guard owns the event; what the event holds lives as long as the event, and is copied here.
     unsafe {
         let result = sys::rd_kafka_event_IncrementalAlterConfigs_result(event.ptr());
         let mut count = 0;
@@ -122,7 +121,7 @@ pub fn alter_configs<C: ClientContext>(
 
 const NO_ERROR: sys::rd_kafka_resp_err_t = sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR;
 
-/// Owns what librdkafka made, until it is dropped.
+/// Owns an object of librdkafka, and destroys it when it is dropped.
 struct Guard<T> {
     pointer: NonNull<T>,
     destroy: unsafe extern "C" fn(*mut T),
@@ -143,12 +142,12 @@ impl<T> Guard<T> {
 
 impl<T> Drop for Guard<T> {
     fn drop(&mut self) {
-        // SAFETY: it is ours, and nothing uses it after this.
+        // SAFETY: the guard owns the object, and nothing uses it after this.
         unsafe { (self.destroy)(self.ptr()) }
     }
 }
 
-/// Sends a request and waits for its answer, an event without an error.
+/// Sends a request and waits for its answer. Returns only an event without an error.
 fn ask<C: ClientContext>(
     client: &Client<C>,
     operation: sys::rd_kafka_admin_op_t,
@@ -157,7 +156,7 @@ fn ask<C: ClientContext>(
 ) -> Result<Guard<sys::rd_kafka_event_t>, KafkaError> {
     let rk = client.native_ptr();
     let millis = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
-    // SAFETY: the client outlives the call, and the queue and the options, which are ours.
+    // SAFETY: the client outlives the call; the guards own the queue and the options, which the client outlives too.
     let (queue, options) = unsafe {
         let queue = Guard::new(sys::rd_kafka_queue_new(rk), sys::rd_kafka_queue_destroy)?;
         let options = Guard::new(sys::rd_kafka_AdminOptions_new(rk, operation), sys::rd_kafka_AdminOptions_destroy)?;
@@ -170,24 +169,24 @@ fn ask<C: ClientContext>(
         (queue, options)
     };
     send(rk, options.ptr(), queue.ptr());
-    // The request ends by itself, answered or not; this is for an answer that would never come.
+    // The request times out by itself; this longer bound only guards against an answer that never comes.
     let longest = millis.saturating_add(1000);
-    // SAFETY: the queue is ours, and so is the event that comes out of it.
+    // SAFETY: the guard owns the queue, and the event that the queue returns is owned by the new guard.
     let event = unsafe { Guard::new(sys::rd_kafka_queue_poll(queue.ptr(), longest), sys::rd_kafka_event_destroy) };
     let event = event.map_err(|_| KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))?;
-    // SAFETY: the event is ours.
+    // SAFETY: the guard owns the event.
     let code = unsafe { sys::rd_kafka_event_error(event.ptr()) };
     if code == NO_ERROR { Ok(event) } else { Err(KafkaError::AdminOp(code.into())) }
 }
 
-/// A topic's name and what it is; None for one that is not there.
+/// Returns a topic's name and description, or `None` if the topic does not exist.
 ///
 /// # Safety
 /// `topic` belongs to an answer that lives during the call.
 unsafe fn described(
     topic: *const sys::rd_kafka_TopicDescription_t,
 ) -> Option<(String, Result<Described, RDKafkaErrorCode>)> {
-    // SAFETY: as promised by the caller; the error, if there is one, belongs to the description.
+    // SAFETY: the caller guarantees that the description lives; the error, if there is one, belongs to the description.
     unsafe {
         let name = text(sys::rd_kafka_TopicDescription_name(topic));
         let error = sys::rd_kafka_TopicDescription_error(topic);
@@ -205,7 +204,7 @@ unsafe fn described(
     }
 }
 
-/// An identifier in the alphabet in which Kafka writes it; librdkafka takes the other one.
+/// Converts an identifier to the URL-safe alphabet that Kafka uses; librdkafka uses the standard one.
 fn url_safe(base64: &str) -> String {
     base64.replace('+', "-").replace('/', "_")
 }
@@ -220,7 +219,7 @@ unsafe fn elements<'a, T>(start: *mut T, count: usize) -> &'a [T] {
     if start.is_null() {
         return &[];
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { std::slice::from_raw_parts(start, count) }
 }
 

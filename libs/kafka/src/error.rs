@@ -1,22 +1,23 @@
-//! One classifier for everything that librdkafka says went wrong.
+//! One classifier for every error that librdkafka reports.
 
 use rdkafka::error::RDKafkaErrorCode;
 
 use super::settings::SettingsError;
 
-/// What can be done about an error of a transactional call.
+/// What the caller can do about an error of a transactional call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
-    /// The same call can be made again, and takes up where it was.
+    /// The same call can be repeated, and continues where it stopped.
     Retriable,
-    /// The transaction must be aborted; then the producer can go on.
+    /// The transaction must be aborted; then the producer can continue.
     Abortable,
-    /// What became of the transaction is unknown: only a new producer can tell.
+    /// The outcome of the transaction is unknown: only a new producer can settle it.
     Fatal,
 }
 
 impl Class {
-    /// The class that librdkafka's three flags mean. None set means that nobody thought of the error: fatal.
+    /// Maps librdkafka's three error flags to a class. An error without any flag is not classified by librdkafka, so it
+    /// counts as fatal.
     #[must_use]
     pub const fn of(fatal: bool, retriable: bool, requires_abort: bool) -> Self {
         if fatal {
@@ -35,18 +36,16 @@ impl Class {
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{call}: {message}")]
 pub struct KafkaError {
-    /// Which call.
     pub call: &'static str,
-    /// librdkafka's code.
+    /// librdkafka's error code; 0 if the error does not come from librdkafka.
     pub code: i32,
-    /// What can be done, where the call is a transactional one.
+    /// What the caller can do; meaningful only for transactional calls.
     pub class: Class,
-    /// librdkafka's words.
     pub message: String,
 }
 
 impl KafkaError {
-    /// Whether the group refused an offset because it has changed: the member's generation is over.
+    /// Whether the group refused an offset because it has rebalanced: the member's generation is over.
     #[must_use]
     pub fn is_rebalance(&self) -> bool {
         [RDKafkaErrorCode::IllegalGeneration, RDKafkaErrorCode::UnknownMemberId, RDKafkaErrorCode::RebalanceInProgress]
@@ -54,7 +53,7 @@ impl KafkaError {
             .any(|code| self.code == code as i32)
     }
 
-    /// Whether another producer has taken the transactional id.
+    /// Whether another producer has taken over the transactional id.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
         [RDKafkaErrorCode::Fenced, RDKafkaErrorCode::ProducerFenced, RDKafkaErrorCode::InvalidProducerEpoch]

@@ -1,16 +1,16 @@
-//! What librdkafka says of a connection that fails, and what a person can do about it.
+//! Turns librdkafka's messages about failed connections into messages that say what to check.
 
-/// The words of a log line, if it tells that a connection failed: a broker that hangs up, as one does that expects TLS, is
-/// told of nowhere else. The line begins with a thread's name.
+/// Returns the message of a log line if the line reports a failed connection. Log lines are the only report of a broker
+/// that hangs up, as one does that expects TLS. Each line begins with the name of a thread, which is cut off.
 #[must_use]
 pub fn failure<'m>(facility: &str, message: &'m str) -> Option<&'m str> {
     message.split_once("]: ").map(|(_, words)| words).filter(|_| facility == "FAIL")
 }
 
-/// librdkafka's words, the same each time, with what to check.
+/// Returns librdkafka's message without its varying parts, followed by what to check.
 #[must_use]
 pub fn explain(words: &str) -> String {
-    // At their end stands how long the attempt took, and how far it came.
+    // librdkafka appends how long the attempt took and the state it reached.
     let (words, state) = words.rsplit_once(" (after ").unwrap_or((words, ""));
     let advice = if words.contains(": SASL ") {
         "; check the user name, the password and the mechanism"
@@ -18,7 +18,7 @@ pub fn explain(words: &str) -> String {
         "; check that this listener of Kafka speaks TLS, that its certificate names this host and is signed by an authority \
          that the config trusts, and that Kafka trusts the client's certificate, where it asks for one"
     } else if words.contains("security.protocol") || state.contains("in state APIVERSION_QUERY") {
-        // Kafka hung up at the first word.
+        // Kafka hung up on the first request.
         "; check that the config has TLS and SASL where this listener of Kafka has them"
     } else if words.contains("Connection refused") {
         "; check the address and the port, and that Kafka runs there"
@@ -42,7 +42,7 @@ mod tests {
         assert_eq!(failure("FAIL", "nobody's"), None);
     }
 
-    /// The words are librdkafka's own, of which `processor/tests/kafka/security.rs` has them fresh.
+    /// The messages are copied from librdkafka; `processor/tests/kafka/security.rs` checks the current ones.
     #[test]
     fn a_refusal_says_what_to_check_and_is_the_same_each_time() {
         let refused =

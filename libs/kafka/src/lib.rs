@@ -1,4 +1,4 @@
-//! The edge to Kafka: librdkafka, and what has to be known about it.
+//! The boundary to Kafka: librdkafka, its settings, and the handling of its errors.
 //!
 //! ```text
 //!  settings ──> native: consumer, producer (batch calls) ──> transaction: what both stages make of them
@@ -6,8 +6,8 @@
 //!  error: the one classifier          trouble, explain: why a connection failed, and what to check
 //! ```
 //!
-//! `native` and `admin` are the only unsafe code of the project. The batch calls cost a third of the safe binding's calls for
-//! each message.
+//! `native` and `admin` contain the only unsafe code of the project. The batch calls cost a third of what the safe
+//! binding's calls cost per message.
 
 pub mod transaction;
 

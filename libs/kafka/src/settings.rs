@@ -4,15 +4,15 @@ use std::{borrow::Cow, fs, io};
 
 use crds::job::{JobConfig, KafkaConfig, Security, password};
 
-/// Settings of a client, in the order in which they are applied. They hold no secret, only the files that do, which are
-/// read each time a client is made.
+/// Settings of a client, in the order in which they are applied. They hold no secrets, only the paths of the files that
+/// do; the files are read each time a client is created.
 #[derive(Clone, Debug, Default)]
 pub struct Settings(Vec<(&'static str, Value)>);
 
 #[derive(Clone, Debug)]
 enum Value {
     Text(String),
-    /// A file that librdkafka reads by itself.
+    /// A file that librdkafka reads itself.
     Path(String),
     /// A file whose content is the value.
     Content(String),
@@ -26,41 +26,38 @@ pub enum SettingsError {
         "{setting}: {path} cannot be read: {source}; mount the Secret there, or correct kafka.security in the config"
     )]
     Unreadable {
-        /// The setting that it is for.
+        /// The setting that needs the file.
         setting: &'static str,
-        /// Which file.
         path: String,
-        /// What the system says.
         source: io::Error,
     },
-    /// A file holds nothing.
+    /// A file is empty.
     #[error("{setting}: {path} is empty; put the value into its Secret")]
     Empty {
-        /// The setting that it is for.
+        /// The setting that needs the file.
         setting: &'static str,
-        /// Which file.
         path: String,
     },
-    /// A value that cannot be passed on.
+    /// A value that cannot be passed to C.
     #[error("{setting}: the value contains a zero byte")]
     ZeroByte {
-        /// Which setting.
+        /// The setting with the zero byte.
         setting: &'static str,
     },
 }
 
 impl Settings {
-    /// Sets one, instead of what it was before.
+    /// Sets one setting, replacing its earlier value.
     pub fn set(&mut self, setting: &'static str, value: impl Into<String>) {
         self.0.push((setting, Value::Text(value.into())));
     }
 
-    /// Sets several.
     pub fn extend(&mut self, settings: &[(&'static str, &str)]) {
         self.0.extend(settings.iter().map(|(setting, value)| (*setting, Value::Text((*value).to_owned()))));
     }
 
-    /// The settings for one client, with what stands in the files now. This does hold secrets: it is not kept, and not shown.
+    /// Returns the settings for one client, with the current content of the files. The result holds secrets: do not
+    /// keep it and do not print it.
     ///
     /// # Errors
     /// When a file cannot be read, or is empty.
@@ -83,7 +80,7 @@ impl Value {
     }
 }
 
-/// What stands in a file.
+/// Reads a file, which must not be empty.
 fn content(setting: &'static str, path: &str) -> Result<String, SettingsError> {
     let path = || path.to_owned();
     let text =
@@ -92,10 +89,11 @@ fn content(setting: &'static str, path: &str) -> Result<String, SettingsError> {
     if text.is_empty() { Err(SettingsError::Empty { setting, path: path() }) } else { Ok(text.to_owned()) }
 }
 
-/// How long the broker waits for a transaction before it aborts it.
+/// How long the broker keeps a transaction open before it aborts it.
 pub const TRANSACTION_TIMEOUT_MS: u64 = 10_000;
 
-/// A member of a consumer group: of stage 1, which fetches the source, or of stage 2, whose membership says who emits.
+/// A member of a consumer group: of stage 1, which fetches the source, or of stage 2, whose membership decides which
+/// replica emits.
 #[must_use]
 pub fn consumer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
     let mut settings = common(job, client_id);
@@ -106,16 +104,16 @@ pub fn consumer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
         ("partition.assignment.strategy", "cooperative-sticky"),
         ("session.timeout.ms", "6000"),
         ("heartbeat.interval.ms", "500"),
-        // How long the group waits for a thread that hangs; every wait of the worker is shorter.
+        // How long the group waits for a hanging thread; every wait of the worker is shorter.
         ("max.poll.interval.ms", "60000"),
-        // Also makes fetches of committed offsets wait for transactions that are still open.
+        // Also makes requests for committed offsets wait for open transactions.
         ("isolation.level", "read_committed"),
         // Positions come from committed metadata, and offsets are committed by the producer.
         ("enable.auto.commit", "false"),
         ("enable.auto.offset.store", "false"),
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "true"),
-        // Bounds memory whatever the lag.
+        // Bounds the memory, however large the lag is.
         ("queued.min.messages", "100000"),
         ("queued.max.messages.kbytes", "12288"),
         ("fetch.queue.backoff.ms", "20"),
@@ -126,7 +124,7 @@ pub fn consumer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
     settings
 }
 
-/// The producer of one thread. `max_bytes` is the smallest `max.message.bytes` of the topics it writes.
+/// The producer of one thread. `max_bytes` is the smallest `max.message.bytes` of the topics that it writes.
 #[must_use]
 pub fn producer(job: &JobConfig, transactional_id: &str, max_bytes: usize) -> Settings {
     let mut settings = common(job, transactional_id);
@@ -134,22 +132,23 @@ pub fn producer(job: &JobConfig, transactional_id: &str, max_bytes: usize) -> Se
         ("transactional.id", transactional_id),
         ("transaction.timeout.ms", &TRANSACTION_TIMEOUT_MS.to_string()),
         ("message.max.bytes", &max_bytes.to_string()),
-        // A batch is subject to the topic's limit like a single record.
+        // Kafka applies the topic's record limit to a whole batch.
         ("batch.size", &max_bytes.min(1_000_000).to_string()),
         ("batch.num.messages", "100000"),
-        // Larger batches cost less; the commit flushes whatever still lingers.
+        // Larger batches cost less; the commit flushes the records that still linger.
         ("linger.ms", "20"),
-        // A coordinator that is gone from the cluster's metadata is waited for until any connection comes or goes, whatever
-        // the call's time-out (librdkafka#5511, #5456). So idle ones go, sooner than the metadata is refreshed over them.
+        // librdkafka waits for a coordinator that has left the cluster's metadata until any connection opens or closes,
+        // ignoring the call's timeout (librdkafka#5511, #5456). Therefore idle connections are closed, after a time
+        // that is shorter than the interval of the metadata refreshes, which would keep them in use.
         ("connections.max.idle.ms", "8000"),
-        // Bounds memory: what is produced and not yet acknowledged.
+        // Bounds the memory of records that are produced and not yet acknowledged.
         ("queue.buffering.max.messages", "500000"),
         ("queue.buffering.max.kbytes", "65536"),
     ]);
     settings
 }
 
-/// A producer that only fences a dead owner's transactional id.
+/// A producer whose only task is to fence the transactional id of a dead owner.
 #[must_use]
 pub fn fencer(job: &JobConfig, transactional_id: &str) -> Settings {
     let mut settings = common(job, transactional_id);
@@ -157,7 +156,7 @@ pub fn fencer(job: &JobConfig, transactional_id: &str) -> Settings {
     settings
 }
 
-/// A client that asks questions: it never joins a group, and sees what is not committed.
+/// A client for queries: it never joins a group, and sees uncommitted records.
 #[must_use]
 pub fn observer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
     let mut settings = common(job, client_id);
@@ -180,7 +179,7 @@ pub fn reader(job: &JobConfig, client_id: &str) -> Settings {
         ("enable.auto.commit", "false"),
         ("auto.offset.reset", "error"),
         ("enable.partition.eof", "true"),
-        // The end of a partition is told after this time.
+        // The broker reports the end of a partition after this time.
         ("fetch.wait.max.ms", "10"),
         ("queued.max.messages.kbytes", "8192"),
         ("allow.auto.create.topics", "false"),
@@ -188,11 +187,11 @@ pub fn reader(job: &JobConfig, client_id: &str) -> Settings {
     settings
 }
 
-/// A client that follows a topic of the pipeline from an explicit offset, as long as the replica lives.
+/// A client that follows a topic of the pipeline from an explicit offset, for the lifetime of the replica.
 #[must_use]
 pub fn follower(job: &JobConfig, client_id: &str) -> Settings {
     let mut settings = reader(job, client_id);
-    // Where nothing comes, ten questions a second are enough; what comes is answered at once.
+    // On a quiet topic, ten requests per second are enough; the broker answers at once when a record arrives.
     settings.extend(&[("fetch.wait.max.ms", "100"), ("fetch.queue.backoff.ms", "20")]);
     settings
 }
@@ -201,7 +200,7 @@ fn common(job: &JobConfig, client_id: &str) -> Settings {
     let mut settings = connection(&job.kafka);
     settings.extend(&[
         ("client.id", client_id),
-        // Partitions that are added are seen within this time.
+        // New partitions are noticed within this time.
         ("topic.metadata.refresh.interval.ms", "10000"),
         ("reconnect.backoff.ms", "100"),
         ("reconnect.backoff.max.ms", "5000"),
@@ -210,7 +209,7 @@ fn common(job: &JobConfig, client_id: &str) -> Settings {
     settings
 }
 
-/// How to reach a Kafka, and nothing else.
+/// The settings that reach a Kafka, and no others.
 #[must_use]
 pub fn connection(kafka: &KafkaConfig) -> Settings {
     let mut settings = Settings::default();
@@ -222,8 +221,8 @@ pub fn connection(kafka: &KafkaConfig) -> Settings {
 }
 
 impl Settings {
-    /// librdkafka verifies Kafka's certificate and its host name by itself, and without an authority here looks for those that
-    /// the system trusts.
+    /// librdkafka verifies Kafka's certificate and its host name by default. Without a CA here, it uses the system's
+    /// trusted CAs.
     fn secure(&mut self, Security { tls, sasl }: &Security) {
         let protocol = match (tls, sasl) {
             (Some(_), Some(_)) => "SASL_SSL",

@@ -1,4 +1,4 @@
-//! Transactions of one producer, which is made anew where an error leaves the outcome of one open.
+//! Transactions of one producer, which is replaced after an error that leaves the outcome of a transaction unknown.
 
 use std::time::{Duration, Instant};
 
@@ -11,29 +11,28 @@ use super::{
     settings::{self, Settings},
 };
 
-/// How long one call waits for the broker; then the same call goes on.
+/// How long one call waits for the broker before the same call is repeated.
 const SLICE: Duration = Duration::from_secs(1);
 
-/// How long a commit or an abort is tried: longer than the broker keeps a transaction, far shorter than the group waits for
-/// a member. After that a new producer finds out what became of it.
+/// How long a commit or an abort is repeated: longer than the broker keeps a transaction open, far shorter than the
+/// group waits for a member. After that, a new producer settles the transaction.
 const TRANSACTION_BOUND: Duration = Duration::from_millis(settings::TRANSACTION_TIMEOUT_MS + 2000);
 
-/// Why a transaction did not come to its end.
+/// Why a transaction did not complete.
 #[derive(Debug, thiserror::Error)]
 pub enum TransactionError {
-    /// A call failed.
     #[error(transparent)]
     Kafka(#[from] KafkaError),
-    /// The group does not count this member any more; who commits now would not be fenced.
+    /// The group no longer counts this member, so the broker would not fence a commit from it.
     #[error("the membership in the group is lost")]
     NotAMember,
-    /// There is no producer yet, or not any more.
+    /// There is no producer yet, or no longer one.
     #[error("the producer is not initialized")]
     NotReady,
 }
 
 impl TransactionError {
-    /// What can be done.
+    /// What the caller can do.
     #[must_use]
     pub fn class(&self) -> Class {
         match self {
@@ -42,7 +41,7 @@ impl TransactionError {
         }
     }
 
-    /// Whether the group changed while the transaction was open, which happens in every rebalance under load.
+    /// Whether the group rebalanced while the transaction was open, which happens in every rebalance under load.
     #[must_use]
     pub fn is_rebalance(&self) -> bool {
         match self {
@@ -52,7 +51,7 @@ impl TransactionError {
         }
     }
 
-    /// Whether another producer has the transactional id now.
+    /// Whether another producer has taken over the transactional id.
     #[must_use]
     pub fn is_fenced(&self) -> bool {
         matches!(self, Self::Kafka(error) if error.is_fenced())
@@ -62,9 +61,8 @@ impl TransactionError {
 /// A producer and the topics it writes.
 #[derive(Debug)]
 pub struct Writer<const N: usize> {
-    /// The producer.
     pub producer: Producer,
-    /// Its topics, in the order in which they were named.
+    /// Its topics, in the order in which they were given.
     pub topics: [TopicId; N],
     ready: bool,
 }
@@ -79,17 +77,17 @@ pub struct Transactions<const N: usize> {
 }
 
 impl<const N: usize> Transactions<N> {
-    /// Without a producer yet. The settings are those of a transactional one.
+    /// Creates no producer yet. The settings must be those of a transactional producer.
     #[must_use]
     pub fn new(settings: Settings, topics: [&str; N]) -> Self {
         Self { settings, topics: topics.map(str::to_owned), writer: None, began: None }
     }
 
-    /// Makes the producer, or goes on initializing it, for at most a slice of time. Fences a predecessor with the same
-    /// transactional id. Returns whether transactions can begin.
+    /// Creates the producer, or continues to initialize it, for at most one slice of time. Fences a predecessor with
+    /// the same transactional id. Returns whether transactions can begin.
     ///
     /// # Errors
-    /// When librdkafka refuses; try again later.
+    /// When librdkafka refuses; the caller tries again later.
     pub fn prepare(&mut self) -> Result<bool, KafkaError> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
@@ -118,10 +116,10 @@ impl<const N: usize> Transactions<N> {
         self.began
     }
 
-    /// The producer, once transactions can begin.
+    /// Returns the producer, once transactions can begin.
     ///
     /// # Errors
-    /// When it is not ready.
+    /// When the producer is not ready.
     pub fn writer(&mut self) -> Result<&mut Writer<N>, TransactionError> {
         self.writer.as_mut().filter(|writer| writer.ready).ok_or(TransactionError::NotReady)
     }
@@ -138,10 +136,10 @@ impl<const N: usize> Transactions<N> {
         Ok(())
     }
 
-    /// Commits the transaction in progress, with the offsets of a topic that a group reads.
+    /// Commits the transaction in progress, with the consumer group's offsets of a topic.
     ///
     /// # Errors
-    /// The transaction has to be given up, as the error's class says.
+    /// The transaction must be given up, as the error's class says.
     pub fn commit(
         &mut self,
         topic: &str,
@@ -149,17 +147,19 @@ impl<const N: usize> Transactions<N> {
         group: &GroupMetadata,
     ) -> Result<(), TransactionError> {
         let Writer { producer, .. } = self.writer()?;
-        // First, so that a record that cannot be delivered fails here: when it fails while the offsets are on their way,
-        // librdkafka 2.12 never returns from sending them (`rd_kafka_txn_handle_TxnOffsetCommit` drops `__OUTDATED`).
+        // Flush first, so that a record that cannot be delivered fails here. If it fails while the offsets are being
+        // sent, librdkafka 2.12 never returns from that call (`rd_kafka_txn_handle_TxnOffsetCommit` drops
+        // `__OUTDATED`).
         persist(|slice| producer.flush(slice))?;
         persist(|slice| producer.send_offsets(topic, offsets.iter().copied(), group, slice))?;
         self.commit_records()
     }
 
-    /// Commits the transaction in progress without offsets of a group. Nothing but the transactional id fences it.
+    /// Commits the transaction in progress without offsets of a group. Only the transactional id can fence such a
+    /// commit.
     ///
     /// # Errors
-    /// The transaction has to be given up, as the error's class says.
+    /// The transaction must be given up, as the error's class says.
     pub fn commit_records(&mut self) -> Result<(), TransactionError> {
         let Writer { producer, .. } = self.writer()?;
         persist(|slice| producer.commit(slice))?;
@@ -173,7 +173,7 @@ impl<const N: usize> Transactions<N> {
     /// Aborts the transaction in progress, if there is one.
     ///
     /// # Errors
-    /// It is not known to be aborted, and has to be given up.
+    /// When the abort is not confirmed: the transaction must be given up.
     pub fn abort(&mut self) -> Result<(), TransactionError> {
         if self.began.is_some() {
             let Writer { producer, .. } = self.writer()?;
@@ -183,8 +183,8 @@ impl<const N: usize> Transactions<N> {
         Ok(())
     }
 
-    /// Gives the transaction in progress up. Returns whether it is known not to be committed; otherwise the producer is
-    /// gone, and the next one settles it.
+    /// Gives up the transaction in progress. Returns true if it is known not to be committed. Otherwise the producer is
+    /// dropped, and the next one settles the transaction.
     pub fn give_up(&mut self, class: Class) -> bool {
         let aborted = match (&self.writer, class) {
             (Some(_), Class::Fatal) | (None, _) => false,
@@ -215,7 +215,7 @@ impl<const N: usize> Writer<N> {
     }
 }
 
-/// Makes a call again until it ends or the bound is reached; after that its outcome is open.
+/// Repeats a call until it succeeds, fails, or exceeds the bound. After the bound its outcome is unknown.
 fn persist(mut call: impl FnMut(Duration) -> Result<(), KafkaError>) -> Result<(), KafkaError> {
     let started = Instant::now();
     loop {
@@ -224,7 +224,7 @@ fn persist(mut call: impl FnMut(Duration) -> Result<(), KafkaError>) -> Result<(
                 if started.elapsed() >= TRANSACTION_BOUND {
                     return Err(KafkaError { class: Class::Fatal, ..error });
                 }
-                // Most errors of this class have used up the slice; one that comes at once must not spin.
+                // Most retriable errors have used up the slice; one that returns at once must not spin.
                 std::thread::sleep(Duration::from_millis(10));
             }
             result => return result,

@@ -1,4 +1,4 @@
-//! Why connections to Kafka fail. librdkafka tells that beside its calls, which only say that the time is over.
+//! Why connections to Kafka fail. librdkafka reports this in callbacks; its calls only report a timeout.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -15,26 +15,26 @@ use rdkafka::{
 
 use crate::explain::{explain, failure};
 
-/// How long a trouble explains what fails: librdkafka repeats one that lasts every half a minute.
+/// How long a problem counts as recent. librdkafka repeats a lasting one every 30 seconds.
 const RECENT: Duration = Duration::from_secs(60);
 
-/// The last trouble that a client had with a connection.
+/// The last connection problem of a client.
 #[derive(Clone, Debug, Default)]
 pub struct Trouble(Arc<Mutex<Option<(Instant, String)>>>);
 
 impl Trouble {
-    /// Notes what librdkafka says of a connection.
+    /// Records what librdkafka reports about a connection.
     pub fn note(&self, words: &str) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), explain(words)));
     }
 
-    /// An error, with what explains it.
+    /// Adds the recent connection problem, if there is one, to an error.
     #[must_use]
     pub fn with(&self, source: KafkaError) -> Told {
         Told { source: Box::new(source), trouble: self.recent() }
     }
 
-    /// What it was, if it was recent.
+    /// Returns the last problem if it is recent.
     #[must_use]
     pub fn recent(&self) -> Option<String> {
         let last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -42,14 +42,14 @@ impl Trouble {
     }
 }
 
-/// Tries to reach a Kafka, and says what keeps a client from it, with what to check; `None` where nothing does. Blocks for at
-/// most about `timeout`.
+/// Tries to reach a Kafka. Returns what prevents the connection and what to check, or `None` if the connection works.
+/// Blocks for about `timeout` at most.
 #[must_use]
 pub fn diagnose(client: &ClientConfig, timeout: Duration) -> Option<String> {
-    /// The client's events wait for this poll in a queue.
+    /// How long to poll the queue that holds the client's events.
     const GLANCE: Duration = Duration::from_millis(10);
     let mut client = client.clone();
-    // The context is told of every connection that fails.
+    // At this level the context receives every failed connection.
     client.set_log_level(RDKafkaLogLevel::Info);
     let consumer: BaseConsumer<Trouble> = match client.create_with_context(Trouble::default()) {
         Ok(consumer) => consumer,
@@ -60,13 +60,13 @@ pub fn diagnose(client: &ClientConfig, timeout: Duration) -> Option<String> {
     consumer.context().recent().or_else(|| Some(error.to_string()))
 }
 
-/// What the binding says, and what kept the client from a broker a moment ago, which says more than that no broker answered.
+/// The binding's error, with the recent connection problem. That problem is more specific than the error that no broker
+/// answered.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", words(source, trouble.as_deref()))]
 pub struct Told {
-    /// The binding's error.
     pub source: Box<KafkaError>,
-    /// What librdkafka said of a connection.
+    /// What librdkafka reported about the connection.
     pub trouble: Option<String>,
 }
 
@@ -90,7 +90,7 @@ impl From<KafkaError> for Told {
 
 impl ClientContext for Trouble {
     fn error(&self, error: KafkaError, reason: &str) {
-        // That all brokers are down explains nothing.
+        // The error that all brokers are down does not say why.
         if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
             self.note(reason);
         }

@@ -6,7 +6,6 @@ use kafka::{cluster::ClusterError, error::KafkaError};
 
 use crate::config::ConfigError;
 
-/// Why a replica cannot run.
 #[derive(Debug, thiserror::Error)]
 pub enum RunError {
     /// The job config cannot be used.
@@ -15,9 +14,8 @@ pub enum RunError {
     /// The HTTP server cannot listen.
     #[error("cannot listen on {address}: {source}; choose another address with --listen")]
     Listen {
-        /// Where.
+        /// The address in `--listen`.
         address: SocketAddr,
-        /// Why not.
         source: std::io::Error,
     },
     /// The operating system refuses a signal handler, a thread or a runtime.
@@ -29,7 +27,7 @@ pub enum RunError {
     /// librdkafka refuses a setting.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// A thread came to an end that nobody foresaw.
+    /// A thread panicked.
     #[error("a thread panicked; the replica ends so that it is started anew")]
     Panicked,
 }

@@ -27,7 +27,6 @@ struct PartitionLabel {
     partition: i32,
 }
 
-/// The metrics of a replica.
 #[derive(Debug)]
 pub struct Metrics {
     registry: Registry,
@@ -36,25 +35,25 @@ pub struct Metrics {
     unmerged: Counter,
     dead_letters: Family<ReasonLabel, Counter>,
     commits: Histogram,
-    /// How many `commits` has: it cannot be read back.
+    /// The number of observations in `commits`, which cannot be read back.
     committed: AtomicU64,
-    /// Transactions that were given up.
+    /// Transactions of stage 1 that were given up.
     pub aborts: Counter,
-    /// Changes of the assignment.
+    /// Changes of the assignment of stage 1.
     pub rebalances: Counter,
     lag: Family<PartitionLabel, Gauge>,
     watermark: Family<PartitionLabel, Gauge>,
     brokers_up: Gauge,
-    /// Those of stage 2.
+    /// The metrics of stage 2.
     pub aggregate: AggregateMetrics,
-    /// How long commits took, for the page.
+    /// How long commits took, for the live page.
     pub latencies: Latencies,
-    /// Dead letters, masked, for the page.
+    /// Masked dead letters, for the live page.
     pub samples: Samples,
 }
 
 impl Metrics {
-    /// All metrics, at zero.
+    /// Creates all metrics, at zero.
     #[must_use]
     pub fn new(revision: u64) -> Self {
         let mut registry = Registry::with_prefix("login_processor");
@@ -119,7 +118,7 @@ impl Metrics {
         self
     }
 
-    /// Adds what happened to events.
+    /// Adds the outcomes of events.
     pub fn count(&self, tally: &Tally) {
         self.processed.inc_by(tally.output);
         self.late.inc_by(tally.late);
@@ -132,7 +131,7 @@ impl Metrics {
         }
     }
 
-    /// A transaction was committed.
+    /// Records a committed transaction.
     pub fn committed(&self, took: Duration, watermarks: impl Iterator<Item = (i32, i64)>) {
         self.commits.observe(took.as_secs_f64());
         self.committed.fetch_add(1, Ordering::Relaxed);
@@ -142,7 +141,7 @@ impl Metrics {
         }
     }
 
-    /// Takes what is of interest from librdkafka's statistics. Returns whether any broker is connected.
+    /// Updates the metrics from librdkafka's statistics. Returns whether any broker is connected.
     pub fn statistics(&self, json: &str, topic: &str, positions: &BTreeMap<i32, i64>) -> bool {
         let Some(statistics) = Statistics::parse(json) else { return false };
         let up = statistics.brokers_up();
@@ -155,13 +154,13 @@ impl Metrics {
         up > 0
     }
 
-    /// Forgets what is told of partitions that are gone.
+    /// Removes the metrics of a partition that the replica no longer owns.
     pub fn released(&self, partition: i32) {
         self.lag.remove(&PartitionLabel { partition });
         self.watermark.remove(&PartitionLabel { partition });
     }
 
-    /// The counts that the page shows: those that Prometheus reads.
+    /// The counts that the page shows; Prometheus reads the same ones.
     #[must_use]
     pub fn totals(&self) -> Totals {
         let dead =
@@ -179,7 +178,7 @@ impl Metrics {
         self.aggregate.totals(ingest)
     }
 
-    /// Records of an own partition that are not processed yet, as far as is known.
+    /// The number of records of an own partition that are not processed yet, if it is known.
     #[must_use]
     pub fn lag(&self, partition: i32) -> Option<u64> {
         Some(self.lag.get(&PartitionLabel { partition })?.get().unsigned_abs())
@@ -191,7 +190,7 @@ impl Metrics {
         Some(self.watermark.get(&PartitionLabel { partition })?.get())
     }
 
-    /// The text that Prometheus reads.
+    /// Encodes the metrics as the text that Prometheus reads.
     #[must_use]
     pub fn encode(&self) -> String {
         let mut out = String::new();
@@ -205,7 +204,7 @@ impl Metrics {
 mod tests {
     use super::*;
 
-    /// The metrics for people, in Markdown: as Prometheus names them, their labels, what they are.
+    /// The table of metrics for the documentation, in Markdown: Prometheus names, labels and help texts.
     fn table() -> String {
         let metrics = Metrics::new(7);
         drop(metrics.lag.get_or_create(&PartitionLabel { partition: 0 }));

@@ -1,13 +1,15 @@
-//! A replica: the loops of both stages, each with a consumer, a producer and a group of its own, and what it tells of itself.
+//! A replica: the loops of both stages, each with its own consumer, producer and group, and the state that the replica
+//! reports.
 //!
 //! ```text
-//!  run ──┬─> ingest, a thread each: source ──> output, dead letters, deltas
+//!  run ──┬─> ingest, N threads:      source ──> output, dead letters, deltas
 //!        ├─> aggregate, one thread:  deltas ──> aggregates, insights, alerts, state
-//!        ├─> view: what the live page shows of all this, once a second
+//!        ├─> view: the data of the live page, once a second
 //!        └─> /healthz /readyz /metrics
 //! ```
 //!
-//! What is decided stands in `stages`; the loops read, perform the effects in transactions, and say how it went.
+//! The decisions are made in `stages`. The loops read from Kafka, perform the effects in transactions, and report the
+//! outcome.
 
 pub mod run;
 

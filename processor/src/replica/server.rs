@@ -1,4 +1,4 @@
-//! What a replica answers over HTTP: whether it lives, whether it is ready, its metrics and its page.
+//! What a replica serves over HTTP: liveness, readiness, metrics and the live page.
 
 use std::sync::Arc;
 
@@ -23,7 +23,7 @@ pub fn router(replica: &Replica, page: Page) -> Router {
         .merge(page.router())
 }
 
-/// Red only when a loop does not turn, never for Kafka's state: a restart would not help.
+/// Fails only when a loop hangs, never because of Kafka's state: a restart would not help.
 async fn healthz(State(shown): State<Shown>) -> impl IntoResponse {
     let hangs = |status: &&ThreadStatus| !status.is_alive();
     match shown.statuses.iter().find(hangs) {

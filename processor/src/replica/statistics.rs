@@ -1,4 +1,4 @@
-//! librdkafka's statistics, as far as they are of interest: which brokers are connected, and where partitions end.
+//! The parts of librdkafka's statistics that are used: which brokers are connected, and where partitions end.
 
 use std::collections::BTreeMap;
 
@@ -11,17 +11,16 @@ pub struct Statistics {
 }
 
 impl Statistics {
-    /// Reads a report of librdkafka; `None` for one that is not of the expected shape.
+    /// Parses a statistics report of librdkafka; `None` if it does not have the expected shape.
     pub fn parse(json: &str) -> Option<Self> {
         serde_json::from_str(json).ok()
     }
 
-    /// How many brokers are connected.
     pub fn brokers_up(&self) -> usize {
         self.brokers.values().filter(|broker| broker.state == "UP").count()
     }
 
-    /// The last stable offset of a partition, where librdkafka knows it.
+    /// Returns the last stable offset of a partition, if librdkafka knows it.
     pub fn last_stable_offset(&self, topic: &str, partition: i32) -> Option<i64> {
         let partition = self.topics.get(topic)?.partitions.get(&partition.to_string())?;
         (partition.ls_offset >= 0).then_some(partition.ls_offset)

@@ -1,4 +1,4 @@
-//! How a thread is: whether its loop turns, and what it waits for.
+//! The status of a thread: whether its loop runs, and what the thread waits for.
 
 use std::{
     sync::{
@@ -8,13 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How long a loop may not turn before it counts as dead: longer than every wait in it.
+/// How long a turn of the loop may take before the thread counts as dead: longer than every wait in it.
 const TURN_BOUND: Duration = Duration::from_secs(60);
 
-/// How one thread is.
 #[derive(Debug)]
 pub struct ThreadStatus {
-    /// Its name in what is told about it.
+    /// The thread's name in logs and reports.
     pub name: String,
     started: Instant,
     last_turn_ms: AtomicU64,
@@ -32,7 +31,7 @@ struct Detail {
 }
 
 impl ThreadStatus {
-    /// A thread that has done nothing yet.
+    /// The status of a thread that has not done anything yet.
     #[must_use]
     pub fn new(name: String) -> Self {
         Self {
@@ -45,23 +44,23 @@ impl ThreadStatus {
         }
     }
 
-    /// The loop turns.
+    /// Records that the loop has begun a turn.
     pub fn beat(&self) {
         let elapsed = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last_turn_ms.store(elapsed, Ordering::Relaxed);
     }
 
-    /// The group has given the thread an assignment.
+    /// Records that the group has given the thread an assignment.
     pub fn joined(&self) {
         self.joined.store(true, Ordering::Relaxed);
     }
 
-    /// Whether Kafka answers.
+    /// Records whether Kafka answers.
     pub fn kafka_is(&self, up: bool) {
         self.kafka.store(up, Ordering::Relaxed);
     }
 
-    /// Which partitions are active, and which wait for their position; both ascending.
+    /// Sets which partitions are active, and which wait for their position; both ascending.
     pub fn assignment(&self, active: Vec<i32>, waiting: Vec<i32>) {
         let mut detail = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
         (detail.active, detail.waiting) = (active, waiting);
@@ -70,24 +69,24 @@ impl ThreadStatus {
         }
     }
 
-    /// What the thread does instead of its work, whatever the group says; none once it can do that.
+    /// Sets why the thread cannot do its work, whatever the group's state; `None` once it can.
     pub fn blocked(&self, why: Option<&str>) {
         self.detail.lock().unwrap_or_else(PoisonError::into_inner).blocked = why.map(str::to_owned);
     }
 
-    /// What keeps partitions waiting.
+    /// Sets why partitions are waiting.
     pub fn problem(&self, problem: &str) {
         problem.clone_into(&mut self.detail.lock().unwrap_or_else(PoisonError::into_inner).problem);
     }
 
-    /// The partitions that are active, ascending.
+    /// The active partitions, ascending.
     #[must_use]
     pub fn partitions(&self) -> Vec<i32> {
         self.detail.lock().unwrap_or_else(PoisonError::into_inner).active.clone()
     }
 
-    /// Why the thread is not ready; none when it is: it joined the group, Kafka answers, and whatever it was assigned,
-    /// possibly nothing, is taken up.
+    /// Returns why the thread is not ready; `None` if it is ready. A thread is ready when it has joined the group,
+    /// Kafka answers, and all of its assigned partitions, possibly none, are active.
     #[must_use]
     pub fn not_ready(&self) -> Option<String> {
         let detail = self.detail.lock().unwrap_or_else(PoisonError::into_inner);
@@ -104,7 +103,7 @@ impl ThreadStatus {
         (!detail.waiting.is_empty()).then(|| format!("partitions {:?} are not taken up yet{problem}", detail.waiting))
     }
 
-    /// Whether the loop turns. Kafka's state plays no part.
+    /// Whether the loop runs. Kafka's state does not matter.
     #[must_use]
     pub fn is_alive(&self) -> bool {
         let last = Duration::from_millis(self.last_turn_ms.load(Ordering::Relaxed));

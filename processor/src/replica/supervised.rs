@@ -1,7 +1,9 @@
-//! A replica as the child of another process, which `processor local` is: what it tells on stdout, and what it is told on stdin.
+//! A replica as the child of another process, such as `processor local`: what it reports on stdout, and what it reads
+//! from stdin.
 //!
-//! It tells how it is whenever that changes, one JSON value a line. A line [`DRAIN`] on stdin stops stage 1 alone, so that
-//! stage 2 can still count what was processed; the end of stdin, however the parent ended, stops the replica.
+//! The replica reports its state whenever the state changes, as one JSON value per line. The line [`DRAIN`] on stdin
+//! stops stage 1 only, so that stage 2 can still count the processed events. The end of stdin, for whatever reason,
+//! stops the replica.
 
 use std::{
     future,
@@ -16,33 +18,34 @@ use tokio::sync::oneshot;
 
 use crate::stop::Stop;
 
-/// What a parent writes to stop stage 1.
+/// The line that a parent writes to stop stage 1.
 pub const DRAIN: &str = "drain";
 
-/// How often it is looked at how the replica is.
+/// How often the replica's state is checked.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What a replica tells its parent.
+/// A report of a replica to its parent.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 pub enum Told {
-    /// Where its HTTP server listens; told once, first.
+    /// The address of its HTTP server; sent once, as the first report.
     Listening(SocketAddr),
-    /// Every thread is ready; that many partitions of the source are taken up.
+    /// Every thread is ready; the number of active partitions.
     Ready(u64),
-    /// A thread is not, and why.
+    /// A thread is not ready, with the reason.
     NotReady(String),
     /// Stage 1 has ended.
     Drained,
 }
 
-/// Serves the parent until it is gone, telling it what `told` says; for ever where there is none to serve. `drain` stops
-/// stage 1.
+/// Serves the parent until it is gone, and reports what `told` returns. Never returns if there is no parent to serve.
+/// The parent's [`DRAIN`] sets `drain`.
 pub async fn serve(is_supervised: bool, address: SocketAddr, told: impl Fn() -> Told, drain: Stop) {
     if !is_supervised {
         return future::pending().await;
     }
-    // A parent that ends lets a replica go on that it had stopped: one that stands still would not see the end of stdin.
+    // If the parent ends while this replica is stopped (SIGSTOP), SIGCONT lets the replica continue: a stopped process
+    // would not see the end of stdin.
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::CONT)) {
         tracing::warn!("the end of the parent will go unnoticed while this process is stopped: {error}");
@@ -62,7 +65,7 @@ pub async fn serve(is_supervised: bool, address: SocketAddr, told: impl Fn() -> 
     }
     let mut last = Told::Listening(address);
     tell(&last);
-    // An error is the end that is waited for: nothing is ever sent.
+    // Nothing is ever sent on the channel; any error other than `Empty` means that the parent is gone.
     while gone.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
         let now = told();
         if now != last {
@@ -73,7 +76,7 @@ pub async fn serve(is_supervised: bool, address: SocketAddr, told: impl Fn() -> 
     }
 }
 
-/// A parent that does not read any more is about to end.
+/// Ignores write errors: a parent that no longer reads is about to end.
 fn tell(told: &Told) {
     if let Ok(line) = serde_json::to_string(told) {
         let mut out = io::stdout().lock();

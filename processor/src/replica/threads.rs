@@ -1,4 +1,4 @@
-//! The threads of a replica: stage 1, as many as the config says, and one of stage 2.
+//! The threads of a replica: those of stage 1, as many as the config says, and one of stage 2.
 
 use std::{
     sync::Arc,
@@ -14,24 +14,23 @@ use super::{
 };
 use crate::stop::{DRAIN_BOUND, Stop};
 
-/// How long a replica takes to end after SIGTERM, at most: what a thread may take to drain, and a second for the rest.
+/// How long a replica may take to end after SIGTERM: the drain bound of a thread, plus one second for the rest.
 pub const STOP_BOUND: Duration = DRAIN_BOUND.saturating_add(Duration::from_secs(1));
 
-/// How long a question to Kafka may take before it is asked again.
+/// How long one query to Kafka may take before it is repeated.
 const ASK: Duration = Duration::from_secs(2);
 
-/// Threads of a replica, from start to stop.
+/// The threads of a replica, from start to stop.
 #[derive(Debug)]
 pub struct Replica {
     ingest: Vec<JoinHandle<Result<(), RunError>>>,
     aggregate: JoinHandle<Result<(), RunError>>,
-    /// How each thread is.
+    /// The status of each thread.
     pub statuses: Arc<Vec<ThreadStatus>>,
-    /// What they tell.
     pub metrics: Arc<Metrics>,
     job: Arc<JobConfig>,
     name: String,
-    /// Stops stage 1.
+    /// Stops stage 1 only.
     pub drain: Stop,
     stop: Stop,
 }
@@ -40,7 +39,7 @@ impl Replica {
     /// Starts the threads of a replica.
     ///
     /// # Errors
-    /// When librdkafka refuses a setting, or the system a thread.
+    /// When librdkafka refuses a setting, or the operating system refuses a thread.
     pub fn start(job: &Arc<JobConfig>, name: &str) -> Result<Self, RunError> {
         let names = (0..job.threads).map(|index| format!("ingest-{index}"));
         let names = names.chain(["aggregate".to_owned()]);
@@ -58,7 +57,7 @@ impl Replica {
         Ok(Self { ingest, aggregate, statuses, metrics, job, name, drain, stop })
     }
 
-    /// What the live page shows of it.
+    /// The source of the views that the live page shows.
     #[must_use]
     pub fn source(&self) -> Source {
         Source {
@@ -70,20 +69,20 @@ impl Replica {
         }
     }
 
-    /// Tells all threads to drain.
+    /// Tells the threads of both stages to drain.
     pub fn stop(&self) {
         self.drain.set();
         self.stop.set();
     }
 
-    /// Whether any thread has ended by itself.
+    /// Whether any thread has ended without being told to.
     #[must_use]
     pub fn any_ended(&self) -> bool {
         let ingest_ended = !self.drain.is_set() && self.ingest.iter().any(JoinHandle::is_finished);
         ingest_ended || (!self.stop.is_set() && self.aggregate.is_finished())
     }
 
-    /// How it is, in a word.
+    /// The replica's state, as reported to its parent.
     #[must_use]
     pub fn told(&self) -> Told {
         if self.drain.is_set() && self.ingest.iter().all(JoinHandle::is_finished) {
@@ -96,7 +95,7 @@ impl Replica {
         }
     }
 
-    /// Waits for the threads to end, within the bound that is stated for a stop. Returns whether all did.
+    /// Waits at most [`STOP_BOUND`] for the threads to end. Returns whether all have ended.
     ///
     /// # Errors
     /// The first error of a thread.
@@ -129,7 +128,6 @@ struct Starting {
 }
 
 impl Starting {
-    /// Starts the threads of stage 1.
     fn ingest(&self) -> Result<Vec<JoinHandle<Result<(), RunError>>>, RunError> {
         let cluster = Arc::new(Cluster::new(&self.job, &self.observer("ingest"))?);
         let start = |index: usize| {
@@ -148,7 +146,6 @@ impl Starting {
         (0..self.job.threads).map(start).collect()
     }
 
-    /// Starts the thread of stage 2.
     fn aggregate(&self) -> Result<JoinHandle<Result<(), RunError>>, RunError> {
         let transactional_id = self.job.pipeline.aggregate_transactional_id(&self.replica);
         let group = self.job.pipeline.aggregate_group();
@@ -168,12 +165,12 @@ impl Starting {
         })
     }
 
-    /// The client id of what asks the seldom questions.
+    /// The client id of the clients that make rare queries.
     fn observer(&self, stage: &str) -> String {
         format!("{}.{stage}.{}.observer", self.job.pipeline, self.replica)
     }
 
-    /// Starts a thread that tells its state at this place.
+    /// Starts a thread that reports its status at index `place`.
     fn spawn(
         &self,
         place: usize,
@@ -186,7 +183,7 @@ impl Starting {
     }
 }
 
-/// Asks until Kafka answers, for ever: a replica that starts before its Kafka only waits.
+/// Repeats a query until Kafka answers or `stop` is set: a replica that starts before its Kafka waits.
 fn await_answer<T>(ask: impl Fn() -> Result<T, ClusterError>, status: &ThreadStatus, stop: &Stop) -> Option<T> {
     let mut reported = String::new();
     while !stop.is_set() {

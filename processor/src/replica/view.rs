@@ -1,4 +1,4 @@
-//! Where a replica's view comes from: looked at once a second, never on the path of an event.
+//! Builds the replica's view once per second, never on the path of an event.
 
 use std::{
     collections::BTreeMap,
@@ -19,23 +19,20 @@ use crate::{
     },
 };
 
-/// What a replica's view is made of.
+/// What a replica's view is built from.
 #[derive(Debug)]
 pub struct Source {
-    /// The job.
     pub job: Arc<JobConfig>,
-    /// The replica's name.
     pub replica: String,
-    /// How each thread is; those of stage 1 first.
+    /// The status of each thread; those of stage 1 come first.
     pub statuses: Arc<Vec<ThreadStatus>>,
-    /// What they tell.
     pub metrics: Arc<Metrics>,
-    /// Whether the replica stops.
+    /// Set while the replica stops.
     pub stop: Stop,
 }
 
 impl Source {
-    /// Publishes a view each second, for ever.
+    /// Publishes a view each second, forever.
     pub async fn feed(self, publisher: Publisher) {
         let started = Instant::now();
         let mut before = (Totals::default(), started);
@@ -104,7 +101,7 @@ impl Source {
         }
     }
 
-    /// Those that the fold knows, and the replica's own, of which it knows more.
+    /// The partitions that the fold knows. The entries of the replica's own partitions also have owner and lag.
     fn partitions(&self, fold: &Summary) -> Vec<Partition> {
         let known = fold.partitions.iter().map(|known| (known.partition, Partition::from(known)));
         let mut partitions: BTreeMap<i32, Partition> = known.collect();
@@ -139,7 +136,8 @@ fn rates(before: &Totals, now: &Totals, elapsed: Duration) -> Rates {
     }
 }
 
-/// How long until the next view is due: in the middle of each second of the clock, so that every second has one.
+/// Returns the time until the next view is due: in the middle of each second of the clock, so that every second has
+/// one.
 #[must_use]
 pub fn until_next(now_ms: i64) -> Duration {
     let since = (now_ms - 500).rem_euclid(1000);

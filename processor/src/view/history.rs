@@ -1,4 +1,4 @@
-//! The last hour, a point each second. Pure.
+//! The last hour, one point per second. Pure.
 
 use std::collections::VecDeque;
 
@@ -6,14 +6,14 @@ use serde::Serialize;
 
 use super::types::View;
 
-/// How many points are kept.
+/// The largest number of points: one hour.
 pub const POINTS: usize = 3600;
 
-/// Columns of the last hour. All have the same length, at most [`POINTS`]; `time` ascends by a second from each to the next.
-/// A second of which nothing is known has no values.
+/// The columns of the last hour. All have the same length, at most [`POINTS`]; consecutive values of `time` are one
+/// second apart. A second without a view has no values.
 #[derive(Serialize, Clone, Debug, Default, PartialEq)]
 pub struct History {
-    /// Whole seconds, Unix milliseconds.
+    /// Unix milliseconds, on whole seconds.
     time: VecDeque<i64>,
     processed: Column,
     dead_letters: Column,
@@ -29,8 +29,8 @@ pub struct History {
 type Column = VecDeque<Option<f64>>;
 
 impl History {
-    /// Adds a view: the last of a second stands for it. Seconds since the point before get points without values; when the
-    /// clock was set back, points that it has yet to reach are dropped.
+    /// Adds a view. The last view of a second replaces earlier ones. Seconds without a view since the last point get
+    /// points without values. After the clock was set back, the points that are no longer in the past are dropped.
     pub fn push(&mut self, view: &View) {
         let second = view.time.div_euclid(1000) * 1000;
         while self.time.back().is_some_and(|last| *last >= second) {
@@ -85,7 +85,7 @@ impl History {
         }
     }
 
-    /// In the order of the values of a point.
+    /// The columns, in the order of a point's values.
     fn columns(&mut self) -> [&mut Column; COLUMNS] {
         [
             &mut self.processed,

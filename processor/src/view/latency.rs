@@ -1,5 +1,5 @@
-//! How long transactions took, between one view and the next. A histogram of Prometheus cannot be read back, so that this is
-//! noted beside it: once for each transaction, never for an event.
+//! How long transactions took since the last view. A Prometheus histogram cannot be read back, so the durations are
+//! also recorded here: once per transaction, never per event.
 
 use std::{
     mem,
@@ -9,15 +9,15 @@ use std::{
 
 use super::types::LatencyOf;
 
-/// How many are noted between two views; far more than a replica commits in a second.
+/// How many durations are kept between two views: far more than a replica commits in a second.
 const NOTED: usize = 4096;
 
-/// Notes how long transactions took.
+/// Records how long transactions took.
 #[derive(Debug, Default)]
 pub struct Latencies(Mutex<Vec<Duration>>);
 
 impl Latencies {
-    /// Notes one; beyond [`NOTED`] it is left out.
+    /// Records a duration; drops it if [`NOTED`] are already kept.
     pub fn note(&self, took: Duration) {
         let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if noted.len() < NOTED {
@@ -25,7 +25,7 @@ impl Latencies {
         }
     }
 
-    /// Those since this was last asked.
+    /// Returns the durations since the last call, and forgets them.
     pub fn take(&self) -> LatencyOf {
         let mut noted = mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
         noted.sort_unstable();
@@ -33,7 +33,7 @@ impl Latencies {
     }
 }
 
-/// The least of these that so many of a hundred do not exceed, in seconds.
+/// Returns the smallest duration, in seconds, that at least `percent` percent of all do not exceed.
 fn percentile(ascending: &[Duration], percent: usize) -> Option<f64> {
     let rank = (ascending.len() * percent).div_ceil(100);
     Some(ascending.get(rank.checked_sub(1)?)?.as_secs_f64())

@@ -1,32 +1,33 @@
-//! What may be shown of a dead letter: its shape, the names of known fields, and values of them that are no personal data.
-//! Pure.
+//! What may be shown of a dead letter: its shape, the names of known fields, and those of their values that are not
+//! personal data. Pure.
 //!
-//! A dead letter can be anything, so nothing is shown that is not known to be harmless: text between quotes, and
-//! whatever else stands between brackets, commas and colons, becomes `…`.
+//! A dead letter can hold anything, so only what is known to be harmless is shown. Text between quotes, and any other
+//! text between brackets, commas and colons, becomes `…`.
 
 use std::str::from_utf8;
 
 use crds::pipeline::Field;
 
-/// Stands for what is not shown.
+/// Replaces what is not shown.
 const MASK: &str = "…";
 
-/// Bytes of a value that are looked at.
+/// How many bytes of a value are inspected.
 const LOOKED_AT: usize = 16 * 1024;
 
-/// A value for people, without personal data, in at most `limit` characters: JSON as far as it was JSON, of which brackets,
-/// commas, colons, quotes, `true`, `false`, `null` and the names of known fields stay, with these of their values: an
-/// `app_version` of up to three numbers, a `device_type` or `locale` of few letters, a `timestamp` that is a number.
+/// Returns a readable value without personal data, of at most `limit` characters. The value is read as JSON as far as
+/// possible. Brackets, commas, colons, quotes, `true`, `false`, `null` and the names of known fields are kept, and
+/// these of their values: an `app_version` of up to three numbers, a `device_type` or `locale` of few letters, a
+/// numeric `timestamp`.
 #[must_use]
 pub fn mask(value: &[u8], limit: usize) -> String {
     let (mut masked, mut length) = (String::new(), 0);
     let mut rest = value.get(..LOOKED_AT).unwrap_or(value);
     let mut is_cut = rest.len() < value.len();
-    // The known field whose value comes next.
+    // The known field to which the next value belongs.
     let mut field = None;
     while let Some((token, behind)) = Token::first(rest) {
         let piece = token.masked(field, behind);
-        // One character is left for the sign that there is more.
+        // Leave one character for the sign that the value was cut.
         if length + piece.chars().count() >= limit {
             is_cut = true;
             break;
@@ -46,21 +47,21 @@ pub fn mask(value: &[u8], limit: usize) -> String {
     masked
 }
 
-/// A piece of text that may be JSON.
+/// A token of text that may be JSON.
 #[derive(Clone, Copy)]
 enum Token<'a> {
-    /// White space, however much.
+    /// A run of white space.
     Space,
     /// A bracket, comma or colon.
     Mark(&'static str),
-    /// What is between quotes; if the second is missing, to the end.
+    /// The text between quotes, or up to the end if the closing quote is missing.
     Text(&'a [u8]),
-    /// Whatever else there is up to one of the others.
+    /// Any other text, up to the next token of another kind.
     Word(&'a [u8]),
 }
 
 impl<'a> Token<'a> {
-    /// The first token, and what is behind it.
+    /// Returns the first token, and the text after it.
     fn first(text: &'a [u8]) -> Option<(Self, &'a [u8])> {
         let (first, behind) = text.split_first()?;
         if *first == b'"' {
@@ -78,7 +79,7 @@ impl<'a> Token<'a> {
         Some((Self::Word(word), behind))
     }
 
-    /// What is shown of it, where it may be the value of this field, or be a name itself.
+    /// Returns what is shown of the token, which may be the value of `field` or the name of a field.
     fn masked(self, field: Option<Field>, behind: &[u8]) -> String {
         match self {
             Self::Space => " ".to_owned(),
@@ -109,7 +110,7 @@ const fn mark(byte: u8) -> Option<&'static str> {
     })
 }
 
-/// What is before the next quote that no backslash hides, and what is behind that.
+/// Returns the text before the next unescaped quote, and the text after that quote.
 fn quoted(text: &[u8]) -> (&[u8], &[u8]) {
     let mut at = 0;
     while let Some(byte) = text.get(at) {
@@ -137,13 +138,13 @@ fn is_harmless(field: Option<Field>, text: &str) -> bool {
     }
 }
 
-/// Up to three numbers: four may be an address.
+/// At most three numbers: four may be an IP address.
 fn is_version(text: &str) -> bool {
     let is_part = |part: &str| (1..=4).contains(&part.len()) && part.bytes().all(|byte| byte.is_ascii_digit());
     text.split('.').count() <= 3 && text.split('.').all(is_part)
 }
 
-/// A number as times are, seconds or milliseconds, perhaps with a fraction.
+/// A timestamp in seconds or milliseconds, with or without a fraction.
 fn is_number(text: &str) -> bool {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
@@ -197,14 +198,14 @@ mod tests {
         assert_eq!(mask(long.as_bytes(), LIMIT), "{\"…\":\"…\"…");
     }
 
-    /// Personal data of a payload, as far as it is an event: what its fields hold.
+    /// The personal data in a payload that is an event: the values of the sensitive fields.
     fn personal(payload: &[u8]) -> Vec<String> {
         let Ok(event) = serde_json::from_slice::<Value>(payload) else { return Vec::new() };
         let texts = ["user_id", "ip", "device_id"].iter().filter_map(|name| event.get(name)?.as_str());
         texts.filter(|text| text.len() > 3).map(str::to_owned).collect()
     }
 
-    /// Whether a text holds nothing but what the mask lets through.
+    /// Whether a text holds only what the mask lets through.
     fn is_clean(masked: &str) -> bool {
         let names = Field::ALL.map(|field| format!("\"{}\"", field.name()));
         let text = names.iter().fold(masked.to_owned(), |text, name| text.replace(name.as_str(), ""));
@@ -240,7 +241,7 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
 
-        /// Cut, put together, and with bytes changed, as broken senders do.
+        /// Payloads are cut, joined, and changed in single bytes, as broken senders do.
         #[test]
         fn nor_does_any_of_broken_payloads(
             seed in any::<u64>(),

@@ -1,4 +1,4 @@
-//! One view of several replicas of a pipeline. Pure.
+//! Merges the views of several replicas into one view of the pipeline. Pure.
 
 use std::collections::BTreeMap;
 
@@ -6,12 +6,12 @@ use crds::records::dead_letter::Reason;
 
 use super::types::{DeadLetter, LatencyOf, Partition, Rates, Replica, ReplicaState, Role, Sample, Scope, Totals, View};
 
-/// What several replicas of one pipeline show together; none of none.
+/// Merges the views of the replicas of one pipeline; `None` if there are no views.
 ///
-/// Counts of events and transactions are summed up. A view of a replica that is gone may stay among them, so that no sum goes
-/// down; of its rates, its lag and its partitions nothing is taken. What every replica folds is taken from one: the
-/// emitter, or else the one that has come furthest; of its counts, each is the highest of any, for each replica counts
-/// since it started.
+/// Counts of events and transactions are summed. Keep the view of a replica that is gone in the list, so that no sum
+/// decreases; its rates, lag and partitions are ignored. The state of the fold, which every replica computes, is taken
+/// from one replica: the emitter, or else the one that is furthest ahead. Counts of the fold are the maximum over all
+/// replicas, because each replica counts from its own start.
 #[must_use]
 pub fn merge(views: &[View]) -> Option<View> {
     let latest = views.iter().max_by_key(|view| view.time)?;
@@ -39,7 +39,7 @@ fn is_gone(view: &View) -> bool {
     view.replicas.iter().all(|replica| replica.state == ReplicaState::Gone)
 }
 
-/// The more the higher.
+/// Ranks a replica by its role; the emitter ranks highest.
 fn role(view: &View) -> u8 {
     let rank = |replica: &Replica| match replica.role {
         Some(Role::Emitter) => 3,
@@ -50,7 +50,7 @@ fn role(view: &View) -> u8 {
     view.replicas.iter().map(rank).max().unwrap_or_default()
 }
 
-/// By name; one that is gone only where none of its name is there.
+/// Replicas by name. One that is gone is listed only if no other replica has its name.
 fn replicas(views: &[View]) -> Vec<Replica> {
     let mut replicas: BTreeMap<&str, &Replica> = BTreeMap::new();
     for replica in views.iter().flat_map(|view| &view.replicas) {
@@ -109,7 +109,8 @@ fn latency(parts: impl Iterator<Item = LatencyOf>) -> LatencyOf {
     sum
 }
 
-/// What the fold knows of each, with the lag that its owner knows. While a partition changes hands, the later view counts.
+/// Combines what the fold knows of each partition with the lag that its owner knows. While a partition changes owners,
+/// the later view wins.
 fn partitions(fold: &View, live: &[&View]) -> Vec<Partition> {
     let known = fold.partitions.iter().map(|known| Partition { replica: None, lag: None, ..known.clone() });
     let mut partitions: BTreeMap<i32, Partition> = known.map(|known| (known.partition, known)).collect();

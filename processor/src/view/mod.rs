@@ -1,4 +1,4 @@
-//! The live page: what a replica, or a whole pipeline, shows of itself to whoever looks.
+//! The live page: what a replica, or a whole pipeline, shows about itself.
 //!
 //! ```text
 //!  metrics, latencies, samples, the fold's summary ──> source ──> View, once a second ──> channel ──> page: /  view
@@ -6,7 +6,7 @@
 //!                                                                  │        replicas)                 view/events
 //! ```
 //!
-//! `types` is what is shown, as JSON. Everything is bounded: one view, an hour of history, so many readers.
+//! `types` defines the JSON. Everything is bounded: one view, one hour of history, a fixed number of readers.
 
 mod page;
 

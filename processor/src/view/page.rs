@@ -1,4 +1,4 @@
-//! The page and its data over HTTP, and the channel that feeds it.
+//! Serves the page and its data over HTTP, and provides the channel that feeds it.
 
 use std::{
     convert::Infallible,
@@ -22,16 +22,16 @@ use web::{Document, HEADERS};
 
 use super::{history::History, types::View};
 
-/// How many may follow the events at once; one more is refused, and may ask for the view itself.
+/// How many readers may follow the events at once. A further one is refused, and can poll `view` instead.
 const READERS: usize = 64;
 
-/// How soon a reader whose connection broke comes back.
+/// How soon a reader reconnects after its connection breaks.
 const RETRY: Duration = Duration::from_secs(1);
 
-/// How often a comment is sent while nothing is published.
+/// How often a comment is sent while no view is published.
 const KEEP_ALIVE: Duration = Duration::from_secs(5);
 
-/// Makes a page, and what feeds it.
+/// Creates a page and the publisher that feeds it.
 #[must_use]
 pub fn channel() -> (Publisher, Page) {
     let (latest, _) = watch::channel(None);
@@ -41,7 +41,6 @@ pub fn channel() -> (Publisher, Page) {
     (Publisher { latest, history }, page)
 }
 
-/// Feeds a page.
 #[derive(Debug)]
 pub struct Publisher {
     latest: watch::Sender<Option<Arc<Shown>>>,
@@ -49,14 +48,14 @@ pub struct Publisher {
 }
 
 impl Publisher {
-    /// Shows a view from now on, and adds it to the history. To be called once a second.
+    /// Shows a view from now on, and adds it to the history. Call it once per second.
     pub fn publish(&self, view: View) {
         self.history.lock().unwrap_or_else(PoisonError::into_inner).push(&view);
         self.latest.send_replace(Some(Arc::new(Shown { view, json: OnceLock::new() })));
     }
 }
 
-/// A view, and its JSON once somebody has asked for it.
+/// A view, with its JSON once it was requested.
 #[derive(Debug)]
 struct Shown {
     view: View,
@@ -70,7 +69,7 @@ impl Shown {
     }
 }
 
-/// The page and its data. Clones show the same.
+/// The page and its data. Clones share them.
 #[derive(Clone, Debug)]
 pub struct Page {
     latest: watch::Receiver<Option<Arc<Shown>>>,
@@ -79,7 +78,7 @@ pub struct Page {
 }
 
 impl Page {
-    /// The page at `/`, and beside it `view`, `view/history` and `view/events`.
+    /// Routes of the page at `/` and of its data at `view`, `view/history` and `view/events`.
     pub fn router(self) -> Router {
         Router::new()
             .route("/", get(page))
@@ -113,7 +112,7 @@ fn json(body: String) -> Response {
     (HEADERS, [(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
-/// The view at once, and again whenever it is published. Whoever reads too slowly misses views, not memory.
+/// Sends the current view at once, and every new one. A slow reader misses views, and uses no more memory.
 async fn events(State(page): State<Page>) -> Response {
     let Ok(permit) = Arc::clone(&page.readers).try_acquire_owned() else {
         let body = format!("{READERS} readers follow already: close one, or ask for `view` instead\n");
@@ -123,7 +122,7 @@ async fn events(State(page): State<Page>) -> Response {
     (HEADERS, Sse::new(follow(page.latest, permit)).keep_alive(keep_alive)).into_response()
 }
 
-/// Ends when nobody publishes any more.
+/// The stream ends when the publisher is dropped.
 fn follow(
     mut latest: watch::Receiver<Option<Arc<Shown>>>,
     permit: OwnedSemaphorePermit,

@@ -1,4 +1,4 @@
-//! One dead letter of each reason, masked before it is kept.
+//! Keeps one dead letter per reason, masked before it is stored.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -11,17 +11,17 @@ use super::types::Sample;
 
 const REASONS: usize = Reason::ALL.len();
 
-/// The last sample of each reason. A thread that has a dead letter pays for a sample only where none came since the
-/// last view; otherwise it reads a flag.
+/// The last sample of each reason. A thread with a dead letter builds a sample only if none arrived since the last
+/// view; otherwise it only reads a flag.
 #[derive(Debug, Default)]
 pub struct Samples {
-    /// By `Reason as usize`: whether one came since they were last asked for.
+    /// By `Reason as usize`: whether a sample arrived since the last call of `take`.
     came: [AtomicBool; REASONS],
     last: Mutex<[Option<Sample>; REASONS]>,
 }
 
 impl Samples {
-    /// Takes a sample, if one is wanted.
+    /// Stores a sample, unless one of its reason arrived since the last view.
     pub fn offer(&self, reason: Reason, sample: impl FnOnce() -> Sample) {
         let Some(came) = self.came.get(reason as usize) else { return };
         if came.load(Ordering::Relaxed) || came.swap(true, Ordering::Relaxed) {
@@ -33,7 +33,7 @@ impl Samples {
         }
     }
 
-    /// The last of each reason, by `Reason as usize`; newer ones are wanted from now on.
+    /// Returns the last sample of each reason, by `Reason as usize`, and accepts new ones from now on.
     pub fn take(&self) -> [Option<Sample>; REASONS] {
         self.came.iter().for_each(|came| came.store(false, Ordering::Relaxed));
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()

@@ -1,4 +1,4 @@
-//! The history, several replicas as one, and the page over HTTP.
+//! Tests of the history, of merged replicas, and of the page over HTTP.
 
 use std::{
     collections::BTreeMap,
@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 
 use super::{history::POINTS, *};
 
-/// A replica that does nothing at this instant.
+/// An idle replica.
 fn view(name: &str, time: i64) -> View {
     View {
         version: VERSION,
@@ -59,7 +59,7 @@ fn with_rate(time: i64, processed: f64) -> View {
     View { rates: Rates { processed, ..Rates::default() }, ..view("a", time) }
 }
 
-/// The history of views at these times, each with its place as rate: time and rate of each point.
+/// The history of views at these times, each with its index as its rate. Returns the time and the rate of each point.
 fn points(times: &[i64]) -> Vec<(i64, Option<f64>)> {
     let mut history = history::History::default();
     for (place, time) in times.iter().enumerate() {
@@ -88,14 +88,14 @@ fn an_hour_is_kept() {
     let seconds: Vec<i64> = (0..5000).map(|second| second * 1000 + 500).collect();
     let kept = points(&seconds);
     assert_eq!((kept.len(), kept[0].0, kept[POINTS - 1]), (POINTS, 1_400_000, (4_999_000, Some(4999.0))));
-    // Longer than an hour without any, and then one.
+    // A gap of more than an hour, and then one view.
     let kept = points(&[500, 20_000_500]);
     assert_eq!((kept.len(), kept[0].0, kept[POINTS - 1]), (POINTS, 16_401_000, (20_000_000, Some(1.0))));
     assert_eq!(kept.iter().filter(|(_, rate)| rate.is_some()).count(), 1);
 }
 
 proptest! {
-    /// Whatever the steps of the clock: what is kept is what a list of all seconds says of the last hour.
+    /// For any clock steps, the history equals the last hour of a list of all seconds.
     #[test]
     fn the_history_is_that_of_the_last_hour(
         steps in prop::collection::vec(prop_oneof![8 => 900..1100_i64, 1 => 0..9000_i64, 1 => -3000..0_i64, 1 => 0..5_000_000_i64], 1..60),
@@ -109,7 +109,7 @@ proptest! {
             expected.insert(second, place as f64);
         }
         let (first, last) = (*expected.first_key_value().unwrap().0, *expected.last_key_value().unwrap().0);
-        // What was dropped when an hour had passed does not come back when the clock is set back.
+        // Points that were dropped after an hour do not return when the clock is set back.
         let kept = points(&times);
         prop_assert!(kept.len() <= POINTS);
         prop_assert_eq!(kept.last().unwrap().0, last);
@@ -185,7 +185,7 @@ fn a_view_is_read_back_as_it_was_written() {
     assert_eq!(serde_json::from_str::<View>(&text).unwrap(), view);
 }
 
-/// A server of a page, and how to ask it.
+/// Starts a server of a page.
 async fn serve(page: Page) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
@@ -193,7 +193,7 @@ async fn serve(page: Page) -> SocketAddr {
     address
 }
 
-/// The first bytes of an answer, and the connection.
+/// Returns the first bytes of an answer, and the connection.
 fn ask(address: SocketAddr, path: &str) -> (String, TcpStream) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -233,7 +233,7 @@ async fn so_many_follow_and_no_more_until_one_goes() {
     let (answer, _) = ask(address, "/view/events");
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
     readers.pop();
-    // Noticed when the next view is written.
+    // The server notices the closed connection when it writes the next view.
     for time in 2.. {
         publisher.publish(view("a", time));
         thread::sleep(Duration::from_millis(20));

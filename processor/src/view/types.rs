@@ -1,6 +1,6 @@
-//! What the page shows, as JSON. Readers pass over fields that they do not know.
+//! The JSON that the page shows. Readers ignore fields that they do not know.
 //!
-//! Personal data is in none of it: no field holds a `user_id`, an `ip` or a `device_id`, and samples are masked.
+//! It holds no personal data: no field holds a `user_id`, an `ip` or a `device_id`, and samples are masked.
 
 use std::collections::BTreeMap;
 
@@ -19,79 +19,75 @@ use stages::aggregate::fold::{FiredAlert, WindowSummary};
 /// The version of this format.
 pub const VERSION: u32 = 1;
 
-/// All that is shown, at one moment.
+/// Everything that the page shows, at one moment.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct View {
     /// [`VERSION`].
     pub version: u32,
-    /// When, Unix milliseconds.
+    /// Unix milliseconds.
     pub time: i64,
-    /// Of what.
+    /// Whether the view is of one replica or of a whole pipeline.
     pub scope: Scope,
-    /// Which pipeline.
     pub pipeline: Pipeline,
-    /// Its topics.
     pub topics: Topics,
-    /// The replicas that it tells of: one, or all of a pipeline.
+    /// One replica, or all replicas of the pipeline.
     pub replicas: Vec<Replica>,
-    /// Counts since the replicas started, as in their metrics.
+    /// Counts since the replicas started, equal to their metrics.
     pub totals: Totals,
-    /// How fast they grow.
+    /// Growth of the counts per second.
     pub rates: Rates,
-    /// How long transactions take.
     pub latency: Latency,
-    /// Records of the source that are not processed yet, in the partitions of which that is known.
+    /// Records of the source that are not processed yet, in the partitions whose lag is known.
     pub lag: u64,
     /// Partitions of the source, ascending.
     pub partitions: Vec<Partition>,
-    /// Windows that end here or before are closed, Unix seconds; none before any can be.
+    /// Windows that end at or before this time are closed, Unix seconds; none while no window can close.
     pub frontier: Option<i64>,
-    /// An instant that no event seen so far is behind, Unix seconds.
+    /// Unix seconds; no event so far is later than this time.
     pub latest: Option<i64>,
-    /// Windows in memory that are not closed.
+    /// Windows in memory that are not closed yet.
     pub windows_open: u64,
-    /// Windows in memory.
+    /// All windows in memory.
     pub windows_kept: u64,
-    /// Windows, of each size the newest first, the smallest size first; at most 30 of a size.
+    /// At most 30 windows of each size: the smallest size first, and within a size the newest first.
     pub windows: Vec<WindowSummary>,
-    /// Alerts that fired since the replicas started, the newest first; at most 50.
+    /// At most 50 alerts that fired since the replicas started, the newest first.
     pub alerts: Vec<Alert>,
-    /// Dead letters, each reason once.
+    /// One entry per reason.
     pub dead_letters: Vec<DeadLetter>,
-    /// How far the audit is, where one runs beside.
+    /// The progress of the audit, if one runs alongside.
     pub audit: Option<Audit>,
 }
 
-/// Of what a view tells.
+/// What a view covers.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Scope {
-    /// Of one replica.
+    /// One replica.
     Replica,
-    /// Of all replicas of a pipeline.
+    /// All replicas of a pipeline.
     Pipeline,
 }
 
-/// Which pipeline.
+/// A pipeline, at a revision of its config.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Pipeline {
-    /// Namespace of the resource.
+    /// Namespace of the LoginPipeline.
     pub namespace: String,
-    /// Name of the resource.
+    /// Name of the LoginPipeline.
     pub name: String,
-    /// Revision of the config that the replica runs.
+    /// The revision of the config that the replica runs.
     pub revision: u64,
 }
 
 impl Pipeline {
-    /// A pipeline at a revision of its config.
     #[must_use]
     pub fn new(id: &PipelineId, revision: u64) -> Self {
         Self { namespace: id.namespace.clone(), name: id.name.clone(), revision }
     }
 }
 
-/// Names of topics.
+/// Names of the pipeline's topics.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Topics {
     /// Login events.
@@ -100,175 +96,168 @@ pub struct Topics {
     pub output: String,
     /// Events that failed validation.
     pub dead_letters: String,
-    /// Counts by window; none where nothing is aggregated.
+    /// Counts by window; none if nothing is aggregated.
     pub aggregates: Option<String>,
-    /// An insight for each closed window; none where nothing is aggregated.
+    /// One insight per closed window; none if nothing is aggregated.
     pub insights: Option<String>,
-    /// Alerts; none where nothing is aggregated.
+    /// Alerts; none if nothing is aggregated.
     pub alerts: Option<String>,
 }
 
-/// A replica.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Replica {
-    /// Its name.
     pub name: String,
-    /// What it does.
     pub state: ReplicaState,
-    /// Why it is not ready; none when it is.
+    /// Why the replica is not ready; none if it is ready.
     pub not_ready: Option<String>,
-    /// How long it runs.
     pub uptime_seconds: u64,
-    /// What it is to the aggregation; none where nothing is aggregated.
+    /// The replica's role in the aggregation; none if nothing is aggregated.
     pub role: Option<Role>,
-    /// Its threads of stage 1.
+    /// The threads of stage 1.
     pub threads: Vec<Thread>,
-    /// The URL of its own page, where it is known.
+    /// The URL of the replica's own page, if it is known.
     pub page: Option<String>,
 }
 
-/// What a replica does. It says `running` or `stopping` of itself; the others are for whoever watches it.
+/// The state of a replica. A replica reports itself as `running` or `stopping`; an observer sets the other states.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum ReplicaState {
-    /// It runs.
     Running,
-    /// It was stopped in its tracks, and may go on.
+    /// The process is stopped by a signal, and may continue.
     Paused,
-    /// It drains.
+    /// The replica drains.
     Stopping,
-    /// It has ended.
+    /// The process has ended.
     Gone,
 }
 
-/// What a replica is to the aggregation.
+/// The role of a replica in the aggregation.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// It reads the snapshot.
+    /// Reads the snapshot.
     Restoring,
-    /// It follows the emitter.
+    /// Folds the deltas, and is ready to take over from the emitter.
     Standby,
-    /// It commits results.
+    /// Commits results.
     Emitter,
 }
 
 /// A thread of stage 1.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Thread {
-    /// Its name.
     pub name: String,
-    /// The partitions that it processes, ascending.
+    /// The partitions that the thread processes, ascending.
     pub partitions: Vec<i32>,
-    /// Why it is not ready; none when it is.
+    /// Why the thread is not ready; none if it is ready.
     pub not_ready: Option<String>,
 }
 
-/// Counts since the start: each is the metric of the same meaning.
+/// Counts since the start. Each equals the metric of the same meaning.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
-    /// Valid events, those of aborted transactions included.
+    /// Valid events, including those of aborted transactions.
     pub processed: u64,
     /// Valid events before their partition's watermark.
     pub late: u64,
-    /// Valid events too old for finite windows.
+    /// Valid events that are too old for finite windows.
     pub unmerged: u64,
-    /// Dead letters by reason; each reason is there.
+    /// Dead letters by reason; every reason has an entry.
     pub dead_letters: BTreeMap<Reason, u64>,
-    /// Transactions of stage 1 that were committed.
+    /// Committed transactions of stage 1.
     pub transactions: u64,
-    /// Those that were given up.
+    /// Transactions of stage 1 that were given up.
     pub aborted: u64,
     /// Changes of the assignment of stage 1.
     pub rebalances: u64,
-    /// Transactions of stage 2 that were committed.
+    /// Committed transactions of stage 2.
     pub emissions: u64,
-    /// Those that were given up.
+    /// Transactions of stage 2 that were given up.
     pub emissions_aborted: u64,
-    /// Windows that were closed, as standby too.
+    /// Closed windows, also on a standby.
     pub windows_closed: u64,
-    /// Changes of closed windows, as standby too.
+    /// Changes of closed windows, also on a standby.
     pub revisions: u64,
-    /// Alerts that fired, as standby too.
+    /// Alerts that fired, also on a standby.
     pub alerts: u64,
 }
 
-/// Growth per second, since the view before.
+/// Growth per second since the previous view.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Rates {
-    /// Of valid events.
+    /// Valid events per second.
     pub processed: f64,
-    /// Of dead letters.
+    /// Dead letters per second.
     pub dead_letters: f64,
-    /// Of committed transactions of stage 1.
+    /// Committed transactions of stage 1 per second.
     pub transactions: f64,
-    /// Of those that were given up.
+    /// Transactions of stage 1 that were given up, per second.
     pub aborted: f64,
-    /// Of changes of the assignment.
+    /// Changes of the assignment of stage 1 per second.
     pub rebalances: f64,
 }
 
-/// How long transactions take to commit.
+/// Commit latency of transactions.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 pub struct Latency {
-    /// Those of stage 1.
+    /// Transactions of stage 1.
     pub commit: LatencyOf,
-    /// Those of stage 2, on the replica that emits.
+    /// Transactions of stage 2, on the replica that emits.
     pub emission: LatencyOf,
 }
 
-/// How long some transactions took that were committed since the view before.
+/// Commit latency of the transactions that were committed since the previous view.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq)]
 pub struct LatencyOf {
-    /// How many.
+    /// The number of transactions.
     pub count: u64,
-    /// The median, seconds; none where there were none. Of several replicas, the mean of their medians.
+    /// The median, in seconds; none if there were no transactions. For several replicas, the mean of their medians,
+    /// weighted by count.
     pub p50: Option<f64>,
-    /// The 99th percentile, seconds; none where there were none. Of several replicas, the highest.
+    /// The 99th percentile, in seconds; none if there were no transactions. For several replicas, the highest.
     pub p99: Option<f64>,
 }
 
 /// A partition of the source.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Partition {
-    /// Which.
     pub partition: i32,
-    /// The replica that processes it, where that is known: each knows its own.
+    /// The replica that processes the partition, if it is known: each replica knows only its own partitions.
     pub replica: Option<String>,
-    /// Records that are not processed yet, where that is known.
+    /// Records that are not processed yet, if that is known.
     pub lag: Option<u64>,
-    /// Its highest event time minus the allowed lateness, Unix seconds; none before any.
+    /// The partition's highest event time minus the allowed lateness, Unix seconds; none before the first event.
     pub watermark: Option<i64>,
-    /// What it counts with for the frontier, Unix seconds: an idle partition is lifted to the others.
+    /// The watermark that counts for the frontier, Unix seconds: an idle partition is raised to the others.
     pub effective: Option<i64>,
-    /// Whether it is known to have had no events for a while.
+    /// Whether the partition is known to have had no events for a while.
     pub idle: bool,
 }
 
-/// An alert that fired.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Alert {
-    /// Its name in the spec.
+    /// The alert's name in the spec.
     pub name: String,
-    /// Size of the window.
     pub window: pipeline::Window,
-    /// Its first second, Unix seconds; 0 for `all`.
+    /// The window's start, Unix seconds; 0 for the window `all`.
     pub start: i64,
-    /// The dimension of the count; none where all events are counted.
+    /// The dimension of the count; none if all events are counted.
     pub dimension: Option<Dimension>,
-    /// The value; none where all events are counted.
+    /// The dimension's value; none if all events are counted.
     pub value: Option<String>,
-    /// The count when it fired.
+    /// The count at the moment of firing.
     pub count: u64,
-    /// The threshold that it passed; none where it is a deviation.
+    /// The threshold that the count exceeded; none for a deviation.
     pub above: Option<u64>,
-    /// How many standard deviations are allowed; none where it is a threshold.
+    /// The allowed number of standard deviations; none for a threshold.
     pub deviation: Option<f64>,
-    /// The mean of the windows before; none where it is a threshold.
+    /// The mean of the preceding windows; none for a threshold.
     pub mean: Option<f64>,
-    /// Their standard deviation, at least 1; none where it is a threshold.
+    /// Their standard deviation, at least 1; none for a threshold.
     pub sigma: Option<f64>,
-    /// When the replica saw it, Unix milliseconds; after a restart it sees anew what its snapshot has not.
+    /// When the replica saw the alert, Unix milliseconds. After a restart, it sees again the alerts that are not in its
+    /// snapshot.
     pub seen: i64,
 }
 
@@ -301,7 +290,8 @@ impl From<&FiredAlert> for Alert {
 }
 
 impl From<&state::Partition> for Partition {
-    /// A partition as the deltas tell of it: its owner and its lag are known to the replica alone.
+    /// The part of a partition's state that the deltas hold. Owner and lag are known only to the replica that processes
+    /// it.
     fn from(known: &state::Partition) -> Self {
         Self {
             partition: known.partition,
@@ -314,43 +304,42 @@ impl From<&state::Partition> for Partition {
     }
 }
 
-/// Dead letters of one reason.
+/// The dead letters of one reason.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
-    /// The reason.
     pub reason: Reason,
-    /// How many since the start.
+    /// Count since the start.
     pub count: u64,
-    /// One of the last ones.
+    /// One of the latest dead letters.
     pub sample: Option<Sample>,
 }
 
-/// A dead letter, masked.
+/// A masked dead letter.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 pub struct Sample {
     /// Partition of the source record.
     pub partition: i32,
-    /// Its offset.
+    /// Offset of the source record.
     pub offset: i64,
-    /// When it was processed, Unix milliseconds.
+    /// When the record was processed, Unix milliseconds.
     pub seen: i64,
-    /// What is wrong with it, without personal data.
+    /// What is wrong with the record, without personal data.
     pub detail: String,
-    /// Its value, masked and cut; none for a tombstone.
+    /// The record's value, masked and cut; none for a tombstone.
     pub value: Option<String>,
 }
 
-/// How far the audit is that runs beside.
+/// The progress of an audit that runs alongside.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Audit {
-    /// Events that were sent.
+    /// Events sent.
     pub sent: u64,
-    /// Of these, events whose outcome is audited.
+    /// Sent events whose outcome is audited.
     pub audited: u64,
-    /// Events that younger ones of their partition have overtaken.
+    /// Events that were overtaken by later events of their partition.
     pub lost: u64,
-    /// Records beside those that events should have become.
+    /// Records in addition to those that the events should have become.
     pub duplicated: u64,
-    /// Records that are out of order, in the wrong place, changed, or from no event.
+    /// Records that are out of order, in the wrong place, changed, or without an event.
     pub other: u64,
 }

@@ -8,15 +8,15 @@ use rdkafka::{
 use super::error::{ClusterError, refused};
 use crate::settings::{Settings, SettingsError};
 
-/// A client of the safe binding.
+/// Creates a client of the safe binding.
 ///
 /// # Errors
-/// When a secret is not there, or librdkafka refuses a setting.
+/// When a secret cannot be read, or librdkafka refuses a setting.
 pub fn client<T: FromClientConfig>(settings: &Settings) -> Result<T, ClusterError> {
     client_config(settings)?.create().map_err(refused("connect"))
 }
 
-/// The same with a context, such as [`Trouble`].
+/// As [`client`], with a context such as [`Trouble`].
 ///
 /// # Errors
 /// As [`client`].
@@ -24,7 +24,7 @@ pub fn client_with<C: ClientContext, T: FromClientConfigAndContext<C>>(
     settings: &Settings,
     context: C,
 ) -> Result<T, ClusterError> {
-    // The context is told of every connection that fails.
+    // At this level the context receives every failed connection.
     client_config(settings)?
         .set_log_level(RDKafkaLogLevel::Info)
         .create_with_context(context)

@@ -1,4 +1,4 @@
-//! Why a question got no answer.
+//! Why a query failed.
 
 use std::time::Duration;
 
@@ -14,48 +14,47 @@ use crate::{
     trouble::{Told, Trouble},
 };
 
-/// A question that got no answer.
+/// A query failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ClusterError {
-    /// Kafka did not answer, or with an error.
+    /// Kafka did not answer, or answered with an error.
     #[error("{question}: {source}")]
     Kafka {
-        /// What was asked.
+        /// The query.
         question: String,
-        /// What the client says.
+        /// The client's error.
         source: Told,
     },
-    /// A secret is not there.
+    /// A secret cannot be read.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A topic is not there.
+    /// A topic does not exist.
     #[error("topic {0} does not exist: create it, or let the operator do so")]
     NoTopic(String),
-    /// A topic takes only records that are too small for the pipeline.
+    /// A topic's record limit is too small for the pipeline.
     #[error("topic {topic} has max.message.bytes {bytes}: raise it to at least {needed}")]
     SmallTopic {
-        /// Which topic.
         topic: String,
-        /// What it takes.
+        /// The topic's limit.
         bytes: usize,
-        /// What the pipeline needs.
+        /// The limit that the pipeline needs.
         needed: usize,
     },
-    /// Metadata that this release does not read.
+    /// Metadata that this release cannot read.
     #[error(transparent)]
     Metadata(#[from] OffsetMetadataError),
-    /// A call of a client of the hot path failed.
+    /// A call of a native client failed.
     #[error(transparent)]
     Native(#[from] KafkaError),
 }
 
-/// An error of the client itself.
+/// Wraps an error of the client itself.
 pub(crate) fn refused(question: impl Into<String>) -> impl FnOnce(BindingError) -> ClusterError {
     let question = question.into();
     move |source| ClusterError::Kafka { question, source: source.into() }
 }
 
-/// A question that the client could not get answered.
+/// Wraps an error of a query, with the client's recent connection problem.
 pub(super) fn asked(
     client: &BaseConsumer<Trouble>,
     question: impl Into<String>,
@@ -64,9 +63,9 @@ pub(super) fn asked(
     move |source| ClusterError::Kafka { question, source: told(client, source) }
 }
 
-/// An error of a client, with what it said of its connections meanwhile.
+/// Adds to an error what the client reported about its connections meanwhile.
 pub fn told(client: &BaseConsumer<Trouble>, source: BindingError) -> Told {
-    /// What the client has to say waits for this, in a queue.
+    /// How long to poll the queue that holds the client's events.
     const GLANCE: Duration = Duration::from_millis(10);
     while let Some(Err(_)) = client.poll(GLANCE) {}
     client.context().with(source)

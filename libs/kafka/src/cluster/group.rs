@@ -1,4 +1,4 @@
-//! A consumer group: what it has committed, who is in it, and ending the transaction of a writer that is gone.
+//! A consumer group: its committed offsets, its members, and ending the transaction of a dead writer.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,13 +11,13 @@ use rdkafka::{
 use super::error::{ClusterError, asked};
 use crate::{native::producer::Producer, settings, trouble::Trouble};
 
-/// How long an offset stays unstable before its writer is held for dead.
+/// How long an offset may stay unstable before its writer counts as dead.
 pub const UNSTABLE_BOUND: Duration = Duration::from_secs(2);
 
-/// How long the fencing of a dead writer may take.
+/// How long fencing a dead writer may take.
 const FENCE_BOUND: Duration = Duration::from_secs(5);
 
-/// Asks about a consumer group.
+/// Queries about a consumer group.
 pub struct Group {
     job: Arc<JobConfig>,
     name: String,
@@ -29,7 +29,7 @@ impl Group {
         Self { job, name, observer }
     }
 
-    /// What the group has committed for a partition, whatever transaction is open: offset and metadata.
+    /// Returns the group's committed offset and metadata for a partition, without waiting for open transactions.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
@@ -52,11 +52,11 @@ impl Group {
         })
     }
 
-    /// Ends the transaction that keeps the group's offset of a partition unstable, when its writer is not in the group any
-    /// more. `own_id` is the transactional id of who asks.
+    /// Ends the transaction that keeps the group's offset of a partition unstable, if its writer has left the group.
+    /// `own_id` is the caller's transactional id.
     ///
     /// # Errors
-    /// When Kafka does not answer in time, or the metadata is not ours.
+    /// When Kafka does not answer in time, or the metadata was not written by the pipeline.
     pub fn fence_dead_writer(
         &self,
         topic: &str,
@@ -74,7 +74,7 @@ impl Group {
         Ok(fencer.init_transactions(FENCE_BOUND)?)
     }
 
-    /// Whether a client of this name is a member of the group.
+    /// Whether the group has a member with this client id.
     fn is_member(&self, client_id: &str, timeout: Duration) -> Result<bool, ClusterError> {
         let list = self
             .observer

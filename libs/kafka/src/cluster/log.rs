@@ -1,4 +1,4 @@
-//! Reads partitions apart from any group: backwards from their end, or forwards.
+//! Reads partitions outside any group: backwards from the end, or forwards.
 
 use std::{
     cell::RefCell,
@@ -16,7 +16,7 @@ use rdkafka::{
 use super::error::{ClusterError, asked, refused};
 use crate::trouble::Trouble;
 
-/// Reads partitions, one at a time: the client reads what it is assigned.
+/// Reads one partition at a time: the client reads the partition that it is assigned.
 pub struct LogReader(Mutex<BaseConsumer<Trouble>>);
 
 impl LogReader {
@@ -24,8 +24,9 @@ impl LogReader {
         Self(Mutex::new(reader))
     }
 
-    /// Reads a partition backwards in growing steps, and each step forwards, until `seen` says after a step that it has seen
-    /// enough, or the partition's start is reached. Committed records only. Returns the last stable offset, where it began.
+    /// Reads a partition backwards in growing steps, and the records of each step forwards, until `seen` returns true
+    /// after a step or the start of the partition is reached. Reads committed records only. Returns the last stable
+    /// offset, from which it began.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
@@ -50,8 +51,8 @@ impl LogReader {
         Ok(high)
     }
 
-    /// The last committed value of a key in a partition, none where that is a tombstone or the key is not there; and the last
-    /// stable offset.
+    /// Returns the last committed value of a key in a partition, and the last stable offset. The value is `None` if it
+    /// is a tombstone or the key does not occur.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
@@ -66,8 +67,8 @@ impl LogReader {
         Ok((found.into_inner().flatten(), stable))
     }
 
-    /// Reads a partition from an offset on, or from its start, committed records only, to the last stable offset or until `each`
-    /// has enough. Returns the offset to go on from; none where records from the given one on are deleted.
+    /// Reads the committed records of a partition from an offset, or from its start, until the last stable offset or
+    /// until `each` returns false. Returns the offset to continue from; `None` if records from `from` on are deleted.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
@@ -95,7 +96,7 @@ impl LogReader {
         Ok(Some(next))
     }
 
-    /// Reads [from, to) of a partition while `each` says so.
+    /// Reads the offsets [from, to) of a partition while `each` returns true.
     fn read(
         reader: &BaseConsumer<Trouble>,
         topic: &str,
@@ -129,7 +130,7 @@ impl LogReader {
             match reader.poll(Duration::from_millis(100)) {
                 Some(Ok(message)) if message.offset() < to => {
                     heard = Instant::now();
-                    // The last one is the end; asking for the next would take a moment.
+                    // Stop at the last record; polling for the next one would cost a wait.
                     if !each(&message) || message.offset() + 1 == to {
                         return Ok(());
                     }
@@ -143,7 +144,7 @@ impl LogReader {
     }
 }
 
-/// The first offset of a partition, and its last stable one.
+/// Returns the first offset of a partition, and its last stable offset.
 fn bounds(reader: &BaseConsumer<Trouble>, topic: &str, partition: i32) -> Result<(i64, i64), ClusterError> {
     let question = || format!("offsets of {topic} [{partition}]");
     reader.fetch_watermarks(topic, partition, Duration::from_secs(2)).map_err(asked(reader, question()))

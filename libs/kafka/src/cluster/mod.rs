@@ -20,13 +20,11 @@ pub use topics::{Limits, Topics};
 
 use crate::{settings, trouble::Trouble};
 
-/// A Kafka as a pipeline sees it, asked by clients that take part in no group.
+/// A Kafka cluster as seen by a pipeline. Its clients belong to no group.
 pub struct Cluster {
-    /// Its topics.
     pub topics: Topics,
-    /// The consumer group of a stage.
+    /// The consumer group of one stage.
     pub group: Group,
-    /// Its logs.
     pub log: LogReader,
     bootstrap_servers: String,
 }
@@ -38,7 +36,7 @@ impl std::fmt::Debug for Cluster {
 }
 
 impl Cluster {
-    /// Makes clients that know the group of stage 1; they connect when they are asked.
+    /// Creates clients for the group of stage 1; they connect on the first query.
     ///
     /// # Errors
     /// When librdkafka refuses a setting.
@@ -46,7 +44,7 @@ impl Cluster {
         Self::of_group(job, job.pipeline.ingest_group(), client_id)
     }
 
-    /// The same with another group.
+    /// As [`Cluster::new`], with another group.
     ///
     /// # Errors
     /// When librdkafka refuses a setting.

@@ -1,4 +1,4 @@
-//! Topics: how many partitions they have, what their records may take, their configs; and deleting what nobody needs.
+//! Topics: their number of partitions, record limits and configs; and deleting records that are no longer needed.
 
 use std::{sync::Arc, time::Duration};
 
@@ -16,22 +16,20 @@ use super::{
 };
 use crate::{settings::Settings, trouble::Trouble};
 
-/// What the topics that are written take, in bytes of one record: their `max.message.bytes`.
+/// The record limits of the topics that a stage writes, in bytes: their `max.message.bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// The output.
     pub output: usize,
-    /// The dead letter topic.
     pub dead_letters: usize,
-    /// The smallest of all that are written.
+    /// The smallest limit of all topics that are written.
     pub smallest: usize,
 }
 
-/// Asks about topics.
+/// Queries about topics.
 pub struct Topics {
     job: Arc<JobConfig>,
     observer: Arc<BaseConsumer<Trouble>>,
-    /// For the admin client, which is made when it is needed.
+    /// For the admin client, which is created when it is needed.
     settings: Settings,
 }
 
@@ -40,10 +38,10 @@ impl Topics {
         Self { job, observer, settings }
     }
 
-    /// How many partitions a topic has.
+    /// Returns a topic's number of partitions.
     ///
     /// # Errors
-    /// When Kafka does not answer in time, or the topic is not there.
+    /// When Kafka does not answer in time, or the topic does not exist.
     pub fn partitions(&self, topic: &str, timeout: Duration) -> Result<i32, ClusterError> {
         let question = || format!("metadata of topic {topic}");
         let metadata = self.observer.fetch_metadata(Some(topic), timeout).map_err(asked(&self.observer, question()))?;
@@ -57,10 +55,10 @@ impl Topics {
         }
     }
 
-    /// What the topics that stage 1 writes take.
+    /// Returns the record limits of the topics that stage 1 writes.
     ///
     /// # Errors
-    /// When Kafka does not answer in time, a topic is not there, or takes less than a delta.
+    /// When Kafka does not answer in time, a topic does not exist, or its limit is smaller than a delta.
     pub fn limits(&self, timeout: Duration) -> Result<Limits, ClusterError> {
         let topics = &self.job.topics;
         let [output, dead_letters, deltas] =
@@ -68,10 +66,10 @@ impl Topics {
         Ok(Limits { output, dead_letters, smallest: output.min(dead_letters).min(deltas) })
     }
 
-    /// What topics take, in bytes of one record.
+    /// Returns the record limits of topics, in bytes.
     ///
     /// # Errors
-    /// When Kafka does not answer in time, a topic is not there, or takes less than a delta.
+    /// When Kafka does not answer in time, a topic does not exist, or its limit is smaller than a delta.
     pub fn limits_of<const N: usize>(&self, topics: [&str; N], timeout: Duration) -> Result<[usize; N], ClusterError> {
         const NEEDED: usize = crds::records::delta::MAX_CHUNK_BYTES + 64 * 1024;
         if let Some(known) = self.job.kafka.max_message_bytes {
@@ -89,7 +87,7 @@ impl Topics {
         Ok(limits)
     }
 
-    /// What a topic takes, in bytes of one record.
+    /// Returns a topic's record limit, in bytes.
     ///
     /// # Errors
     /// When Kafka does not answer in time.
@@ -100,10 +98,10 @@ impl Topics {
         }
     }
 
-    /// A topic's config, as it holds now.
+    /// Returns the current value of a topic's config.
     ///
     /// # Errors
-    /// When Kafka does not answer in time, or knows no such config.
+    /// When Kafka does not answer in time, or has no such config.
     pub fn topic_config(&self, topic: &str, name: &str, timeout: Duration) -> Result<String, ClusterError> {
         topic_config(&self.observer, &self.admin()?, topic, name, timeout)
     }
@@ -130,7 +128,7 @@ impl Topics {
         Ok(())
     }
 
-    /// The end of a partition, records of open transactions included.
+    /// Returns the high watermark of a partition: its end, including the records of open transactions.
     ///
     /// # Errors
     /// When Kafka does not answer in time.

@@ -1,4 +1,4 @@
-//! A client of librdkafka: what it is made of, and the callbacks that tell its owner what happened.
+//! A librdkafka client: its creation, and the callbacks that report events to its owner.
 
 use std::{
     ffi::{c_char, c_int, c_void},
@@ -17,15 +17,16 @@ use super::{
 };
 use crate::{error::KafkaError, settings::Settings};
 
-/// Owns a `rd_kafka_t`.
+/// Owns an `rd_kafka_t`.
 #[derive(Debug)]
 pub(super) struct Client {
     rk: NonNull<sys::rd_kafka_t>,
-    /// Boxed, as librdkafka keeps its address.
+    /// Boxed, because librdkafka keeps its address.
     pub(super) inbox: Box<Inbox>,
 }
 
-// SAFETY: librdkafka's handles may be used from any thread; ours moves between threads, and is never used by two at once.
+// SAFETY: librdkafka's handles may be used from any thread; this one moves between threads, and two threads never use
+// it at the same time.
 unsafe impl Send for Client {}
 
 impl Client {
@@ -33,9 +34,9 @@ impl Client {
         let settings = settings.resolve()?;
         let inbox = Box::<Inbox>::default();
         let mut errors = ErrorText::default();
-        // SAFETY: `conf` is ours until `rd_kafka_new` succeeds, and destroyed where it does not; the strings outlive the
-        // calls, which copy them; the callbacks have the signatures that librdkafka asks for, and the opaque pointer they
-        // get is `inbox`, which outlives the client.
+        // SAFETY: this code owns `conf` until `rd_kafka_new` succeeds, and destroys it if the call fails; the strings
+        // outlive the calls, which copy them; the callbacks have the signatures that librdkafka requires, and the
+        // opaque pointer that they receive is `inbox`, which outlives the client.
         unsafe {
             let conf = sys::rd_kafka_conf_new();
             for (name, value) in &settings {
@@ -69,7 +70,7 @@ impl Client {
 
 impl Drop for Client {
     fn drop(&mut self) {
-        // Without closing a consumer first: who wants to leave the group unsubscribes; the rest is like a crash.
+        // This does not close a consumer first. To leave the group, unsubscribe; otherwise the drop looks like a crash.
         // SAFETY: nothing uses the handle after this.
         unsafe { sys::rd_kafka_destroy_flags(self.rk(), sys::RD_KAFKA_DESTROY_F_NO_CONSUMER_CLOSE as c_int) }
     }
@@ -81,20 +82,23 @@ unsafe extern "C" fn on_rebalance(
     partitions: *mut sys::rd_kafka_topic_partition_list_t,
     opaque: *mut c_void,
 ) {
-    // SAFETY: librdkafka passes the handle it runs for, a list that it owns, and the inbox that we gave it.
+    // SAFETY: librdkafka passes the handle it runs for, a list that it owns, and the inbox that the client was created
+    // with.
     let (inbox, lost, partitions) = unsafe {
         let lost = sys::rd_kafka_assignment_lost(rk) != 0;
         (&*opaque.cast::<Inbox>(), lost, PartitionList::numbers(partitions))
     };
     if inbox.closing.load(Ordering::Relaxed) {
-        // What was assigned is given back already; librdkafka only waits for an answer.
+        // The partitions are already unassigned; librdkafka only waits for an answer.
         if let Some(none) = PartitionList::new() {
-            // SAFETY: handle and list live during the call; the error is ours.
+            // SAFETY: the handle and the list live during the call; `check_error` takes ownership of the returned
+            // error.
             drop(unsafe { check_error("close", sys::rd_kafka_incremental_unassign(rk, none.ptr())) });
         }
         return;
     }
-    // Taken here and nowhere else: a cooperative revoke already runs in the new generation. A lost assignment has none.
+    // The metadata is taken only here: a cooperative revoke already runs in the new generation. A lost assignment has
+    // no membership.
     let group = if lost { None } else { GroupMetadata::of(rk) };
     let rebalance = match code {
         sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign { partitions, group },
@@ -104,7 +108,7 @@ unsafe extern "C" fn on_rebalance(
 }
 
 unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
-    // SAFETY: librdkafka passes a string that lives during the call, and the inbox that we gave it.
+    // SAFETY: librdkafka passes a string that lives during the call, and the inbox that the client was created with.
     let (inbox, message) = unsafe { (&*opaque.cast::<Inbox>(), text(reason)) };
     let all_brokers_down = code == RDKafkaErrorCode::AllBrokersDown as i32;
     if !all_brokers_down {
@@ -120,7 +124,8 @@ unsafe extern "C" fn on_statistics(
     length: usize,
     opaque: *mut c_void,
 ) -> c_int {
-    // SAFETY: librdkafka passes a buffer of this length that lives during the call, and the inbox that we gave it.
+    // SAFETY: librdkafka passes a buffer of this length that lives during the call, and the inbox that the client was
+    // created with.
     let (inbox, json) = unsafe { (&*opaque.cast::<Inbox>(), bytes(json.cast(), length).unwrap_or_default()) };
     inbox.push(Event::Statistics(String::from_utf8_lossy(json).into_owned()));
     0 // librdkafka frees the buffer.
@@ -132,7 +137,7 @@ unsafe extern "C" fn on_log(rk: *const sys::rd_kafka_t, level: c_int, facility: 
         let client = if rk.is_null() { String::new() } else { text(sys::rd_kafka_name(rk)) };
         (client, text(facility), text(message))
     };
-    // syslog's levels. A broker that is away is reported by the worker, once; librdkafka repeats it.
+    // The levels are those of syslog. The worker reports an unreachable broker once; librdkafka repeats the message.
     match level {
         0..=2 => tracing::error!(client, facility, "{message}"),
         3..=4 => tracing::debug!(client, facility, "{message}"),

@@ -1,8 +1,8 @@
-//! A consumer of one topic that takes messages in batches.
+//! A consumer of one topic that fetches messages in batches.
 //!
-//! The binding takes rebalances as events from the consumer's queue, which the batch call does not hand out; made natively,
-//! with a rebalance callback, the batch call serves them in between. The callback only notes what is asked; the owner of the
-//! consumer answers after it has processed the batch, all of which still belongs to the old assignment.
+//! The safe binding receives rebalances as events from the consumer's queue, and the batch call does not return such
+//! events. A native client with a rebalance callback serves them during the batch call. The callback only records the
+//! request; the consumer's owner answers it after processing the batch, which still belongs to the old assignment.
 
 use std::{
     ffi::{CString, c_void},
@@ -24,19 +24,18 @@ use crate::{error::KafkaError, settings::Settings};
 /// `RD_KAFKA_PARTITION_UA`: any partition.
 const UNASSIGNED: i32 = -1;
 
-/// `RD_KAFKA_OFFSET_BEGINNING`: the first offset that there is.
+/// `RD_KAFKA_OFFSET_BEGINNING`: the first offset of the log.
 pub const BEGINNING: i64 = -2;
 
 /// A committed offset.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Committed {
-    /// Partition number.
     pub partition: i32,
-    /// Offset and metadata; none where the group has committed nothing.
+    /// Offset and metadata; `None` if the group has committed nothing.
     pub offset: Option<(i64, String)>,
 }
 
-/// A consumer of one topic that takes messages in batches.
+/// A consumer of one topic that fetches messages in batches.
 #[derive(Debug)]
 pub struct Consumer {
     topic: CString,
@@ -45,11 +44,11 @@ pub struct Consumer {
     client: Client,
 }
 
-// SAFETY: as for the client; the queue and the (empty) buffer belong to it.
+// SAFETY: as for the client; the queue and the buffer (empty between calls) belong to it.
 unsafe impl Send for Consumer {}
 
 impl Consumer {
-    /// Subscribes to a topic. A batch has at most `batch` messages.
+    /// Subscribes to a topic. A batch holds at most `batch` messages.
     ///
     /// # Errors
     /// When librdkafka refuses a setting.
@@ -57,19 +56,20 @@ impl Consumer {
         let consumer = Self::alone(settings, topic, batch)?;
         let mut list = new_list()?;
         list.add(&consumer.topic, UNASSIGNED, 0);
-        // SAFETY: handle and list live during the call.
+        // SAFETY: the handle and the list live during the call.
         let code = unsafe { sys::rd_kafka_subscribe(consumer.client.rk(), list.ptr()) };
         check_code("rd_kafka_subscribe", code).map(|()| consumer)
     }
 
-    /// Takes part in no group: it fetches what [`Consumer::assign`] says. A batch has at most `batch` messages.
+    /// Creates a consumer outside any group: it fetches what [`Consumer::assign`] says. A batch holds at most `batch`
+    /// messages.
     ///
     /// # Errors
     /// When librdkafka refuses a setting.
     pub fn alone(settings: &Settings, topic: &str, batch: usize) -> Result<Self, KafkaError> {
         let client = Client::new(sys::rd_kafka_type_t::RD_KAFKA_CONSUMER, settings)?;
         let topic = c_string(topic)?;
-        // SAFETY: the handle lives during the calls; the queue is a reference of our own.
+        // SAFETY: the handle lives during the calls; the returned queue is a counted reference that this code owns.
         let queue = unsafe {
             check_code("rd_kafka_poll_set_consumer", sys::rd_kafka_poll_set_consumer(client.rk()))?;
             NonNull::new(sys::rd_kafka_queue_get_consumer(client.rk()))
@@ -78,8 +78,8 @@ impl Consumer {
         Ok(Self { topic, queue, buffer: vec![ptr::null_mut(); batch.max(1)], client })
     }
 
-    /// Waits for messages until there are `at_most`, or the time is over, or librdkafka has something to tell. The events
-    /// of the batch happened after its messages were fetched: process the messages first.
+    /// Waits for messages until there are `at_most`, the timeout expires, or librdkafka reports an event. The events of
+    /// the batch happened after its messages were fetched: process the messages first.
     pub fn poll(&mut self, at_most: usize, timeout: Duration) -> Batch<'_> {
         let size = at_most.clamp(1, self.buffer.len());
         // SAFETY: the buffer has room for `size` pointers; librdkafka fills in as many as it returns.
@@ -90,25 +90,26 @@ impl Consumer {
         Batch { messages: &mut self.buffer[..usize::try_from(count).unwrap_or_default()], events }
     }
 
-    /// Starts to fetch partitions, each from an offset. Also the answer to [`Rebalance::Assign`], then possibly with none.
+    /// Starts fetching partitions from the given offsets. It is also the answer to [`Rebalance::Assign`], possibly with
+    /// an empty list.
     ///
     /// # Errors
-    /// When a partition is assigned already.
+    /// When a partition is already assigned.
     pub fn assign(&mut self, partitions: &[(i32, i64)]) -> Result<(), KafkaError> {
         let list = self.list(partitions.iter().copied())?;
-        // SAFETY: handle and list live during the call; the error is ours.
+        // SAFETY: the handle and the list live during the call; `check_error` takes ownership of the returned error.
         unsafe {
             check_error("rd_kafka_incremental_assign", sys::rd_kafka_incremental_assign(self.client.rk(), list.ptr()))
         }
     }
 
-    /// Stops fetching partitions, and drops what was fetched. Also the answer to [`Rebalance::Revoke`].
+    /// Stops fetching partitions, and drops their fetched messages. It is also the answer to [`Rebalance::Revoke`].
     ///
     /// # Errors
     /// When a partition is not assigned.
     pub fn unassign(&mut self, partitions: &[i32]) -> Result<(), KafkaError> {
         let list = self.list(partitions.iter().map(|partition| (*partition, 0)))?;
-        // SAFETY: handle and list live during the call; the error is ours.
+        // SAFETY: the handle and the list live during the call; `check_error` takes ownership of the returned error.
         unsafe {
             check_error(
                 "rd_kafka_incremental_unassign",
@@ -117,35 +118,36 @@ impl Consumer {
         }
     }
 
-    /// Leaves the group: partitions are revoked first, as after any rebalance.
+    /// Leaves the group. Partitions are revoked first, as in any rebalance.
     pub fn unsubscribe(&mut self) {
-        // SAFETY: the handle lives during the call. It fails only without a group, which is then left already.
+        // SAFETY: the handle lives during the call. The call fails only if the consumer has no group, and then there is
+        // nothing to leave.
         unsafe { sys::rd_kafka_unsubscribe(self.client.rk()) };
     }
 
-    /// Ends the membership, after [`Consumer::unsubscribe`] and its revoke. Blocks until the broker knows, so that it need
-    /// not wait for the session to time out.
+    /// Ends the membership, after [`Consumer::unsubscribe`] and its revoke. Blocks until the broker knows, so that the
+    /// group does not wait for the session to time out.
     pub fn close(self) {
         self.client.inbox.closing.store(true, Ordering::Relaxed);
         // SAFETY: the handle lives during the call, which serves callbacks.
         unsafe { sys::rd_kafka_consumer_close(self.client.rk()) };
     }
 
-    /// Whether the group may have given the assignment to somebody else.
+    /// Whether the assignment is lost: the group may have given it to another member.
     #[must_use]
     pub fn is_lost(&self) -> bool {
         // SAFETY: the handle lives during the call.
         unsafe { sys::rd_kafka_assignment_lost(self.client.rk()) != 0 }
     }
 
-    /// The committed offsets of partitions. As the consumer is read_committed, this waits while a transaction that touches
-    /// one of them is open.
+    /// Returns the committed offsets of partitions. As the consumer is read_committed, the call waits while an open
+    /// transaction includes one of them.
     ///
     /// # Errors
-    /// When no answer came in time, or an error.
+    /// When no answer arrives in time, or Kafka answers with an error.
     pub fn committed(&self, partitions: &[i32], timeout: Duration) -> Result<Vec<Committed>, KafkaError> {
         let list = self.list(partitions.iter().map(|partition| (*partition, 0)))?;
-        // SAFETY: handle and list live during the call.
+        // SAFETY: the handle and the list live during the call.
         let code = unsafe { sys::rd_kafka_committed(self.client.rk(), list.ptr(), millis(timeout)) };
         check_code("rd_kafka_committed", code)?;
         list.entries()
@@ -158,13 +160,13 @@ impl Consumer {
             .collect()
     }
 
-    /// The first offset that a partition of the topic has, and its last stable one.
+    /// Returns the first offset of a partition of the topic, and its last stable offset.
     ///
     /// # Errors
-    /// When no answer came in time, or an error.
+    /// When no answer arrives in time, or Kafka answers with an error.
     pub fn bounds(&self, partition: i32, timeout: Duration) -> Result<(i64, i64), KafkaError> {
         let (mut low, mut high) = (0, 0);
-        // SAFETY: the handle and the two numbers live during the call.
+        // SAFETY: the handle, the topic's name and the two numbers live during the call.
         let code = unsafe {
             sys::rd_kafka_query_watermark_offsets(
                 self.client.rk(),
@@ -178,34 +180,35 @@ impl Consumer {
         check_code("rd_kafka_query_watermark_offsets", code).map(|()| (low, high))
     }
 
-    /// The first committed record of a partition whose timestamp is this one or later, Unix milliseconds; none where there is none.
+    /// Returns the offset of a partition's first committed record whose timestamp is at least `time_ms`, in Unix
+    /// milliseconds; `None` if there is no such record.
     ///
     /// # Errors
-    /// When no answer came in time, or an error.
+    /// When no answer arrives in time, or Kafka answers with an error.
     pub fn first_since(&self, partition: i32, time_ms: i64, timeout: Duration) -> Result<Option<i64>, KafkaError> {
-        // A negative one would ask for the start or the end.
+        // A negative value would ask for the start or the end of the partition.
         let found = self.offsets_for_times([(partition, time_ms.max(0))].into_iter(), timeout)?;
         Ok(found.first().copied().filter(|offset| *offset >= 0))
     }
 
-    /// The last stable offset of each of the topic's first partitions, so many as said, with one request to each broker.
+    /// Returns the last stable offsets of the topic's first `partitions` partitions, with one request to each broker.
     ///
     /// # Errors
-    /// When no answer came in time, or an error.
+    /// When no answer arrives in time, or Kafka answers with an error.
     pub fn ends(&self, partitions: i32, timeout: Duration) -> Result<Vec<i64>, KafkaError> {
-        /// Asked for the offset at this time, Kafka answers with the last one.
+        /// The special timestamp for which Kafka returns the last stable offset.
         const LATEST: i64 = -1;
         self.offsets_for_times((0..partitions).map(|partition| (partition, LATEST)), timeout)
     }
 
-    /// The offset of each partition at a time, as Kafka counts times.
+    /// Returns the offset of each partition at a timestamp, in Unix milliseconds or one of Kafka's special values.
     fn offsets_for_times(
         &self,
         times: impl Iterator<Item = (i32, i64)>,
         timeout: Duration,
     ) -> Result<Vec<i64>, KafkaError> {
         let list = self.list(times)?;
-        // SAFETY: handle and list live during the call.
+        // SAFETY: the handle and the list live during the call.
         let code = unsafe { sys::rd_kafka_offsets_for_times(self.client.rk(), list.ptr(), millis(timeout)) };
         check_code("rd_kafka_offsets_for_times", code)?;
         list.entries()
@@ -224,12 +227,12 @@ impl Consumer {
 
 impl Drop for Consumer {
     fn drop(&mut self) {
-        // SAFETY: the queue is a reference of our own, given back before the client goes.
+        // SAFETY: the consumer owns this counted reference to the queue, and releases it before the client is dropped.
         unsafe { sys::rd_kafka_queue_destroy(self.queue.as_ptr()) }
     }
 }
 
-/// Messages, and what librdkafka told after they were fetched.
+/// Messages, and the events that librdkafka reported after they were fetched.
 #[derive(Debug)]
 pub struct Batch<'c> {
     messages: &'c mut [*mut sys::rd_kafka_message_t],
@@ -237,15 +240,15 @@ pub struct Batch<'c> {
 }
 
 impl Batch<'_> {
-    /// The messages, in the order of each partition.
+    /// The messages, ordered within each partition.
     #[must_use]
     pub fn messages(&self) -> &[Message<'_>] {
-        // SAFETY: librdkafka filled in these pointers, the messages are ours until the batch is dropped, and a `Message`
-        // is nothing but such a pointer.
+        // SAFETY: librdkafka filled in these pointers, the batch owns the messages until it is dropped, and a `Message`
+        // is a transparent wrapper of such a pointer.
         unsafe { std::slice::from_raw_parts(self.messages.as_ptr().cast(), self.messages.len()) }
     }
 
-    /// Takes the events, in their order.
+    /// Takes the events, in the order in which they happened.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
     }
@@ -254,32 +257,29 @@ impl Batch<'_> {
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         for message in &mut *self.messages {
-            // SAFETY: the message is ours, and nothing borrows it any more.
+            // SAFETY: the batch owns the message, and nothing borrows it any longer.
             unsafe { sys::rd_kafka_message_destroy(*message) };
         }
     }
 }
 
-/// A message, or news of a partition.
+/// A record, or a notification about a partition.
 #[derive(Clone, Copy, Debug)]
 #[repr(transparent)]
 pub struct Message<'b>(&'b sys::rd_kafka_message_t);
 
-/// What a message is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MessageKind {
-    /// A record.
     Record,
-    /// The end of the partition was reached; the offset is the next one.
+    /// The end of the partition was reached; the message's offset is the offset of the next record.
     EndOfPartition,
     /// The offset to fetch does not exist.
     OffsetOutOfRange,
-    /// Another error; librdkafka goes on by itself.
+    /// Another error, with its code; librdkafka recovers by itself.
     Error(i32),
 }
 
 impl<'b> Message<'b> {
-    /// What it is.
     #[must_use]
     pub fn kind(&self) -> MessageKind {
         use sys::rd_kafka_resp_err_t as code;
@@ -293,33 +293,31 @@ impl<'b> Message<'b> {
         }
     }
 
-    /// Partition number.
     #[must_use]
     pub fn partition(&self) -> i32 {
         self.0.partition
     }
 
-    /// Offset.
     #[must_use]
     pub fn offset(&self) -> i64 {
         self.0.offset
     }
 
-    /// The record's key, or none.
+    /// The record's key, or `None` if it has none.
     #[must_use]
     pub fn key(&self) -> Option<&'b [u8]> {
-        // SAFETY: librdkafka says how long the key is; it lives as long as the message.
+        // SAFETY: librdkafka sets the length of the key, which lives as long as the message.
         unsafe { bytes(self.0.key.cast(), self.0.key_len) }
     }
 
-    /// The record's value, or none for a tombstone. For news of a partition it is a text that says what happened.
+    /// The record's value, or `None` for a tombstone. The value of a notification is a text that says what happened.
     #[must_use]
     pub fn value(&self) -> Option<&'b [u8]> {
         // SAFETY: as for the key.
         unsafe { bytes(self.0.payload.cast(), self.0.len) }
     }
 
-    /// The record's timestamp, Unix milliseconds; -1 when it has none.
+    /// The record's timestamp, in Unix milliseconds; -1 if it has none.
     #[must_use]
     pub fn timestamp_ms(&self) -> i64 {
         let mut kind = sys::rd_kafka_timestamp_type_t::RD_KAFKA_TIMESTAMP_NOT_AVAILABLE;
@@ -327,7 +325,7 @@ impl<'b> Message<'b> {
         unsafe { sys::rd_kafka_message_timestamp(ptr::from_ref(self.0), &raw mut kind) }
     }
 
-    /// The record's headers; none when it has none.
+    /// The record's headers, or `None` if it has none.
     #[must_use]
     pub fn headers(&self) -> Option<Headers<'b>> {
         let mut headers = ptr::null_mut();
@@ -341,7 +339,6 @@ impl<'b> Message<'b> {
     }
 }
 
-/// The headers of a record.
 #[derive(Clone, Copy, Debug)]
 pub struct Headers<'b>(pub(super) &'b sys::rd_kafka_headers_t);
 
@@ -351,7 +348,7 @@ impl<'b> Headers<'b> {
         let headers: *const sys::rd_kafka_headers_t = self.0;
         (0..).map_while(move |index| {
             let (mut name, mut value, mut size) = (ptr::null(), ptr::null::<c_void>(), 0);
-            // SAFETY: the headers live for `'b`, and with them the names and values that they point to.
+            // SAFETY: the headers live for `'b`, and so do the names and values that they point to.
             unsafe {
                 let code = sys::rd_kafka_header_get_all(headers, index, &raw mut name, &raw mut value, &raw mut size);
                 (code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR)

@@ -1,53 +1,54 @@
-//! What librdkafka tells between messages, and where callbacks leave it.
+//! Events that librdkafka reports between messages, and the inbox in which callbacks put them.
 
 use std::sync::{Mutex, PoisonError, atomic::AtomicBool};
 
 use super::group::GroupMetadata;
 use crate::trouble::Trouble;
 
-/// What librdkafka tells between messages.
+/// An event that librdkafka reports between messages.
 #[derive(Debug)]
 pub enum Event {
-    /// Partitions come or go. [`consumer::Consumer::assign`] or [`consumer::Consumer::unassign`] must answer.
+    /// Partitions are assigned or revoked. [`consumer::Consumer::assign`] or [`consumer::Consumer::unassign`] must
+    /// answer.
     Rebalance(Rebalance),
-    /// Something went wrong that librdkafka mends by itself, such as a broker that is away.
+    /// A problem that librdkafka recovers from by itself, such as an unreachable broker.
     Trouble {
-        /// Whether no broker at all is reachable.
+        /// Whether all brokers are unreachable.
         all_brokers_down: bool,
-        /// librdkafka's words; where no broker is reachable, those that it had for the last one.
+        /// librdkafka's message. If all brokers are unreachable, it is the message of the last connection problem.
         message: String,
     },
     /// Statistics, as JSON.
     Statistics(String),
 }
 
-/// A change of the assignment that librdkafka asks for.
+/// A change of the assignment that librdkafka requests.
 #[derive(Debug)]
 pub enum Rebalance {
-    /// These partitions come.
+    /// Partitions are assigned.
     Assign {
-        /// Partition numbers; it may be none.
+        /// Partition numbers; may be empty.
         partitions: Vec<i32>,
-        /// The membership that a transaction proves.
+        /// The membership that a transaction proves to the broker.
         group: Option<GroupMetadata>,
     },
-    /// These partitions go.
+    /// Partitions are revoked.
     Revoke {
-        /// Partition numbers; it may be none.
+        /// Partition numbers; may be empty.
         partitions: Vec<i32>,
-        /// The membership that a transaction proves.
+        /// The membership that a transaction proves to the broker.
         group: Option<GroupMetadata>,
-        /// Whether somebody else may own them already.
+        /// Whether another member may already own the partitions.
         lost: bool,
     },
 }
 
-/// Where callbacks leave what they have seen.
+/// The inbox in which callbacks put events.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
     events: Mutex<Vec<Event>>,
     pub(super) trouble: Trouble,
-    /// Nobody reads the events any more.
+    /// Set when the owner no longer reads the events.
     pub(super) closing: AtomicBool,
 }
 

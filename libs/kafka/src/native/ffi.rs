@@ -1,4 +1,4 @@
-//! Strings, buffers and results, from C and to C.
+//! Strings, buffers and results, to and from C.
 
 use std::ffi::{CStr, CString, c_char, c_int};
 
@@ -43,30 +43,30 @@ pub(crate) unsafe fn text(text: *const c_char) -> String {
     if text.is_null() {
         return String::new();
     }
-    // SAFETY: as promised by the caller.
+    // SAFETY: the caller guarantees it.
     unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
-/// None for a null pointer, which is how librdkafka says that there is no key or value.
+/// Returns `None` for a null pointer, which means that there is no key or value.
 ///
 /// # Safety
 /// `start` is null or points to `length` bytes that live for `'a`.
 pub(crate) unsafe fn bytes<'a>(start: *const u8, length: usize) -> Option<&'a [u8]> {
-    // SAFETY: as promised by the caller.
+    // SAFETY: the caller guarantees it.
     (!start.is_null()).then(|| unsafe { std::slice::from_raw_parts(start, length) })
 }
 
-/// The result of a call that returns a code.
+/// Converts the result of a call that returns a code.
 pub(crate) fn check_code(call: &'static str, code: sys::rd_kafka_resp_err_t) -> Result<(), KafkaError> {
     if code == sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
         return Ok(());
     }
-    // SAFETY: the function knows every code, and returns a static string.
+    // SAFETY: the function accepts every code, and returns a static string.
     let message = unsafe { text(sys::rd_kafka_err2str(code)) };
     Err(KafkaError { call, code: code as i32, class: Class::Fatal, message })
 }
 
-/// The result of a call that returns an error object, or null.
+/// Converts the result of a call that returns an error object, or null. Destroys the object.
 ///
 /// # Safety
 /// `error` is null or an error object that the caller owns.
@@ -74,7 +74,7 @@ pub(crate) unsafe fn check_error(call: &'static str, error: *mut sys::rd_kafka_e
     if error.is_null() {
         return Ok(());
     }
-    // SAFETY: the object is ours, and destroyed after the last use.
+    // SAFETY: the caller owns the object and passes it on; it is destroyed after its last use.
     unsafe {
         let class = Class::of(
             sys::rd_kafka_error_is_fatal(error) != 0,
@@ -87,7 +87,7 @@ pub(crate) unsafe fn check_error(call: &'static str, error: *mut sys::rd_kafka_e
     }
 }
 
-/// librdkafka takes milliseconds as an `int`.
+/// Converts a duration to milliseconds, which librdkafka takes as an `int`.
 pub(crate) fn millis(duration: std::time::Duration) -> c_int {
     c_int::try_from(duration.as_millis()).unwrap_or(c_int::MAX)
 }

@@ -1,4 +1,4 @@
-//! The membership in a consumer group, as a transaction proves it.
+//! The membership in a consumer group that a transaction proves to the broker.
 
 use std::ptr::NonNull;
 
@@ -6,18 +6,19 @@ use rdkafka_sys as sys;
 
 use super::ffi::text;
 
-/// A membership in a consumer group: what proves to the broker that a transaction comes from a current member.
+/// A membership in a consumer group. It proves to the broker that a transaction comes from a current member.
 #[derive(Debug)]
 pub struct GroupMetadata(NonNull<sys::rd_kafka_consumer_group_metadata_t>);
 
-// SAFETY: an immutable value that is only read.
+// SAFETY: the value is immutable and only read.
 unsafe impl Send for GroupMetadata {}
 
 impl GroupMetadata {
-    /// The handle's membership now; none when it is not a member: no generation, or no member id. The broker does not
-    /// fence offsets that come without.
+    /// Returns the handle's current membership. Returns `None` if it is not a member, which means that it has no
+    /// generation or no member id: the broker does not fence offsets that are sent without them.
     pub(super) fn of(rk: *mut sys::rd_kafka_t) -> Option<Self> {
-        // SAFETY: the handle lives during the call; what it returns is ours; the member id lives as long.
+        // SAFETY: the handle lives during the call; the returned value is owned by `Self`; the member id lives as long
+        // as that value.
         unsafe {
             let group = Self(NonNull::new(sys::rd_kafka_consumer_group_metadata(rk))?);
             let generation = sys::rd_kafka_consumer_group_metadata_generation_id(group.ptr());
@@ -33,7 +34,7 @@ impl GroupMetadata {
 
 impl Drop for GroupMetadata {
     fn drop(&mut self) {
-        // SAFETY: the value is ours, and nothing uses it after this.
+        // SAFETY: this value owns the metadata, and nothing uses it after this.
         unsafe { sys::rd_kafka_consumer_group_metadata_destroy(self.0.as_ptr()) }
     }
 }

@@ -9,11 +9,10 @@ use rdkafka_sys as sys;
 
 use super::ffi::bytes;
 
-/// Owns a `rd_kafka_topic_partition_list_t`.
+/// Owns an `rd_kafka_topic_partition_list_t`.
 #[derive(Debug)]
 pub(super) struct PartitionList(NonNull<sys::rd_kafka_topic_partition_list_t>);
 
-/// One entry of a list.
 #[derive(Debug)]
 pub(super) struct Entry<'a> {
     pub(super) partition: i32,
@@ -23,9 +22,9 @@ pub(super) struct Entry<'a> {
 }
 
 impl PartitionList {
-    /// An empty list, or None when there is no memory.
+    /// Creates an empty list; `None` if there is no memory.
     pub(super) fn new() -> Option<Self> {
-        // SAFETY: the call makes a list of its own.
+        // SAFETY: the call returns a new list, which `Self` owns.
         NonNull::new(unsafe { sys::rd_kafka_topic_partition_list_new(16) }).map(Self)
     }
 
@@ -33,21 +32,20 @@ impl PartitionList {
         self.0.as_ptr()
     }
 
-    /// Adds a partition with an offset.
     pub(super) fn add(&mut self, topic: &CStr, partition: i32, offset: i64) {
-        // SAFETY: the list is ours; the topic is copied; the entry that is returned lives in the list.
+        // SAFETY: this value owns the list; the topic is copied; the returned entry lives in the list.
         unsafe {
             let entry = sys::rd_kafka_topic_partition_list_add(self.ptr(), topic.as_ptr(), partition);
             (*entry).offset = offset;
         }
     }
 
-    /// Adds a partition with an offset and its metadata.
     pub(super) fn add_with_metadata(&mut self, topic: &CStr, partition: i32, offset: i64, metadata: &CString) {
         self.add(topic, partition, offset);
         let text = metadata.as_bytes();
-        // SAFETY: the entry that was just added is the last one. librdkafka frees metadata with its own allocator, from
-        // which the copy therefore comes; it is as long as it says.
+        // SAFETY: the entry that was just added is the last one. librdkafka frees the metadata with its own allocator,
+        // so the copy comes from that allocator; the copy is as long as `metadata_size` says, plus the terminating
+        // zero.
         unsafe {
             let list = &*self.ptr();
             let entry = list.elems.add(usize::try_from(list.cnt).unwrap_or(1) - 1);
@@ -61,31 +59,30 @@ impl PartitionList {
         }
     }
 
-    /// The entries.
     pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        // SAFETY: the list is ours, has `cnt` entries, and is borrowed as long as they are.
+        // SAFETY: this value owns the list, which has `cnt` entries and is borrowed as long as they are.
         unsafe { elements(self.ptr()) }.iter().map(|element| Entry {
             partition: element.partition,
             offset: element.offset,
-            // SAFETY: librdkafka says how long its metadata is.
+            // SAFETY: librdkafka sets the length of the metadata, which lives as long as the entry.
             metadata: unsafe { bytes(element.metadata.cast(), element.metadata_size) },
             code: element.err,
         })
     }
 
-    /// The partition numbers of a list that somebody else owns.
+    /// Returns the partition numbers of a borrowed list.
     ///
     /// # Safety
     /// `list` is null or a list that lives during the call.
     pub(super) unsafe fn numbers(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<i32> {
-        // SAFETY: as promised by the caller.
+        // SAFETY: the caller guarantees it.
         unsafe { elements(list) }.iter().map(|element| element.partition).collect()
     }
 }
 
 impl Drop for PartitionList {
     fn drop(&mut self) {
-        // SAFETY: the list is ours, and nothing uses it after this.
+        // SAFETY: this value owns the list, and nothing uses it after this.
         unsafe { sys::rd_kafka_topic_partition_list_destroy(self.ptr()) }
     }
 }
@@ -93,7 +90,7 @@ impl Drop for PartitionList {
 /// # Safety
 /// `list` is null or a list that lives for `'a`.
 unsafe fn elements<'a>(list: *const sys::rd_kafka_topic_partition_list_t) -> &'a [sys::rd_kafka_topic_partition_t] {
-    // SAFETY: as promised by the caller; a list without entries may have no array.
+    // SAFETY: the caller guarantees that the list lives; a list without entries may have no array.
     unsafe {
         match list.as_ref() {
             Some(list) if list.cnt > 0 && !list.elems.is_null() => {

@@ -1,4 +1,4 @@
-//! A transactional producer that takes messages in batches.
+//! A transactional producer that takes records in batches.
 
 use std::{
     ffi::{CString, c_int},
@@ -21,34 +21,32 @@ use crate::{
     settings::Settings,
 };
 
-/// How long a full queue is waited for: longer than the broker keeps the transaction.
+/// How long to wait for space in a full queue: longer than the broker keeps the transaction open.
 const QUEUE_FULL_BOUND: Duration = Duration::from_secs(15);
 
-/// A topic that the producer writes: what [`Producer::topic`] returned.
+/// A topic that the producer writes, as [`Producer::topic`] returned it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct TopicId(usize);
 
-/// A record to produce.
 #[derive(Clone, Copy, Debug)]
 pub struct Outgoing<'a> {
-    /// Key, or none.
+    /// `None` if the record has no key.
     pub key: Option<&'a [u8]>,
-    /// Value, or none for a tombstone.
+    /// `None` for a tombstone.
     pub value: Option<&'a [u8]>,
 }
 
 /// An offset to commit with a transaction.
 #[derive(Clone, Copy, Debug)]
 pub struct OffsetToCommit<'a> {
-    /// Partition of the source.
+    /// Partition of the source topic.
     pub partition: i32,
-    /// The next offset to process.
+    /// The offset of the next record to process.
     pub offset: i64,
-    /// Metadata, without zero bytes.
+    /// Must not contain zero bytes.
     pub metadata: &'a str,
 }
 
-/// A transactional producer.
 #[derive(Debug)]
 pub struct Producer {
     topics: Vec<NonNull<sys::rd_kafka_topic_t>>,
@@ -56,11 +54,11 @@ pub struct Producer {
     client: Client,
 }
 
-// SAFETY: as for the client; topics and the messages (which point nowhere between calls) belong to it.
+// SAFETY: as for the client; the topics and the messages (which hold no pointers between calls) belong to it.
 unsafe impl Send for Producer {}
 
 impl Producer {
-    /// Makes a producer. It has to be initialized before the first transaction.
+    /// Creates a producer. Call [`Producer::init_transactions`] before the first transaction.
     ///
     /// # Errors
     /// When librdkafka refuses a setting.
@@ -69,13 +67,13 @@ impl Producer {
         Ok(Self { topics: Vec::new(), messages: Vec::new(), client })
     }
 
-    /// Names a topic to produce to.
+    /// Adds a topic to produce to.
     ///
     /// # Errors
     /// When librdkafka refuses the name.
     pub fn topic(&mut self, name: &str) -> Result<TopicId, KafkaError> {
         let name = c_string(name)?;
-        // SAFETY: handle and name live during the call; the topic is ours until the producer is dropped.
+        // SAFETY: the handle and the name live during the call; the producer owns the topic until it is dropped.
         let topic = unsafe { sys::rd_kafka_topic_new(self.client.rk(), name.as_ptr(), ptr::null_mut()) };
         let topic = NonNull::new(topic).ok_or_else(last_error("rd_kafka_topic_new"))?;
         self.topics.push(topic);
@@ -85,9 +83,9 @@ impl Producer {
     /// Fences every producer with the same transactional id, and ends its transaction.
     ///
     /// # Errors
-    /// [`Class::Retriable`] when the time is over: the same call again goes on.
+    /// [`Class::Retriable`] on a timeout: the same call, repeated, continues.
     pub fn init_transactions(&mut self, timeout: Duration) -> Result<(), KafkaError> {
-        // SAFETY: the handle lives during the call; the error is ours.
+        // SAFETY: the handle lives during the call; `check_error` takes ownership of the returned error.
         unsafe {
             check_error(
                 "rd_kafka_init_transactions",
@@ -96,19 +94,18 @@ impl Producer {
         }
     }
 
-    /// Begins a transaction.
     ///
-    /// # Errors
+    /// When the producer is fenced.
     /// When the producer is fenced.
     pub fn begin(&mut self) -> Result<(), KafkaError> {
-        // SAFETY: the handle lives during the call; the error is ours.
+        // SAFETY: the handle lives during the call; `check_error` takes ownership of the returned error.
         unsafe { check_error("rd_kafka_begin_transaction", sys::rd_kafka_begin_transaction(self.client.rk())) }
     }
 
     /// Adds records to the transaction, in their order.
     ///
     /// # Errors
-    /// When one is refused: the transaction must be aborted.
+    /// When a record is refused: the transaction must be aborted.
     pub fn produce_batch<'a>(
         &mut self,
         topic: TopicId,
@@ -122,8 +119,8 @@ impl Producer {
         let mut waiting_since = None;
         while done < self.messages.len() {
             let rest = &mut self.messages[done..];
-            // SAFETY: the topic is ours; the messages point to bytes that are borrowed for the whole call, and are copied
-            // before it returns.
+            // SAFETY: the producer owns the topic; the messages point to bytes that are borrowed for the whole call,
+            // and are copied before it returns.
             let taken = unsafe {
                 sys::rd_kafka_produce_batch(
                     rkt.as_ptr(),
@@ -138,7 +135,7 @@ impl Producer {
             }
             let Some(refused) = rest.iter().position(|message| message.err != NO_ERROR) else { break };
             let code = rest[refused].err;
-            // What stands behind a refused record may have been taken: going on would change the order.
+            // Records after a refused one may have been accepted: continuing would change the order.
             let only_tail = rest[refused..].iter().all(|message| message.err == code);
             let waited = waiting_since.get_or_insert_with(Instant::now).elapsed();
             if code != QUEUE_FULL || !only_tail || waited > QUEUE_FULL_BOUND {
@@ -152,10 +149,10 @@ impl Producer {
         Ok(())
     }
 
-    /// Adds one record with headers to the transaction: those of a source record, if any, then others.
+    /// Adds one record to the transaction, with the headers of a source record, if any, followed by the added ones.
     ///
     /// # Errors
-    /// When it is refused: the transaction must be aborted.
+    /// When the record is refused: the transaction must be aborted.
     pub fn produce(
         &mut self,
         topic: TopicId,
@@ -173,7 +170,7 @@ impl Producer {
     /// Adds one record with exactly these headers to the transaction.
     ///
     /// # Errors
-    /// When it is refused: the transaction must be aborted.
+    /// When the record is refused: the transaction must be aborted.
     pub fn produce_with(
         &mut self,
         topic: TopicId,
@@ -194,8 +191,9 @@ impl Producer {
         let Some(rkt) = self.topics.get(topic.0).copied() else { return Ok(()) };
         let started = Instant::now();
         loop {
-            // SAFETY: key and value are borrowed for the whole call and copied before it returns; the headers are ours
-            // until it succeeds, librdkafka's afterwards; the error is ours.
+            // SAFETY: the key and the value are borrowed for the whole call and copied before it returns; this code
+            // owns the headers until the call succeeds, and librdkafka owns them afterwards; `check_error` takes
+            // ownership of the returned error.
             let result = unsafe {
                 let headers = headers();
                 let arguments = arguments(rkt, partition, record, headers);
@@ -215,10 +213,10 @@ impl Producer {
         }
     }
 
-    /// Adds the offsets of the source to the transaction.
+    /// Adds offsets of the source to the transaction.
     ///
     /// # Errors
-    /// Retriable when the time is over; abortable when the group does not know this member any more.
+    /// Retriable on a timeout; abortable when the group no longer knows this member.
     pub fn send_offsets<'o>(
         &mut self,
         source: &str,
@@ -233,7 +231,8 @@ impl Producer {
             let metadata: CString = c_string(metadata)?;
             list.add_with_metadata(&topic, partition, offset, &metadata);
         }
-        // SAFETY: handle, list and metadata live during the call; the error is ours.
+        // SAFETY: the handle, the list and the metadata live during the call; `check_error` takes ownership of the
+        // returned error.
         unsafe {
             check_error(
                 "rd_kafka_send_offsets_to_transaction",
@@ -242,23 +241,23 @@ impl Producer {
         }
     }
 
-    /// Waits until every record that was produced is acknowledged, or has failed, which the next call of the transaction
-    /// then tells.
+    /// Waits until every produced record is acknowledged or has failed. The next call of the transaction reports a
+    /// failure.
     ///
     /// # Errors
-    /// Retriable when the time is over.
+    /// Retriable on a timeout.
     pub fn flush(&mut self, timeout: Duration) -> Result<(), KafkaError> {
         // SAFETY: the handle lives during the call.
         let code = unsafe { sys::rd_kafka_flush(self.client.rk(), millis(timeout)) };
         check_code("rd_kafka_flush", code).map_err(|error| KafkaError { class: Class::Retriable, ..error })
     }
 
-    /// Commits what was produced and flushed.
+    /// Commits the produced and flushed records.
     ///
     /// # Errors
-    /// Retriable when the time is over: the same call again goes on.
+    /// Retriable on a timeout: the same call, repeated, continues.
     pub fn commit(&mut self, timeout: Duration) -> Result<(), KafkaError> {
-        // SAFETY: the handle lives during the call; the error is ours.
+        // SAFETY: the handle lives during the call; `check_error` takes ownership of the returned error.
         unsafe {
             check_error(
                 "rd_kafka_commit_transaction",
@@ -267,12 +266,12 @@ impl Producer {
         }
     }
 
-    /// Aborts the transaction, and drops what was produced.
+    /// Aborts the transaction, and drops its records.
     ///
     /// # Errors
-    /// Retriable when the time is over: the same call again goes on.
+    /// Retriable on a timeout: the same call, repeated, continues.
     pub fn abort(&mut self, timeout: Duration) -> Result<(), KafkaError> {
-        // SAFETY: the handle lives during the call; the error is ours.
+        // SAFETY: the handle lives during the call; `check_error` takes ownership of the returned error.
         unsafe {
             check_error(
                 "rd_kafka_abort_transaction",
@@ -281,7 +280,7 @@ impl Producer {
         }
     }
 
-    /// Serves callbacks, and returns what they told.
+    /// Serves callbacks, and returns the events that they recorded.
     pub fn serve(&mut self) -> Vec<Event> {
         self.wait(Duration::ZERO);
         self.client.inbox.take()
@@ -296,7 +295,7 @@ impl Producer {
 impl Drop for Producer {
     fn drop(&mut self) {
         for topic in &self.topics {
-            // SAFETY: the topic is ours, and given back before the client goes.
+            // SAFETY: the producer owns the topic, and releases it before the client is dropped.
             unsafe { sys::rd_kafka_topic_destroy(topic.as_ptr()) };
         }
     }
@@ -321,7 +320,7 @@ fn message(partition: i32, record: &Outgoing<'_>) -> sys::rd_kafka_message_t {
     }
 }
 
-/// Pointer and length as librdkafka takes them; it only reads through the pointer.
+/// Returns the pointer and the length in the types that librdkafka takes; it only reads through the pointer.
 fn parts(bytes: Option<&[u8]>) -> (*mut std::ffi::c_void, usize) {
     bytes.map_or((ptr::null_mut(), 0), |bytes| (bytes.as_ptr().cast_mut().cast(), bytes.len()))
 }
@@ -330,7 +329,7 @@ fn new_headers<'h>(
     original: Option<Headers<'_>>,
     added: impl Iterator<Item = (&'h [u8], Option<&'h [u8]>)>,
 ) -> *mut sys::rd_kafka_headers_t {
-    // SAFETY: what is copied from is borrowed; the new headers are ours; names and values are copied.
+    // SAFETY: the original headers are borrowed; this code owns the new headers; names and values are copied.
     unsafe {
         let headers = match original {
             Some(Headers(original)) => sys::rd_kafka_headers_copy(ptr::from_ref(original)),
@@ -380,7 +379,7 @@ fn abortable(call: &'static str, code: sys::rd_kafka_resp_err_t) -> KafkaError {
 }
 
 fn last_error(call: &'static str) -> impl FnOnce() -> KafkaError {
-    // SAFETY: the call reads a thread local.
+    // SAFETY: the call reads a thread-local value.
     move || match check_code(call, unsafe { sys::rd_kafka_last_error() }) {
         Err(error) => error,
         Ok(()) => failure(call, "refused without an error".to_owned()),

@@ -1,4 +1,4 @@
-//! What stage 2 of a replica tells about itself.
+//! The metrics of stage 2 of a replica.
 
 use std::{
     sync::{
@@ -21,7 +21,6 @@ use crate::view::{self, Latencies, Totals};
 
 type Seconds = Gauge<f64, AtomicU64>;
 
-/// The metrics of stage 2.
 #[derive(Debug)]
 pub struct AggregateMetrics {
     role: Gauge,
@@ -37,7 +36,7 @@ pub struct AggregateMetrics {
     deltas: Counter,
     fold: Counter<f64, AtomicU64>,
     emissions: Histogram,
-    /// How many `emissions` has: it cannot be read back.
+    /// The number of observations in `emissions`, which cannot be read back.
     emitted: AtomicU64,
     aborts: Counter,
     snapshots: Counter,
@@ -45,15 +44,15 @@ pub struct AggregateMetrics {
     state_bytes: Counter,
     restore: Seconds,
     takeover: Seconds,
-    /// What was counted last of the fold.
+    /// The fold's statistics that the counters include.
     counted: Mutex<Stats>,
-    /// How long emissions took, for the page.
+    /// How long emissions took, for the live page.
     pub latencies: Latencies,
     summary: Mutex<Arc<Summary>>,
 }
 
 impl AggregateMetrics {
-    /// All metrics, at zero.
+    /// Creates all metrics, at zero.
     #[must_use]
     pub fn new(registry: &mut Registry) -> Self {
         let metrics = Self {
@@ -117,13 +116,13 @@ impl AggregateMetrics {
         );
     }
 
-    /// What the replica is, and whether it has stopped aggregating.
+    /// Sets the replica's role, and whether the aggregation has stopped.
     pub fn is(&self, role: Role, halted: bool) {
         self.role.set(role as i64);
         self.halted.set(i64::from(halted));
     }
 
-    /// The state of the fold; none while it is not restored.
+    /// Updates the metrics of the fold; `None` while it is not restored.
     pub fn fold_is(&self, stats: Option<Stats>) {
         let mut counted = self.counted.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(stats) = stats else {
@@ -148,18 +147,18 @@ impl AggregateMetrics {
         *counted = stats;
     }
 
-    /// What the page shows of the fold from now on.
+    /// Replaces the fold's summary on the live page.
     pub fn shows(&self, summary: Summary) {
         *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(summary);
     }
 
-    /// What the page shows of the fold.
+    /// The fold's summary for the live page.
     #[must_use]
     pub fn summary(&self) -> Arc<Summary> {
         Arc::clone(&self.summary.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What the replica is.
+    /// The replica's role in the aggregation.
     #[must_use]
     pub fn role(&self) -> view::Role {
         let is = |role: Role| self.role.get() == role as i64;
@@ -172,7 +171,7 @@ impl AggregateMetrics {
         }
     }
 
-    /// These counts beside those of stage 1.
+    /// Adds the counts of stage 2 to those of stage 1.
     #[must_use]
     pub fn totals(&self, ingest: Totals) -> Totals {
         Totals {
@@ -185,12 +184,12 @@ impl AggregateMetrics {
         }
     }
 
-    /// Time spent folding.
+    /// Adds time spent folding.
     pub fn folded(&self, took: Duration) {
         self.fold.inc_by(took.as_secs_f64());
     }
 
-    /// A transaction was committed, with these records of the state topic if it carried a snapshot.
+    /// Records a committed transaction, with its records of the state topic if it carried a snapshot.
     pub fn emitted(&self, took: Duration, snapshot: Option<&[Record]>) {
         self.emissions.observe(took.as_secs_f64());
         self.emitted.fetch_add(1, Ordering::Relaxed);
@@ -202,17 +201,17 @@ impl AggregateMetrics {
         self.state_bytes.inc_by(records.iter().map(bytes).sum::<usize>() as u64);
     }
 
-    /// A transaction was given up.
+    /// Records a transaction that was given up.
     pub fn aborted(&self) {
         self.aborts.inc();
     }
 
-    /// The snapshot is read.
+    /// Records how long reading the snapshot took.
     pub fn restored(&self, took: Duration) {
         self.restore.set(took.as_secs_f64());
     }
 
-    /// Results can be emitted since an assignment.
+    /// Records the time from an assignment until results could be emitted.
     pub fn took_over(&self, took: Duration) {
         self.takeover.set(took.as_secs_f64());
     }

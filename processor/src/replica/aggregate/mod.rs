@@ -1,4 +1,4 @@
-//! Stage 2, performed: from the deltas to aggregates, insights and alerts, exactly once.
+//! Stage 2: performs what its machine decides, and turns deltas into aggregates, insights and alerts, exactly once.
 //!
 //! ```text
 //!  state, deltas ──> reader ──> worker ──> stage ──> one transaction every 250 ms:

@@ -1,4 +1,4 @@
-//! Reads what the machine asks for, of the state topic or of the deltas, and hands it over.
+//! Reads the state topic or the deltas, as the machine requests, and passes the records to it.
 
 use std::time::{Duration, Instant};
 
@@ -12,33 +12,34 @@ use stages::aggregate::machine::{Machine, Reading};
 
 use super::stage::PARTITION;
 
-/// Messages that are taken at once. Few, as each may have half a megabyte.
+/// The largest number of messages taken at once. It is small because a message may hold half a megabyte.
 const BATCH: usize = 64;
 
-/// Reads one topic at a time, from where the machine wants it.
+/// Reads one topic at a time, from the position that the machine requests.
 #[derive(Debug)]
 pub struct Reader<'a> {
     job: &'a JobConfig,
     topics: &'a ResultTopics,
     client_id: String,
-    /// Where the consumer goes on, and the consumer.
+    /// The next position, and the consumer that reads it.
     following: Option<(Reading, Consumer)>,
 }
 
 impl<'a> Reader<'a> {
-    /// A reader that has not read anything yet.
+    /// Creates a reader that has not read anything yet.
     #[must_use]
     pub fn new(job: &'a JobConfig, topics: &'a ResultTopics, client_id: String) -> Self {
         Self { job, topics, client_id, following: None }
     }
 
-    /// Waits for what the machine wants to read, and hands over what is there. Returns how long the machine took for it.
+    /// Waits for records that the machine requests, and passes on the available ones. Returns how long the machine took
+    /// to process them.
     ///
     /// # Errors
-    /// When a call fails; try again.
+    /// When a call fails; the caller tries again.
     pub fn read(&mut self, machine: &mut Machine, timeout: Duration) -> Result<Duration, KafkaError> {
         let Some(wanted) = machine.reads() else {
-            // It has read enough for now.
+            // The machine has read enough for now.
             std::thread::sleep(timeout);
             return Ok(Duration::ZERO);
         };
@@ -48,7 +49,7 @@ impl<'a> Reader<'a> {
         };
         let mut gone = false;
         let mut took = Duration::ZERO;
-        // The first message is waited for; what has come with it is taken at once.
+        // Wait for the first message; then take the others that have arrived, without waiting.
         for (at_most, timeout) in [(1, timeout), (BATCH, Duration::ZERO)] {
             let batch = consumer.poll(at_most, timeout);
             let started = Instant::now();
@@ -78,7 +79,7 @@ impl<'a> Reader<'a> {
             took += started.elapsed();
         }
         if gone {
-            // The consumer fetches nothing any more: the next one goes on from where the machine wants.
+            // This consumer no longer fetches; the next one starts at the position that the machine requests.
             if let Reading::Deltas { .. } = next {
                 let (low, high) = consumer.bounds(PARTITION, timeout.max(Duration::from_secs(1)))?;
                 machine.deltas_gone(low, high);

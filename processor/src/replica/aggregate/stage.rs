@@ -1,4 +1,4 @@
-//! The transactions of a replica: what the machine has sealed, and the offset that goes with it.
+//! The transactions of stage 2: the results that the machine has sealed, and the offset that belongs to them.
 
 use crds::job::{JobConfig, ResultTopics};
 use kafka::{
@@ -12,19 +12,19 @@ use kafka::{
 };
 use stages::aggregate::{fold::Record, machine::Sealed};
 
-/// The one partition of each topic that stage 2 reads or writes.
+/// The only partition of each topic that stage 2 reads or writes.
 pub const PARTITION: i32 = 0;
 
-/// The transactions of a replica.
+/// The transactions of stage 2.
 #[derive(Debug)]
 pub struct Stage<'a> {
     deltas: &'a str,
-    /// Aggregates, insights, alerts, state.
+    /// Writes the topics of aggregates, insights, alerts and state, in this order.
     transactions: Transactions<4>,
 }
 
 impl<'a> Stage<'a> {
-    /// A stage without a producer yet. `max_bytes` is the smallest `max.message.bytes` of the topics.
+    /// Creates a stage without a producer. `max_bytes` is the smallest `max.message.bytes` of the topics.
     #[must_use]
     pub fn new(job: &'a JobConfig, topics: &ResultTopics, transactional_id: &str, max_bytes: usize) -> Self {
         let names = [&topics.aggregates, &topics.insights, &topics.alerts, &topics.state].map(String::as_str);
@@ -32,18 +32,18 @@ impl<'a> Stage<'a> {
         Self { deltas: &job.topics.deltas, transactions: Transactions::new(settings, names) }
     }
 
-    /// Makes the producer, or goes on initializing it: [`Transactions::prepare`].
+    /// Creates the producer, or continues to initialize it: [`Transactions::prepare`].
     ///
     /// # Errors
-    /// When librdkafka refuses; try again later.
+    /// When librdkafka refuses; the caller tries again later.
     pub fn prepare(&mut self) -> Result<bool, KafkaError> {
         self.transactions.prepare()
     }
 
-    /// Commits.
+    /// Commits the sealed results and their offset in one transaction.
     ///
     /// # Errors
-    /// The transaction has to be given up.
+    /// The transaction must be given up.
     pub fn commit(&mut self, sealed: &Sealed, group: Option<&GroupMetadata>) -> Result<(), TransactionError> {
         let group = group.ok_or(TransactionError::NotAMember)?;
         self.transactions.begin()?;
@@ -61,7 +61,7 @@ impl<'a> Stage<'a> {
         self.transactions.commit(self.deltas, &[offset], group)
     }
 
-    /// Gives the transaction in progress up. Returns whether it is known not to be committed.
+    /// Gives up the transaction in progress. Returns whether it is known not to be committed.
     pub fn give_up(&mut self, error: &TransactionError) -> bool {
         self.transactions.give_up(error.class())
     }

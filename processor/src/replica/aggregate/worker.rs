@@ -1,7 +1,7 @@
-//! Stage 2 of one replica: the loop that follows the group and performs what the machine says.
+//! Stage 2 of one replica: the loop that follows the group and performs what the machine decides.
 //!
-//! The group's consumer fetches nothing: that it is assigned the deltas means that this replica emits. Deltas and state are
-//! read by a consumer that belongs to no group, as standbys read them too.
+//! The group's consumer fetches nothing: its assignment of the deltas means that this replica emits. Deltas and state
+//! are read by a consumer outside the group, because standbys read them too.
 
 use std::time::{Duration, Instant};
 
@@ -31,41 +31,38 @@ use crate::{
     stop::{DRAIN_BOUND, Stop},
 };
 
-/// How long the loop waits when nothing happens. Also how soon it notices a rebalance, and that it is to stop.
+/// How long the loop waits when nothing happens; also how soon it notices a rebalance or the stop signal.
 const TURN: Duration = Duration::from_millis(50);
 
-/// How long one question may take, so that a thread that waits can still be told to stop.
+/// How long one query may take, so that a waiting thread still notices the stop signal.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// How long a question that got no answer rests.
+/// How long to wait before an unanswered query is repeated.
 const RETRY: Duration = Duration::from_millis(250);
 
-/// How often the metrics are set.
+/// How often the metrics are updated.
 const SHOW: Duration = Duration::from_secs(1);
 
-/// What stage 2 works with.
+/// The inputs of stage 2.
 #[derive(Debug)]
 pub struct Context<'a> {
-    /// The job.
     pub job: &'a JobConfig,
-    /// Its topics of results and state.
+    /// The topics of results and state.
     pub topics: &'a ResultTopics,
     /// The replica's transactional id, which is also its `client.id` in the group.
     pub transactional_id: &'a str,
-    /// Answers the seldom questions. It knows the group of stage 2.
+    /// Answers rare queries. Its group is that of stage 2.
     pub cluster: &'a Cluster,
-    /// What each of the topics takes, in bytes of one record.
+    /// The smallest `max.message.bytes` of the topics, in bytes of one record.
     pub max_bytes: usize,
-    /// Where it tells what it does.
     pub metrics: &'a Metrics,
-    /// Where it tells how it is.
     pub status: &'a ThreadStatus,
 }
 
-/// Runs until it is told to stop.
+/// Runs until `stop` is set.
 ///
 /// # Errors
-/// When librdkafka refuses a setting; everything that Kafka does is handled.
+/// When librdkafka refuses a setting; all of Kafka's errors are handled.
 pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
     let Context { job, topics, transactional_id, max_bytes, .. } = *context;
     let settings = settings::consumer(job, &job.pipeline.aggregate_group(), transactional_id);
@@ -102,20 +99,20 @@ struct Worker<'a> {
     group: Option<GroupMetadata>,
     /// Since when the deltas are assigned to this replica.
     assigned: Option<Instant>,
-    /// Since when the stable committed offset is asked for.
+    /// Since when the stable committed offset is queried.
     unsettled: Option<Instant>,
-    /// What the replica is, and since when.
+    /// The replica's role, and since when.
     role: (Role, Instant),
     next_question: Instant,
     next_show: Instant,
-    /// The last problem that was logged, so that one that lasts is logged once.
+    /// The last logged problem, so that a lasting one is logged once.
     reported: String,
-    /// Whether it was logged that deltas cannot be deleted.
+    /// Whether a refused deletion of deltas was logged.
     trim_refused: bool,
 }
 
 impl Worker<'_> {
-    /// One turn of the loop. It ends within a bound, whatever Kafka does.
+    /// Runs one turn of the loop. It ends within a bound, whatever Kafka does.
     fn turn(&mut self) {
         self.context.status.beat();
         self.follow_group(Duration::ZERO);
@@ -132,7 +129,7 @@ impl Worker<'_> {
         self.show();
     }
 
-    /// Takes what the group has to say.
+    /// Handles the events of the group's consumer.
     fn follow_group(&mut self, timeout: Duration) {
         let events = self.consumer.poll(1, timeout).take_events();
         for event in events {
@@ -156,7 +153,7 @@ impl Worker<'_> {
 
     fn assigned(&mut self, partitions: &[i32], group: Option<GroupMetadata>) {
         self.group = group.or(self.group.take());
-        // Answered with none: this consumer fetches nothing.
+        // The answer is an empty assignment: this consumer fetches nothing.
         if let Err(error) = self.consumer.assign(&[]) {
             self.report(&error.to_string());
         }
@@ -192,7 +189,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Tells the machine what became of its transaction.
+    /// Reports the outcome of its transaction to the machine.
     fn ended(&mut self, result: Result<(), TransactionError>) {
         let outcome = match result {
             Ok(()) => {
@@ -213,7 +210,7 @@ impl Worker<'_> {
         self.machine.outcome(outcome, millis(self.started));
     }
 
-    /// Asks what the machine wants to know, if it does. A question without an answer is asked again.
+    /// Makes the query that the machine requests, if any. An unanswered query is repeated.
     fn ask(&mut self) {
         if Instant::now() < self.next_question {
             return;
@@ -247,7 +244,7 @@ impl Worker<'_> {
             }
             Question::StableCommitted => {
                 let since = *self.unsettled.get_or_insert_with(Instant::now);
-                // Fences a predecessor of this replica, and settles what became of our own last transaction.
+                // Fences a predecessor of this replica, and settles the outcome of this replica's own last transaction.
                 if !self.stage.prepare()? {
                     return Ok(());
                 }
@@ -267,7 +264,7 @@ impl Worker<'_> {
             }
             Question::LastSnapshot => {
                 let (meta, _) = cluster.log.last_value(&topics.state, PARTITION, &Key::Meta.encode())?;
-                // One that cannot be read counts as none: then the next snapshot is a whole one.
+                // A snapshot that cannot be read counts as missing; then the next snapshot is a full one.
                 let meta = meta.and_then(|value| decode::<Meta>(&value).ok());
                 self.machine.last_snapshot_is(meta.map(|meta| meta.offset));
             }
@@ -275,7 +272,7 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Deletes the deltas that no restore needs. Where that is refused, they only take space.
+    /// Deletes the deltas that no restore needs. If Kafka refuses, they only take up space.
     fn trim(&mut self) {
         let Some(offset) = self.machine.take_trim() else { return };
         let Context { job, cluster, .. } = *self.context;
@@ -286,7 +283,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Leaves the group after the rest is committed.
+    /// Commits the rest, and then leaves the group.
     fn drain(mut self) {
         let started = Instant::now();
         self.commit_rest();
@@ -339,7 +336,7 @@ impl Worker<'_> {
         }
     }
 
-    /// Logs a problem that librdkafka or a later turn mends, once while it lasts.
+    /// Logs a problem that librdkafka or a later turn recovers from, once while it lasts.
     fn report(&mut self, problem: &str) {
         if problem != self.reported {
             tracing::warn!("{problem}");
@@ -349,7 +346,7 @@ impl Worker<'_> {
     }
 }
 
-/// Performs a transaction.
+/// Performs one transaction, unless the assignment is lost.
 fn commit(
     stage: &mut Stage<'_>,
     consumer: &Consumer,
