@@ -136,7 +136,7 @@ impl TopicReader {
         self.next >= self.end
     }
 
-    /// Shows the next record, if one comes soon.
+    /// Shows the next record before the end, if one comes soon.
     ///
     /// # Errors
     /// When the partition cannot be read, or nothing comes for long though it `must_come`.
@@ -144,6 +144,12 @@ impl TopicReader {
         let error = match self.consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
                 let offset = message.offset();
+                // The last offsets before the end may hold no record that a reader sees, such as the mark of a commit. The
+                // next record then lies behind the end: what it says came after what it would be judged by.
+                if offset >= self.end {
+                    self.next = self.end;
+                    return Ok(Polled::End);
+                }
                 let not_text =
                     || TopicError::HeaderName { topic: self.topic.clone(), partition: self.partition, offset };
                 show(&Record {
