@@ -1,4 +1,4 @@
-//! The pages for operators are complete: they list every reason, right, metric, field and alert.
+//! The pages for platform teams are complete: they list every reason, right, metric, field and alert.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -96,7 +96,7 @@ fn what_is_typed_without_a_cluster() {
     assert_eq!(said, "", "nothing is wrong with the examples");
 }
 
-/// The manifests of the pages, and parts of specs, which are given what they leave out.
+/// The manifests of the pages, and parts of specs, which are completed first.
 #[test]
 fn every_manifest_on_a_page_is_valid() {
     let mut checked = 0;

@@ -1,4 +1,4 @@
-//! Whatever is accepted can be applied, and what was applied is not applied again.
+//! Every accepted spec can be applied, and an applied one is not applied again.
 
 use std::fmt::Debug;
 
@@ -60,7 +60,7 @@ async fn apply_all(world: &World, pipeline: &LoginPipeline) {
     }
 }
 
-/// Applies an object over the one of the spec before.
+/// Applies an object over that of the previous spec.
 async fn applied<K>(world: &World, object: &K, pipeline: &LoginPipeline)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,

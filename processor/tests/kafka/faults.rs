@@ -1,4 +1,4 @@
-//! What goes wrong around a replica, on a real Kafka: nothing is lost or doubled, and it is said what is wrong.
+//! Faults around a replica, on a real Kafka: nothing is lost or duplicated, and the fault is reported.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -22,7 +22,7 @@ fn a_replica_that_hangs_neither_blocks_its_partitions_nor_commits_when_it_wakes(
     std::thread::sleep(Duration::from_secs(1));
     zombie.process.signal("STOP");
     let mut heir = pipeline.start("b");
-    // Ready means that every partition is taken up, though the zombie's transaction was open.
+    // Ready means that every partition is taken up, although the zombie's transaction was open.
     wait_for("an heir with every partition", BOUND, || {
         (heir.process.log().matches("taken up").count() >= 4).then_some(())
     });
@@ -52,7 +52,7 @@ fn offsets_that_are_gone_are_found_again_in_what_the_pipeline_wrote() {
     run();
     pipeline.settle();
     delete_group();
-    // Without deltas and snapshots only the outputs are left.
+    // Without deltas and snapshots, only the outputs remain.
     for topic in [&topics.deltas, &topics.results.state] {
         pipeline.kafka.delete_topic(topic).unwrap();
         let limit = [("max.message.bytes", "1200000")];
@@ -69,7 +69,7 @@ fn a_snapshot_tells_how_far_a_partition_is_when_its_deltas_are_gone() {
     let mut replica = pipeline.start("a");
     replica.ready();
     pipeline.settle_records().assert_exactly_once();
-    // Stage 2 deletes the deltas before a snapshot when there is another one, for which something must have changed.
+    // Stage 2 deletes the deltas before a snapshot once there is a newer one, which needs a change.
     wait_for("the deltas of partition 0 to go", BOUND, || {
         pipeline.write([login(1, now)]);
         let deltas = pipeline.read(&pipeline.job.topics.deltas);
@@ -79,7 +79,7 @@ fn a_snapshot_tells_how_far_a_partition_is_when_its_deltas_are_gone() {
     pipeline.settle_records().assert_exactly_once();
     replica.stop();
     pipeline.kafka.delete_group(&pipeline.job.pipeline.ingest_group()).unwrap();
-    // Behind the last output it would not be known to be late.
+    // After the last output alone, the event would not be recognized as late.
     pipeline.write([login(0, now - 31)]);
     let mut replica = pipeline.start("a");
     replica.ready();
@@ -142,7 +142,7 @@ fn latest_starts_with_the_first_event_after_the_start() {
     pipeline.write_logins(2, 20);
     wait_for("the new events", BOUND, || (pipeline.read(&pipeline.job.topics.output).len() >= 20).then_some(()));
     replica.stop();
-    // A restart goes on from what is committed, wherever the end is.
+    // A restart continues from the committed offset, wherever the end is.
     pipeline.write_logins(2, 10);
     let mut replica = pipeline.start("a");
     replica.ready();
@@ -178,7 +178,7 @@ fn a_kafka_that_is_away_is_waited_for_at_no_cost() {
     replica.stop();
 }
 
-/// The replica uses less than a tenth of a processor over three seconds.
+/// Asserts that the replica uses less than a tenth of a processor over three seconds.
 fn assert_idle(replica: &Replica) {
     let ticks = || -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", replica.process.id())).unwrap();
