@@ -96,7 +96,7 @@ fn what_is_typed_without_a_cluster() {
     assert_eq!(said, "", "nothing is wrong with the examples");
 }
 
-/// The manifests of the pages, and parts of specs, which are completed first.
+/// Checks the manifests of the pages, and the parts of specs after completing them.
 #[test]
 fn every_manifest_on_a_page_is_valid() {
     let mut checked = 0;

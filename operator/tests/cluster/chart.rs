@@ -69,7 +69,7 @@ impl Installed {
         Self {
             user: world.account(&operators(world), &pod.service_account_name.unwrap()),
             arguments: container.args.unwrap(),
-            // The only variable that a test cannot use unchanged.
+            // The only changed setting: the operator listens on a free port.
             variables: variables.chain([("LOGIN_PIPELINE_LISTEN".to_owned(), "127.0.0.1:0".to_owned())]).collect(),
         }
     }

@@ -115,7 +115,7 @@ async fn rights_that_are_missing_are_named() {
     assert_eq!(missing["error"], format!("not patch in namespace {}", world.namespace));
     let hint = missing["hint"].as_str().unwrap();
     assert!(hint.contains("resources: [\"deployments\"], verbs: [get, list, watch, create, patch, delete]"), "{hint}");
-    // One flaw, and a check that needs more rights.
+    // One error, and a warning for the check that needs more rights.
     let categories = report["categories"].as_array().unwrap();
     let checks = categories.iter().flat_map(|category| category["checks"].as_array().unwrap());
     let failed: Vec<_> = checks.filter(|check| check["result"] == "error").collect();

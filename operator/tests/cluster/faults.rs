@@ -165,7 +165,8 @@ fn faults(calls: &[Call]) -> Vec<Fault> {
             faults.extend(fates.into_iter().map(|fate| Fault { call: call.clone(), which, fate, met: 0 }));
         }
     }
-    // The operator gives up an unanswered request after half a minute, and this many passes run at a time.
+    // An unanswered request occupies a pass for half a minute, and the number of concurrent passes is limited: stall
+    // only one request of each kind.
     let mut stalled = std::collections::BTreeSet::new();
     faults.retain(|fault| {
         let mut is_new = || stalled.insert((fault.call.verb, fault.call.resource.clone()));

@@ -12,7 +12,7 @@ use serde_json::Value;
 /// The objects of a namespace by kind and name; values that differ between runs are removed or renamed.
 pub type Snapshot = BTreeMap<String, Value>;
 
-/// Every object in these namespaces, whoever created it, except Events and Leases.
+/// Every object in these namespaces, of any creator, except Events and Leases.
 pub async fn snapshots(client: &Client, namespaces: &[&str]) -> Vec<Snapshot> {
     let kinds = kinds(client).await;
     let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();

@@ -86,7 +86,7 @@ fn the_chart_takes_the_values_and_runs_the_image_that_is_built() {
     let image = container["image"].as_str().unwrap().split(':').next().unwrap();
     let built: Vec<_> = calls("docker_build").into_iter().map(|image| image["ref"].as_str().unwrap()).collect();
     assert_eq!(built, [image, pipeline()["spec"]["processor"]["image"].as_str().unwrap()]);
-    // Otherwise live update could not replace the binary, and its arguments would be lost.
+    // Otherwise live update could not replace the binary, or would lose its arguments.
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], false);
     assert_eq!((&container["command"], &container["args"][0]), (&Value::Null, &Value::from("run")));
     let found = calls("k8s_kind")[0]["image_json_path"].as_str().unwrap();

@@ -66,7 +66,7 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     place.audit("after an upgrade of the operator").await;
     assert!(place.sent() > 10_000);
 
-    // The check behind all of the above: the audit detects a single surplus event.
+    // The check that all of the above relies on: the audit detects a single surplus event.
     let stray = NewRecord { payload: Some(b"{}".to_vec()), ..NewRecord::default() };
     place.kafka.produce("processed-user-login", [stray]).unwrap();
     let (status, report) = place.report().await;

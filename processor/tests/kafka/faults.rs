@@ -79,7 +79,7 @@ fn a_snapshot_tells_how_far_a_partition_is_when_its_deltas_are_gone() {
     pipeline.settle_records().assert_exactly_once();
     replica.stop();
     pipeline.kafka.delete_group(&pipeline.job.pipeline.ingest_group()).unwrap();
-    // After the last output alone, the event would not be recognized as late.
+    // From the last output alone, without the snapshot, the event would not be recognized as late.
     pipeline.write([login(0, now - 31)]);
     let mut replica = pipeline.start("a");
     replica.ready();

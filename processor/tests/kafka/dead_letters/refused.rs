@@ -66,7 +66,7 @@ fn what_cannot_be_replayed_is_named_and_an_old_ledger_hides_nothing() {
     // Twice in the topic, as after a reset of the group's offsets: it is one event.
     pipeline.kafka.produce(&topics.dead_letters, [letter(&pipeline, 9, 5, &[]), letter(&pipeline, 9, 5, &[])]).unwrap();
     assert_eq!(replay(&pipeline, &["0-5", "0-6"]), (1, 1, 0));
-    // A tombstone remains of an entry, and after a compaction nothing does: in both cases it may be replayed again.
+    // A deleted entry is a tombstone, and after a compaction nothing: in both cases the event may be replayed again.
     let twice = replayed(&pipeline).pop().unwrap();
     let key = header(&twice, REPLAY_OF).unwrap().as_bytes().to_vec();
     let tombstone = NewRecord { key: Some(key), ..NewRecord::default() };

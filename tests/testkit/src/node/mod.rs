@@ -7,8 +7,8 @@
 //!    services for the pods, such as a Kafka              CoreDNS, 10.244.0.1
 //! ```
 //! The node has its own network, mount and process namespaces, so its programs do not change the machine: bridges,
-//! iptables rules, mounts, folders and processes end with the namespaces. `keeper.sh` removes the rest, a cgroup and one
-//! end of the link, however the test ends. A machine has one node at a time; a second start waits.
+//! iptables rules, mounts, folders and processes end with the namespaces. `keeper.sh` removes the rest, a cgroup and
+//! one end of the link, however the test ends. A machine has one node at a time; a second start waits.
 //!
 //! It needs root, and the programs that `scripts/setup node` installs. Network policies are accepted but not enforced.
 
@@ -182,7 +182,7 @@ impl Node {
         )
     }
 
-    /// Waits until the node is Ready, ordinary pods tolerate its taints, and their service account exists.
+    /// Waits until the node is Ready and has no taints, and the default service account of pods exists.
     fn takes_pods(&self) -> Result<(), Error> {
         self.wait_ready("True", START)?;
         let taints = ["get", "node", files::NAME, "-o=jsonpath={.spec.taints}"];
