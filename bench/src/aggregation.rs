@@ -1,4 +1,4 @@
-//! How soon an event is counted, and how long a replica takes to restore a million counts.
+//! The time until an event is counted, and the time that a replica takes to restore a million counts.
 
 use std::{
     io::{Read, Write},
@@ -32,10 +32,10 @@ use crate::{
 const SOURCE: &str = "bench-source";
 const PARTITIONS: i32 = 8;
 
-/// How long a replica may take to be ready.
+/// The time limit for a replica to be ready.
 const READY: Duration = Duration::from_secs(60);
 
-/// Measures both, and prints what came of it.
+/// Measures both, and prints the results.
 pub(crate) fn run(processor: &Path) -> Result<(), BenchError> {
     let kafka = Cluster::start(1)?;
     let folder = Folder::new("bench-aggregation")?;
@@ -119,7 +119,7 @@ fn cold_start(kafka: &Cluster, folder: &Folder, processor: &Path) -> Result<(), 
             rules: (minute == 0).then(|| rules.clone()),
             source_partitions: 1,
             ranges: vec![Range {
-                // A partition of its own, which no thread of the replica takes up.
+                // A separate partition, which no thread of the replica takes up.
                 partition: PARTITIONS,
                 from: minute,
                 to: minute + 1,
@@ -141,7 +141,7 @@ fn cold_start(kafka: &Cluster, folder: &Folder, processor: &Path) -> Result<(), 
     let state = pipeline.job.pipeline.state_topic();
     let mut first = pipeline.start(processor, folder)?;
     let started = Instant::now();
-    // A snapshot follows within ten seconds after all is folded.
+    // A snapshot follows within ten seconds after the last delta is folded.
     while kafka.end_offsets(&state, Isolation::ReadCommitted)?.values().sum::<i64>() < MINUTES {
         if started.elapsed() > BOUND {
             return Err(BenchError::Other(format!("no snapshot\n{}", first.log())));
@@ -187,7 +187,7 @@ fn ready(replica: &mut Process) -> Result<String, BenchError> {
 
 fn ask(replica: &Process, path: &str) -> Option<String> {
     let log = replica.log();
-    // A second replica of the same name goes on in the log of the first.
+    // A second replica with the same name appends to the log of the first.
     let (_, address) = log.rsplit_once("address=")?;
     let address = address.split_whitespace().next()?;
     let mut stream = TcpStream::connect(address).ok()?;

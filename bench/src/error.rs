@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use rdkafka::error::KafkaError;
 
-/// How long a job may take.
+/// The time limit for a job.
 pub const BOUND: Duration = Duration::from_secs(300);
 
 #[derive(Debug, thiserror::Error)]

@@ -1,17 +1,17 @@
-//! CPU per event and peak memory of the exactly-once job, beside a plain pass-through, in one run; and how fast its
-//! aggregation is.
+//! CPU per event and peak memory of the exactly-once job, compared with a plain pass-through in one run; and the speed
+//! of its aggregation.
 //!
 //! ```text
 //!  generate once ──> source ──> passthrough: the binding's safe calls, at least once ──> a topic
-//!                       └─────> processor run, exactly once ──> output, dead letters, deltas, aggregates, insights, alerts
+//!                       └─────> processor run, exactly once ──> output, dead letters, deltas and the results topics
 //!
 //!  aggregation: deltas of a day with a million counts ──> cold start; events at a steady rate ──> latency
 //!
-//!  operator: a thousand pipelines on a kube-apiserver ──> time to converge, memory, duration of passes, requests when quiet
+//!  operator: a thousand pipelines on a kube-apiserver ──> time to converge, memory, pass duration, idle requests
 //! ```
 //!
-//! Both run as processes of their own on a broker of the test kit, in turn and several times; the kernel's accounting of
-//! each process is compared. The machine may be noisy: the ratio is what counts.
+//! Both run as separate processes on a broker of the test kit, alternately and several times; the kernel's accounting
+//! of each process is compared. The machine may be noisy: only the ratio is meaningful.
 
 mod aggregation;
 mod error;

@@ -1,8 +1,8 @@
-//! The operator with many pipelines, on a real kube-apiserver: how long until all are ready, from nothing and after a
-//! restart; its memory; how long a pass takes; and what it asks for when nothing changes.
+//! The operator with many pipelines, on a real kube-apiserver: the time until all are ready, from nothing and after a
+//! restart; its memory; the duration of a pass; and its requests when nothing changes.
 //!
-//! Strimzi's topic operator and the controller of Deployments are played: they answer at once. The broker is real, and asked
-//! which topics are there; none comes to be. Figures are the operator's own metrics and the kernel's.
+//! Stand-ins play Strimzi's topic operator and the controller of Deployments: they answer at once. The broker is real
+//! and answers which topics exist; none is created. The figures are the operator's own metrics and the kernel's.
 
 use std::{
     collections::BTreeMap,
@@ -47,10 +47,10 @@ pub(crate) struct OperatorArgs {
     operator: PathBuf,
 }
 
-/// Requests that are under way at the same time while pipelines are made.
+/// The number of concurrent requests while pipelines are created.
 const AT_ONCE: usize = 16;
 
-/// For each part but the quiet minutes.
+/// The time limit for each part except the quiet minutes.
 const BOUND: Duration = Duration::from_secs(900);
 
 #[allow(clippy::print_stdout, reason = "the result")]
@@ -89,13 +89,13 @@ pub(crate) fn run(args: &OperatorArgs) -> Result<(), BenchError> {
     operator.stop()
 }
 
-/// Whether a request, as the metric labels it, changes anything but the Lease that says who leads.
+/// Whether a request, as the metric labels it, changes anything other than the leader's Lease.
 fn is_write(request: &str) -> bool {
     let reads = ["get", "list", "watch"].iter().any(|verb| request.contains(&format!("verb=\"{verb}\"")));
     !reads && !request.contains("resource=\"leases\"")
 }
 
-/// The definitions, what plays the controllers, the namespaces with their Kafkas, and the pipelines.
+/// Installs the definitions, the stand-ins, the namespaces with their Kafkas, and the pipelines.
 async fn prepare(server: &ApiServer, bootstrap: &str, args: &OperatorArgs) -> Result<[StandIn; 2], BenchError> {
     let crds = [serde_json::to_value(LoginPipeline::crd())?, strimzi("Kafka"), strimzi("KafkaTopic")];
     let manifest: Vec<_> = crds.iter().map(Value::to_string).collect();
@@ -120,7 +120,7 @@ async fn prepare(server: &ApiServer, bootstrap: &str, args: &OperatorArgs) -> Re
     Ok(stand_ins)
 }
 
-/// A definition of Strimzi's, as far as it matters here.
+/// A definition of Strimzi's, with the fields that the operator needs.
 fn strimzi(kind: &str) -> Value {
     let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let plural = format!("{}s", kind.to_lowercase());
@@ -160,7 +160,7 @@ async fn make_pipeline(client: &Client, namespace: usize, index: usize) -> Resul
         "metadata": {"name": format!("logins-{index}")},
         "spec": {
             "kafka": {"strimzi": {"cluster": "kafka"}},
-            // There is no Kafka to be asked whether the topics exist.
+            // No Kafka can tell whether the topics exist.
             "topics": {"adopt": true},
             "source": topic("source"), "output": topic("output"), "deadLetters": topic("dead"),
             "results": {"aggregates": topic("aggregates"), "insights": topic("insights"), "alerts": topic("alerts")},
@@ -170,7 +170,6 @@ async fn make_pipeline(client: &Client, namespace: usize, index: usize) -> Resul
     Ok(())
 }
 
-/// The operator as a process.
 struct Operator {
     process: Process,
     started: Instant,
@@ -211,7 +210,7 @@ impl Operator {
         Ok(Metrics::of(&answer))
     }
 
-    /// Waits, and says how long it took since the start.
+    /// Waits, and returns the time since the start.
     fn wait(&self, what: &str, is_done: impl Fn(&Metrics) -> bool) -> Result<Duration, BenchError> {
         while !is_done(&self.metrics()?) {
             if self.started.elapsed() > BOUND {
@@ -254,7 +253,7 @@ impl Operator {
         Ok(())
     }
 
-    /// Ends it as Kubernetes does.
+    /// Stops it as Kubernetes does.
     fn stop(&mut self) -> Result<(), BenchError> {
         self.process.terminate(Duration::from_secs(30))?;
         Ok(())
@@ -296,7 +295,7 @@ impl Metrics {
         holding.map_or_else(|| "?".to_owned(), |((_, bound), _)| format!("<= {bound}"))
     }
 
-    /// Requests since then, by verb and resource.
+    /// Requests since `before`, by verb and resource.
     fn requests_since(&self, before: &Self) -> BTreeMap<String, u64> {
         let requests = self.0.keys().filter_map(|name| Some((name, name.strip_prefix("api_requests_total")?)));
         let since = requests.map(|(name, labels)| (labels.to_owned(), self.count(name) - before.count(name)));

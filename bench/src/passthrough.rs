@@ -1,4 +1,4 @@
-//! What the processor is measured against: consume and produce with the binding's safe calls, a call a message, at least
+//! The baseline for the processor: consume and produce with the binding's safe calls, one call per message, at least
 //! once, and nothing else.
 
 use std::time::{Duration, Instant};
@@ -56,7 +56,8 @@ pub(crate) fn run(args: &PassthroughArgs) -> Result<(), BenchError> {
             producer.poll(Duration::from_millis(5));
         }
         done += 1;
-        // At least once: an offset is committed when everything before it is delivered, as often as the processor commits.
+        // At least once: an offset is committed when everything before it is delivered, as often as the processor
+        // commits.
         if committed.elapsed() >= COMMIT_INTERVAL || done == args.events {
             while producer.in_flight_count() > 0 {
                 producer.poll(Duration::from_millis(1));

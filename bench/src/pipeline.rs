@@ -14,15 +14,14 @@ use testkit::{
 
 use crate::error::BenchError;
 
-/// A pipeline.
 pub(crate) struct Pipeline {
-    /// What its replicas are told.
+    /// The job config of its replicas.
     pub(crate) job: JobConfig,
     file: PathBuf,
 }
 
 impl Pipeline {
-    /// Makes the topics that are not there yet.
+    /// Creates the missing topics.
     pub(crate) fn new(
         kafka: &Cluster,
         folder: &Folder,
@@ -53,7 +52,6 @@ impl Pipeline {
         Ok(Self { job, file })
     }
 
-    /// Starts a replica.
     pub(crate) fn start(&self, processor: &Path, folder: &Folder) -> Result<Process, BenchError> {
         Ok(Program::new(format!("processor-{}", self.job.pipeline.name), processor)
             .args(["run", "--listen", "127.0.0.1:0", "--replica", "bench", "--config"])

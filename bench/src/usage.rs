@@ -1,10 +1,9 @@
-//! What the kernel says that a process has used.
+//! The resource usage of a process, from the kernel.
 
 use std::{fs, time::Duration};
 
 use crate::error::BenchError;
 
-/// What a process has used.
 #[derive(serde::Deserialize)]
 pub(crate) struct Usage {
     /// User and system time.
@@ -16,7 +15,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Of a running process.
+    /// Reads the usage of a running process.
     pub(crate) fn of(pid: u32, wall: Duration) -> Result<Self, BenchError> {
         /// `sysconf(_SC_CLK_TCK)` on every Linux that Rust runs on.
         const TICKS_PER_SECOND: f64 = 100.0;
@@ -33,7 +32,7 @@ impl Usage {
         Ok(Self { cpu_seconds: ticks / TICKS_PER_SECOND, peak_kb, wall_seconds: wall.as_secs_f64() })
     }
 
-    /// In words, per event.
+    /// The usage as text, per event.
     pub(crate) fn per(&self, events: u64) -> String {
         #[allow(clippy::cast_precision_loss, reason = "far below 2^52")]
         let events = events as f64;

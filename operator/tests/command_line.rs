@@ -1,4 +1,4 @@
-//! The command line itself: what it teaches, and what it says of the mistakes that people make. No service is needed.
+//! The command line: its help, and its answers to common mistakes. No service is needed.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -12,7 +12,7 @@ use clap::{CommandFactory, Parser};
 use operator::args::Args;
 use testkit::process::Folder;
 
-/// Runs it where no cluster is: at an address at which nobody listens.
+/// Runs it without a cluster: at an address without a listener.
 fn operator(arguments: &[&str]) -> Output {
     let folder = Folder::new("no-cluster").unwrap();
     let kubeconfig = folder.path().join("kubeconfig");
@@ -43,7 +43,7 @@ fn print(arguments: &[&str]) -> String {
     text(&output.stdout)
 }
 
-/// The error of a command that cannot be done: the last line on stderr.
+/// The error of a command that cannot be executed: the last line on stderr.
 fn refusal(arguments: &[&str]) -> String {
     let output = operator(arguments);
     let said = text(&output.stderr);
@@ -51,7 +51,7 @@ fn refusal(arguments: &[&str]) -> String {
     said.lines().last().unwrap().strip_prefix("operator: ").unwrap().to_owned()
 }
 
-/// What is said of a command line that cannot be understood.
+/// The error for a command line that cannot be parsed.
 fn misunderstood(arguments: &[&str]) -> String {
     let output = operator(arguments);
     assert_eq!(output.status.code(), Some(2), "{arguments:?}");

@@ -1,4 +1,4 @@
-//! The pages for operators are complete: they list every reason, right, metric, field and alert.
+//! The pages for platform teams are complete: they list every reason, right, metric, field and alert.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -69,7 +69,7 @@ fn alerts() -> Vec<String> {
 }
 
 #[test]
-fn every_alert_has_a_section_in_the_runbook_and_every_section_an_alert() {
+fn every_alert_has_a_runbook_section_and_every_section_an_alert() {
     let alerts = alerts();
     assert!(alerts.len() >= 10, "{alerts:?}");
     let sections: Vec<_> = RUNBOOK.split("\n## ").skip(1).collect();
@@ -96,7 +96,7 @@ fn what_is_typed_without_a_cluster() {
     assert_eq!(said, "", "nothing is wrong with the examples");
 }
 
-/// The manifests of the pages, and parts of specs, which are given what they leave out.
+/// Checks the manifests of the pages, and the parts of specs after completing them.
 #[test]
 fn every_manifest_on_a_page_is_valid() {
     let mut checked = 0;

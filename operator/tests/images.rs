@@ -1,5 +1,5 @@
-//! The images that `scripts/images --profile dev` built before this: what is in them, and that it runs as a pod runs it, as
-//! another user on a root that cannot be written to. Needs root, as the tests on a node do.
+//! The images that `scripts/images --profile dev` built earlier: their content, and whether they run as in a pod, as
+//! another user on a read-only root. Needs root, like the tests on a node.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -15,7 +15,6 @@ use testkit::{
     process::Folder,
 };
 
-/// An image, unpacked.
 struct Image {
     name: &'static str,
     folder: Folder,
@@ -26,7 +25,7 @@ struct Image {
 impl Image {
     fn unpack(name: &'static str) -> Self {
         let folder = Folder::new(name).unwrap();
-        // Beside the folder of the profile.
+        // Next to the profile's folder.
         let target = Path::new(env!("CARGO_BIN_EXE_operator")).ancestors().nth(2).unwrap();
         untar(&target.join(format!("images/{name}.tar")), folder.path());
         let read = |file: &str| serde_json::from_slice(&std::fs::read(folder.path().join(file)).unwrap()).unwrap();
@@ -43,7 +42,7 @@ impl Image {
         self.folder.path().join("root")
     }
 
-    /// Runs the entrypoint as the image's user, with the image's environment alone, its files read-only.
+    /// Runs the entrypoint as the image's user, with only the image's environment, and read-only files.
     fn run(&self, arguments: &[&str]) -> Output {
         let (root, config) = (self.root(), &self.config["config"]);
         let script = r#"mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" || exit 99
@@ -93,7 +92,7 @@ fn an_image_says_what_runs_and_as_whom_and_holds_nothing_more() {
 }
 
 #[test]
-fn a_binary_runs_as_nobody_in_particular_where_nothing_can_be_written() {
+fn a_binary_runs_as_an_unprivileged_user_on_a_read_only_root() {
     for name in ["operator", "processor"] {
         let image = Image::unpack(name);
         let run = image.run(&["--version"]);
@@ -102,7 +101,7 @@ fn a_binary_runs_as_nobody_in_particular_where_nothing_can_be_written() {
     }
 }
 
-/// A Kafka whose certificate an authority of the image's signed is reached with no word of who that is.
+/// A Kafka whose certificate is signed by an authority in the image is reached without further configuration.
 #[test]
 fn the_authorities_of_the_image_are_trusted() {
     let kafka = Secured::start().unwrap();

@@ -1,4 +1,4 @@
-//! `operator crd`, `operator validate`, the examples, what is logged, and what may be imported where.
+//! `operator crd`, `operator validate`, the examples, the logs, and the allowed imports.
 
 #![expect(clippy::needless_pass_by_value, clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -101,7 +101,7 @@ fn the_reference_names_every_field() {
     assert!(fields.len() > 20, "{fields:?}");
 }
 
-/// Where Kubernetes' own types begin, it is Kubernetes that documents them.
+/// Kubernetes documents its own types.
 const FOREIGN: [&str; 7] = [
     "spec.processor.resources",
     "spec.processor.imagePullSecrets",
@@ -143,7 +143,7 @@ fn the_check_judges_every_case_as_the_api_server_does() {
     }
 }
 
-/// A rule that no case breaks is one that nobody has seen to work.
+/// A rule that no case breaks is untested.
 #[test]
 fn every_rule_of_the_resource_is_broken_by_cases() {
     let mut rules = Vec::new();

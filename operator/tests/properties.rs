@@ -1,4 +1,4 @@
-//! What holds of the objects of every spec.
+//! Properties of the objects of every spec.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -21,8 +21,8 @@ use operator::{
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-/// Every object of a pipeline by its kind. A job config is shown as what it holds, and names that follow from that are left
-/// out.
+/// Every object of a pipeline by its kind. A job config is shown by its content, and names derived from the content are
+/// left out.
 fn objects(pipeline: &LoginPipeline) -> BTreeMap<String, Value> {
     let listener = Listener::without_certificates("kafka:9092");
     let desired = render("streams", pipeline, &listener, &Secrets::default(), 7).unwrap();
@@ -72,7 +72,7 @@ proptest! {
         prop_assert_eq!(objects(&pipeline), objects(&again));
     }
 
-    /// In whatever spec it is changed.
+    /// For any spec that it changes.
     #[test]
     fn a_field_changes_only_what_depends_on_it(
         values in prop::collection::vec(any::<(bool, u8)>(), specs::parts().len()),

@@ -1,7 +1,7 @@
-//! What claims to be pure is: it can reach no client, no file, no clock and no randomness. A step imports only steps before
-//! it, and no file of the operator imports one that imports it.
+//! Files that claim to be pure reach no client, no file, no clock and no randomness. A step imports only earlier steps,
+//! and the operator's modules have no import cycles.
 //!
-//! A file claims it with the word `Pure` in its first lines; a folder with that word in its `mod.rs`.
+//! A file claims it with the word `Pure` in its first lines; a folder does so in its `mod.rs`.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -11,7 +11,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// Paths that lead out of a function's arguments.
+/// Paths that reach beyond a function's arguments.
 const IMPURE: [&str; 22] = [
     "kube::Client",
     "kube::Api",
@@ -37,7 +37,7 @@ const IMPURE: [&str; 22] = [
     "jiff::Timestamp::now",
 ];
 
-/// What is pure by [ARCHITECTURE.md] without saying so in each file.
+/// Files that [ARCHITECTURE.md] declares pure without a claim in each file.
 const CORES: [&str; 9] = [
     "crds/src",
     "processor/src/aggregate/fold",
@@ -54,7 +54,7 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// Every Rust file of a folder, or the one file.
+/// Every Rust file of a folder, or the given file.
 fn files(path: &Path) -> Vec<PathBuf> {
     if path.is_file() {
         return vec![path.to_owned()];
@@ -66,7 +66,7 @@ fn files(path: &Path) -> Vec<PathBuf> {
     files
 }
 
-/// A file without comments and without its tests, which stand at its end.
+/// A file without comments and without its tests, which are at its end.
 fn code(text: &str) -> String {
     let text = text.split("#[cfg(test)]").next().unwrap();
     let line = |line: &str| line.split("//").next().unwrap_or_default().to_owned();
@@ -94,7 +94,7 @@ fn pure_files(folders: &[&str]) -> Vec<PathBuf> {
     pure
 }
 
-/// Every path that a file imports or spells out, where imported names are spelt out again: after `use std::time::Instant`,
+/// Every path that a file imports or spells out, with imported names expanded: after `use std::time::Instant`,
 /// `Instant::now` is `std::time::Instant::now`.
 fn paths(code: &str) -> Vec<String> {
     let (mut imported, mut rest) = (Vec::new(), String::new());
@@ -145,7 +145,7 @@ fn expand(prefix: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// What a file reaches that a pure one cannot.
+/// The impure paths that a file reaches.
 fn impurities(text: &str) -> Vec<String> {
     let code = code(text);
     let is_impure = |path: &String| {
@@ -223,14 +223,14 @@ impl Modules {
             let path = file.strip_prefix(&source).unwrap().with_extension("");
             let names = path.iter().map(|name| name.to_str().unwrap().to_owned());
             let names = names.filter(|name| name != "mod" && name != "lib");
-            // A visibility is no import.
+            // A visibility is not an import.
             let text = code(&fs::read_to_string(&file).unwrap()).replace("pub(in crate::", "pub(in ");
             modules.insert(names.collect(), text);
         }
         Self(modules)
     }
 
-    /// A path as it stands in a module, from the root of the crate; none where it leads out of the crate.
+    /// A path in a module, from the root of the crate; `None` when it leads out of the crate.
     fn absolute(&self, from: &Module, path: &str) -> Option<Module> {
         let mut path = module(path);
         let mut base = from.clone();
@@ -251,7 +251,7 @@ impl Modules {
         Some([base, path].concat())
     }
 
-    /// The module that a path from the root leads to: where a parent exports what a child has, the child.
+    /// The module that a path from the root leads to: for a child's item that a parent re-exports, the child.
     fn target(&self, path: &Module) -> Module {
         let depth = (0..=path.len()).rev().find(|depth| self.0.contains_key(&path[..*depth])).unwrap();
         let (found, rest) = (path[..depth].to_vec(), &path[depth..]);
@@ -261,7 +261,7 @@ impl Modules {
         exported.map_or(found, |path| self.target(&path))
     }
 
-    /// The modules that each module imports. What a parent only exports of its children it does not import.
+    /// The modules that each module imports. A parent's mere re-export of its child is not an import.
     fn imports(&self) -> BTreeMap<Module, BTreeSet<Module>> {
         let imports = |from: &Module, text: &str| {
             let exported = exports(text);
@@ -273,7 +273,7 @@ impl Modules {
     }
 }
 
-/// What a file exports of others.
+/// The items of other files that a file re-exports.
 fn exports(code: &str) -> Vec<String> {
     let mut exported = Vec::new();
     for statement in code.split(';') {
@@ -285,7 +285,7 @@ fn exports(code: &str) -> Vec<String> {
     exported
 }
 
-/// Everything that a module reaches by imports of imports.
+/// Everything that a module reaches through imports.
 fn reached<'a>(from: &Module, imports: &'a BTreeMap<Module, BTreeSet<Module>>) -> BTreeSet<&'a Module> {
     let mut reached = BTreeSet::new();
     let mut left: Vec<_> = imports[from].iter().collect();
@@ -310,7 +310,8 @@ fn no_file_imports_one_that_imports_it() {
     assert!(circles.is_empty(), "circles of imports go through {circles:?}");
 }
 
-/// The modules of a pass and their kinds, in the order of the picture atop `pass/mod.rs`, which shows every one.
+/// The modules of a pass and their kinds, in the order of the diagram at the top of `pass/mod.rs`, which shows all of
+/// them.
 fn steps() -> Vec<(String, String)> {
     let text = fs::read_to_string(root().join("operator/src/pass/mod.rs")).unwrap();
     let step = |line: &str| {

@@ -1,4 +1,4 @@
-//! Every object that a pipeline becomes, over several specs: a change of any of them shows in review.
+//! Every object that a pipeline becomes, for several specs: review shows each change of any of them.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -17,7 +17,6 @@ fn pipelines(text: &str) -> Vec<LoginPipeline> {
     serde_yaml::Deserializer::from_str(text).map(|document| LoginPipeline::deserialize(document).unwrap()).collect()
 }
 
-/// A manifest, as if an API server held it.
 fn manifest(text: &str) -> LoginPipeline {
     let mut pipeline = pipelines(text).remove(0);
     pipeline.metadata.namespace = Some("streams".to_owned());
@@ -25,7 +24,7 @@ fn manifest(text: &str) -> LoginPipeline {
     pipeline
 }
 
-/// What stands in Secrets, and nowhere else.
+/// A value that is in Secrets only.
 const HUSH: &str = "hush";
 
 /// The Secrets that the specs name.
@@ -63,7 +62,7 @@ fn listener(kafka: &Kafka) -> Listener {
 const EXAMPLE: &str = include_str!("../../examples/pipeline.yaml");
 const REFERENCE: &str = include_str!("../../examples/reference.yaml");
 
-/// Specs that between them use every field that shapes an object.
+/// Specs that together use every field that shapes an object.
 const SPECS: [(&str, &str); 9] = [
     ("example", EXAMPLE),
     ("reference", REFERENCE),

@@ -1,4 +1,4 @@
-//! The streaming code and the audit decide apart from each other. Here they meet, over events that neither was written for.
+//! The streaming code and the audit decide separately. This test compares them, on events that neither was written for.
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
@@ -23,7 +23,7 @@ use stages::ingest::machine::{Fate, Ingest, Record, Start};
 const PARTITION: i32 = 3;
 const NOW: i64 = 1_720_576_800;
 
-/// Texts that bring an event near to a rule.
+/// Texts that bring an event close to the limit of a rule.
 const SNIPPETS: [&str; 35] = [
     "{",
     "}",
@@ -138,21 +138,21 @@ fn job(rules: &Rules) -> JobConfig {
     JobConfig { rules: rules.clone(), ..JobConfig::new(id, &spec, 1, String::new()) }
 }
 
-/// What a minute counts: events, late ones, and how often each value of each dimension was there.
+/// The counts of a minute: events, late ones, and the frequency of each value of each dimension.
 #[derive(Debug, Default, PartialEq)]
 struct Minute {
     count: u64,
     late: u64,
     values: BTreeMap<(Dimension, String), u64>,
-    /// A sketch's bytes. They depend on the order of the users, which is the same for both.
+    /// The bytes of a sketch. They depend on the order of the users, which is the same for both.
     users: Vec<u8>,
 }
 
-/// By start, and whether its events are unmerged.
+/// By start, and whether the events are unmerged.
 type Minutes = BTreeMap<(i64, bool), Minute>;
 type Sketches = BTreeMap<(i64, bool), HllSketch>;
 
-/// What stage 1 has counted.
+/// The counts of stage 1.
 fn counted(ingest: &mut Ingest, minutes: &mut Minutes) {
     let sealed = ingest.seal().unwrap();
     for pane in sealed.deltas.iter().flat_map(|delta| Delta::decode(delta).unwrap().panes) {
@@ -168,7 +168,7 @@ fn counted(ingest: &mut Ingest, minutes: &mut Minutes) {
     }
 }
 
-/// What the audit counts of an event.
+/// Counts an event as the audit does.
 fn count(login: &Login, late: Late, (minutes, sketches): &mut (Minutes, Sketches)) {
     let place = (login.time - login.time % 60, login.unmerged);
     let minute = minutes.entry(place).or_default();
@@ -184,8 +184,8 @@ fn count(login: &Login, late: Late, (minutes, sketches): &mut (Minutes, Sketches
     }
 }
 
-/// Feeds both with the same records, the first half by some rules and the rest by others, and compares what they make of
-/// each, and what they count.
+/// Feeds both with the same records, the first half by some rules and the rest by others, and compares the outcomes and
+/// the counts.
 fn compare(rules: &[Rules; 2], limit: usize, values: &[Option<Vec<u8>>], timestamps: &[i64]) {
     let half = i64::try_from(values.len() / 2).unwrap();
     let mut start = Start::default();

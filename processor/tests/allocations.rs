@@ -1,4 +1,4 @@
-//! The hot path of stage 1 allocates nothing for an event, once its tables have their size. Counted by the allocator.
+//! The hot path of stage 1 allocates nothing per event, once its tables have their final size. The allocator counts.
 
 use std::alloc::System;
 
@@ -18,7 +18,7 @@ fn an_event_costs_no_allocation() {
     let job = JobConfig::new(id, &spec, 1, "localhost:9092".to_owned());
     let mut machine = Ingest::new(&job, "a".to_owned(), 1, 1 << 20);
     machine.own(0, Start::default());
-    // All within one window: the first event of another allocates its table.
+    // All within one window: the first event of another window allocates its table.
     let options = Options { start: 1_720_576_800, per_second: 0, ..Options::default() };
     let events: Vec<Event> = Events::new(options).take(20_000).collect();
     let mut arena = Vec::with_capacity(16 << 20);

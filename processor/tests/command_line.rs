@@ -1,4 +1,4 @@
-//! The command line itself: what it teaches, and what it says of the mistakes that people make. No service is needed.
+//! The command line: its help, and its answers to common mistakes. No service is needed.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -24,7 +24,7 @@ fn processor(arguments: &[&str], input: &str) -> Output {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // Whoever refuses its arguments reads nothing.
+    // A command that refuses its arguments does not read its input.
     let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
     child.wait_with_output().unwrap()
 }
@@ -33,14 +33,14 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// What it prints, where all goes well.
+/// The output of a command that succeeds.
 fn print(arguments: &[&str]) -> String {
     let output = processor(arguments, "");
     assert!(output.status.success(), "{arguments:?}: {}", text(&output.stderr));
     text(&output.stdout)
 }
 
-/// The error of a command that cannot be done: one line, and nothing else.
+/// The error of a command that cannot be executed: exactly one line.
 fn refusal(arguments: &[&str]) -> String {
     let output = processor(arguments, "");
     let said = text(&output.stderr);
@@ -49,7 +49,7 @@ fn refusal(arguments: &[&str]) -> String {
     said.trim_end().strip_prefix("processor: ").unwrap().to_owned()
 }
 
-/// The error of a command line that cannot be understood: its first line, and the whole of it.
+/// The error of a command line that cannot be parsed: its first line, and all of it.
 fn misunderstood(arguments: &[&str]) -> (String, String) {
     let output = processor(arguments, "");
     let said = text(&output.stderr);
@@ -57,7 +57,7 @@ fn misunderstood(arguments: &[&str]) -> (String, String) {
     (said.lines().next().unwrap().to_owned(), said)
 }
 
-/// Files that people give by mistake.
+/// Files that users give by mistake.
 struct Files {
     folder: Folder,
 }
@@ -76,14 +76,14 @@ impl Files {
         self.path(name)
     }
 
-    /// The job config of a pipeline on a Kafka that is away.
+    /// The job config of a pipeline whose Kafka is away.
     fn job(&self) -> String {
         let golden = concat!(env!("CARGO_MANIFEST_DIR"), "/../crds/tests/golden/job.v2.json");
         self.with("job.json", fs::read_to_string(golden).unwrap().replace("kafka:9092", &away()))
     }
 }
 
-/// An address at which nobody listens.
+/// An address without a listener.
 fn away() -> String {
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.local_addr().unwrap().to_string()
@@ -97,7 +97,7 @@ fn the_version_names_revision_and_librdkafka() {
     assert!(librdkafka.starts_with("2.") && librdkafka.ends_with(')'), "{said}");
 }
 
-/// Every command there is, as words behind the program.
+/// Every command, as words after the program.
 fn commands(command: &clap::Command, path: &[String], found: &mut Vec<Vec<String>>) {
     found.push(path.to_vec());
     for below in command.get_subcommands().filter(|below| !below.is_hide_set() && below.get_name() != "help") {
@@ -148,7 +148,7 @@ fn commands_are_completed_in_each_shell() {
     }
 }
 
-/// Lets bash complete a line, as when a person presses Tab behind it.
+/// Makes bash complete a line, as when a user presses Tab after it.
 #[test]
 fn bash_completes_commands_options_and_values() {
     if Command::new("bash").arg("--version").stdout(Stdio::null()).status().is_err() {
@@ -345,7 +345,7 @@ fn a_kafka_that_is_away_is_named_with_what_to_check() {
                 && error.contains("Connection refused; check the address and the port, and that Kafka runs there"),
             "{arguments:?}: {said}"
         );
-        // Each takes some seconds, and says so.
+        // Each takes some seconds, and shows progress.
         let progress: Vec<&str> = said.lines().rev().skip(1).collect();
         assert!(!progress.is_empty(), "{arguments:?}: {said}");
     }
@@ -367,7 +367,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
         format!("{program} --help"),
         format!("{program} audit --config nowhere.json 2>&1"),
     ] {
-        // A pipe whose reader is gone before anything is written.
+        // A pipe whose reader closes it before anything is written.
         let line = format!("{{ sleep 0.3; {command}; echo \"exit $?\" >&2; }} | true");
         let output = Command::new("bash").args(["-c", &line]).output().unwrap();
         let said = text(&output.stderr);
@@ -376,7 +376,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     }
 }
 
-/// What validate says, line by line, and its exit code.
+/// The output of `validate`, line by line, and its exit code.
 fn validate(arguments: &[&str], input: &str) -> (i32, Vec<String>, String) {
     let output = processor(&[&["validate", "--pipeline", "examples/pipeline.yaml"], arguments].concat(), input);
     let lines = text(&output.stdout).lines().map(str::to_owned).collect();
@@ -431,7 +431,7 @@ fn validate_without_events_says_what_it_wants() {
     assert!(code == 1 && said.starts_with("every line is malformed: one event a line is wanted"), "{said}");
 }
 
-/// What takes long says so, also where nothing is written to the terminal for a while.
+/// Long work shows progress, even when nothing is written to the terminal for a while.
 #[test]
 fn validate_shows_progress() {
     let files = Files::new();

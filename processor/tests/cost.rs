@@ -1,5 +1,6 @@
-//! What the demo costs: the processor time of `processor local` and its replicas at 500 events a second, as the kernel counts it.
-//! Other load on the machine makes it slower, but hardly dearer: so this is not a measurement of time.
+//! The cost of the demo: the processor time of `processor local` and its replicas at 500 events a second, as the kernel
+//! counts it. Other load on the machine slows it down but hardly raises this cost, so the test does not measure elapsed
+//! time.
 
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
@@ -18,20 +19,20 @@ use testkit::{
 
 const BOUND: Duration = Duration::from_secs(90);
 
-/// For how long it is looked at.
+/// The time of the measurement.
 const SPAN: Duration = Duration::from_secs(15);
 
-/// The share of a core that it may take here. It takes a seventh of one from a release build, and somewhat more from this build
-/// on a machine with other load; a loop that spins where it should sleep takes half a core by itself.
+/// The maximum share of a core here. A release build takes a seventh of a core, and this build somewhat more on a
+/// machine with other load; a loop that spins instead of sleeping takes half a core by itself.
 const MOST: f64 = 0.4;
 
-/// Ticks of the kernel's accounts in a second: a constant of Linux's interface to programs.
+/// Ticks per second in the kernel's accounting: a constant of Linux's interface to programs.
 const TICKS: f64 = 100.0;
 
-/// The processor time that a process and all its descendants have taken, in seconds.
+/// The processor time of a process and all its descendants, in seconds.
 fn cost(id: u32) -> f64 {
     let Ok(stat) = fs::read_to_string(format!("/proc/{id}/stat")) else { return 0.0 };
-    // The name of the program may contain anything; behind it are numbers.
+    // The program's name may contain anything; numbers follow it.
     let numbers: Vec<&str> = stat.rsplit_once(')').unwrap().1.split_whitespace().collect();
     let own = numbers[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap()).sum::<f64>() / TICKS;
     let threads = fs::read_dir(format!("/proc/{id}/task")).unwrap();

@@ -1,5 +1,6 @@
-//! What enters the build of the processor. `make demo` is the first thing that people try, and on two cores most of its first build
-//! is the C libraries and what can begin only after them. It is measured by hand (docs/testing.md); here is what keeps it short.
+//! The dependencies of the processor's build. `make demo` is the first command that people try, and on two cores most
+//! of its first build is the C libraries and what waits for them. The time is measured by hand (docs/testing.md); this
+//! test keeps it short.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -7,13 +8,15 @@ use std::{collections::BTreeSet, path::Path, process::Command};
 
 use serde_json::Value;
 
-/// The most crates that the processor may be built from, on Linux. Where a new one is worth its time, raise this by what it brings.
-const MOST: usize = 165;
+/// The maximum number of crates of others in the processor's build, on Linux. If a new crate is worth its build time,
+/// raise this.
+const MOST: usize = 160;
 
-/// The crates with code in C: each delays the crates behind it by its own configure and make, librdkafka behind OpenSSL most of all.
+/// The crates with C code: each delays the crates after it by its own configure and make, above all librdkafka, which
+/// waits for OpenSSL.
 const IN_C: [&str; 4] = ["libmimalloc-sys", "libz-sys", "openssl-sys", "rdkafka-sys"];
 
-/// Crates that only the operator needs, or that bring a second TLS, a second HTTP or a tool in front of the C libraries.
+/// Crates that only the operator needs, or that add a second TLS, a second HTTP or a tool before the C libraries.
 const ELSEWHERE: [&str; 9] =
     ["aws-lc-sys", "bindgen", "cmake", "kube-client", "kube-runtime", "openssl", "reqwest", "ring", "rustls"];
 
@@ -25,7 +28,6 @@ fn cargo(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The crates that `cargo build -p processor` compiles, each as `name version`.
 fn tree() -> BTreeSet<String> {
     let tree = cargo(&["tree", "-p", "processor", "-e", "normal,build", "--prefix", "none", "--no-dedupe"]);
     let crates = tree.lines().filter_map(|line| line.split_once(" v"));
@@ -35,7 +37,8 @@ fn tree() -> BTreeSet<String> {
 #[test]
 fn the_processor_is_built_from_a_bounded_number_of_crates() {
     let tree = tree();
-    assert!(tree.len() <= MOST, "{} crates, and at most {MOST} are expected: {tree:#?}", tree.len());
+    let of_others = tree.iter().filter(|it| !it.ends_with(concat!(" ", env!("CARGO_PKG_VERSION")))).count();
+    assert!(of_others <= MOST, "{of_others} crates, and at most {MOST} are expected: {tree:#?}");
     let names: BTreeSet<&str> = tree.iter().map(|it| it.split(' ').next().unwrap()).collect();
     for name in ELSEWHERE {
         assert!(!names.contains(name), "{name} is in the processor's build: see `cargo tree -p processor -i {name}`");

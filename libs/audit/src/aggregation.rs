@@ -1,4 +1,4 @@
-//! What the aggregation has written, and of which deltas: asks Kafka; decides nothing about events.
+//! What the aggregation has written, and from which deltas. Asks Kafka; makes no decision about events.
 
 use std::{
     fmt, thread,
@@ -30,74 +30,70 @@ use super::{
     topic::{PATIENCE, Polled, TopicError, TopicReader, is_transient},
 };
 
-/// How often the pipeline is looked at while it is waited for.
+/// How often to check the pipeline while waiting for it.
 const INTERVAL: Duration = Duration::from_millis(250);
 
-/// How long the aggregation is waited for whoever waits: it writes four times a second, and a moment is needed between two.
+/// The shortest time to wait for the aggregation: it writes four times a second, and needs a moment between two writes.
 const GRACE: Duration = Duration::from_secs(2);
 
-/// How often a snapshot is read of which the deltas behind it are deleted.
+/// How many times to reread a snapshot when the deltas after it are deleted.
 const TRIES: usize = 5;
 
-/// Stands for an offset that is being committed: no offset is like it.
+/// Stands for an offset that is being committed: no real offset equals it.
 const UNKNOWN: i64 = -1;
 
-/// Why the aggregation's results cannot be had.
+/// Why the aggregation's results are not available.
 #[derive(Debug, thiserror::Error)]
 pub enum AggregationError {
-    /// A question got no answer, or a bad one.
+    /// A request to Kafka failed, or its answer is invalid.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// A topic could not be read.
     #[error(transparent)]
     Topic(#[from] TopicError),
-    /// The client says no.
+    /// The Kafka client returned an error.
     #[error("{question}: {source}")]
     Kafka {
-        /// What was asked.
+        /// The request.
         question: &'static str,
-        /// What the client says.
         source: KafkaError,
     },
-    /// A delta of another release, or none.
+    /// A record is not a delta of this release.
     #[error("topic {topic} [0], offset {offset}: {source}")]
     Delta {
-        /// The topic of the deltas.
         topic: String,
-        /// Where in it.
+        /// The record's offset in it.
         offset: i64,
-        /// What is wrong with it.
         source: DeltaError,
     },
-    /// A snapshot of another release, or none.
+    /// A record is not a snapshot of this release.
     #[error("topic {topic} [0]: {source}")]
     State {
-        /// The topic of the snapshots.
+        /// The state topic.
         topic: String,
-        /// What is wrong with a record of it.
         source: StateError,
     },
 }
 
-/// Why results are not compared at all.
+/// Why results are not compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Skipped {
-    /// There is no trace of an aggregation, nor of deltas.
+    /// Neither an aggregation nor deltas have left a trace.
     NotStarted,
     /// There are deltas, but no trace of an aggregation.
     NoTrace,
-    /// There is no snapshot, and so nothing that tells by which rules events were counted.
+    /// There is no snapshot, so the rules by which events were counted are unknown.
     NoSnapshot,
     /// Rules have changed since the last snapshot.
     Changed,
-    /// Events that are audited are not in the results yet.
+    /// Some audited events are not in the results yet.
     AtWork,
-    /// Events that are not audited are in the results already.
+    /// Some events that are not audited are in the results already.
     Beyond,
 }
 
 impl Skipped {
-    /// Whether waiting helps.
+    /// Whether waiting can help.
     const fn may_pass(self) -> bool {
         matches!(self, Self::NoTrace | Self::NoSnapshot | Self::Changed | Self::AtWork)
     }
@@ -118,23 +114,23 @@ impl fmt::Display for Skipped {
     }
 }
 
-/// Looks at the aggregation of a pipeline.
+/// Observes the aggregation of a pipeline.
 pub struct Aggregation<'a> {
     job: &'a JobConfig,
     topics: &'a ResultTopics,
     cluster: Cluster,
-    /// Of the aggregation's group, without being a member; answers with what is committed, and final.
+    /// A client of the aggregation's group that is not a member; it returns final, committed offsets.
     group: BaseConsumer,
-    /// Sees what is not committed, too.
+    /// Also reads uncommitted records.
     observer: BaseConsumer,
     deltas: TopicReader,
-    /// Where the deltas ended when they were read last.
+    /// The end of the deltas at the last read.
     deltas_end: i64,
     coverage: Option<Coverage>,
 }
 
 impl<'a> Aggregation<'a> {
-    /// Looks how far the aggregation is.
+    /// Finds how far the aggregation is.
     ///
     /// # Errors
     /// When the client refuses a setting, or a topic cannot be read.
@@ -156,12 +152,13 @@ impl<'a> Aggregation<'a> {
         Ok(aggregation)
     }
 
-    /// How far the pipeline is; none without a snapshot.
+    /// How far the pipeline is; `None` without a snapshot.
     pub const fn coverage(&self) -> Option<&Coverage> {
         self.coverage.as_ref()
     }
 
-    /// Waits until the deltas cover what is audited, if there is a snapshot: then they tell the rules of all of it.
+    /// Waits until the deltas cover all audited records, if there is a snapshot: then the deltas name the rules for all
+    /// of them.
     ///
     /// # Errors
     /// When a topic cannot be read.
@@ -173,7 +170,7 @@ impl<'a> Aggregation<'a> {
         Ok(())
     }
 
-    /// Waits until the results count exactly what is audited, and takes them.
+    /// Waits until the results count exactly the audited records, and reads them.
     ///
     /// # Errors
     /// When a topic cannot be read.
@@ -192,9 +189,9 @@ impl<'a> Aggregation<'a> {
         }
     }
 
-    /// Reads the last snapshot, and the deltas behind it.
+    /// Reads the last snapshot and the deltas after it.
     fn look(&mut self) -> Result<(), AggregationError> {
-        // Deltas are deleted behind a snapshot, perhaps behind one that was written since this one was read.
+        // The aggregation deletes the deltas before a snapshot, which may be newer than the one just read.
         for _ in 0..TRIES {
             let known = self.coverage.as_ref().map(|coverage| coverage.meta().offset);
             let meta: Option<Meta> = self.state(Key::Meta)?;
@@ -209,7 +206,7 @@ impl<'a> Aggregation<'a> {
         Ok(())
     }
 
-    /// Reads the deltas behind what is known; false where some of them are deleted.
+    /// Reads the deltas after the last known one; false when some of them are deleted.
     fn read_deltas(&mut self) -> Result<bool, AggregationError> {
         let Some(coverage) = &mut self.coverage else { return Ok(true) };
         let (low, end) = self.deltas.offsets(0)?;
@@ -229,7 +226,7 @@ impl<'a> Aggregation<'a> {
         taken
     }
 
-    /// The last record of a key in the state topic; none where that, or the topic, is not there.
+    /// The last record of a key in the state topic; `None` when the record or the topic does not exist.
     fn state<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, AggregationError> {
         let topic = &self.topics.state;
         match self.cluster.topics.partitions(topic, PATIENCE) {
@@ -241,14 +238,14 @@ impl<'a> Aggregation<'a> {
         decoded.map_err(|source| AggregationError::State { topic: topic.clone(), source })
     }
 
-    /// Whether the deltas cover all that is audited, and nothing else.
+    /// Checks whether the deltas cover all audited records and nothing else; returns the reason when they do not.
     fn position(&mut self, plan: &Plan) -> Result<Option<Skipped>, AggregationError> {
         let Some(coverage) = &self.coverage else { return Ok(Some(Skipped::NoSnapshot)) };
         let mut source = None;
         for partition in 0..plan.source_partitions() {
             let range = plan.range(partition);
             let to = coverage.partition(partition).map_or(range.start, |known| known.to);
-            // Behind a position there may be nothing but records that no reader sees.
+            // All offsets after a position may be records that no reader sees.
             let (from, to) = (to.min(range.end), to.max(range.end));
             if from < to && has_records(self.job, &mut source, partition, from, to)? {
                 return Ok(Some(if to > range.end { Skipped::Beyond } else { Skipped::AtWork }));
@@ -257,7 +254,7 @@ impl<'a> Aggregation<'a> {
         Ok(None)
     }
 
-    /// Where the topics of results end when they count exactly what is audited.
+    /// The ends of the results topics when they count exactly the audited records.
     fn ends(&mut self, plan: &Plan) -> Result<Result<[(i64, i64); 3], Skipped>, AggregationError> {
         let Some(committed) = self.committed()? else {
             let (low, end) = self.deltas.offsets(0)?;
@@ -270,8 +267,8 @@ impl<'a> Aggregation<'a> {
         if coverage.has_changed() {
             return Ok(Err(Skipped::Changed));
         }
-        // All deltas, and no other, are in what is committed; no transaction is open before or after; and none was
-        // committed between.
+        // The committed offset covers exactly these deltas; no transaction is open before or after the check; and none
+        // was committed in between.
         let mut ends = [(0, 0); 3];
         let mut is_quiet = (coverage.next()..=self.deltas_end.max(coverage.next())).contains(&committed);
         for (ends, topic) in ends.iter_mut().zip(self.result_topics()) {
@@ -292,24 +289,24 @@ impl<'a> Aggregation<'a> {
         [aggregates, insights, alerts]
     }
 
-    /// The next delta that the aggregation folds, as it is committed; none where it has committed nothing.
+    /// The committed offset of the next delta that the aggregation folds; `None` when it has committed nothing.
     fn committed(&self) -> Result<Option<i64>, AggregationError> {
         let mut list = TopicPartitionList::new();
         list.add_partition(&self.job.topics.deltas, 0);
         let offset = match self.group.committed_offsets(list, PATIENCE) {
             Ok(list) => list.elements().first().map(rdkafka::topic_partition_list::TopicPartitionListElem::offset),
-            // A transaction that is open for so long is somebody at work.
+            // A transaction that stays open this long belongs to an active producer.
             Err(error) if is_open_transaction(&error) || is_transient(&error) => return Ok(Some(UNKNOWN)),
             Err(source) => return Err(AggregationError::Kafka { question: "offset of the aggregation", source }),
         };
         match offset {
             Some(Offset::Offset(offset)) => Ok(Some(offset)),
-            // The group's offsets are gone: the snapshots tell.
+            // The group's offsets are gone: use the snapshots.
             _ => Ok(self.state(Key::Position)?.map(|position: Position| position.offset)),
         }
     }
 
-    /// Reads the topics of results up to these ends.
+    /// Reads the results topics up to these ends.
     fn results(&self, ends: [(i64, i64); 3]) -> Result<Found, AggregationError> {
         let mut found = Found::default();
         for ((kind, topic), (low, end)) in Kind::ALL.into_iter().zip(self.result_topics()).zip(ends) {

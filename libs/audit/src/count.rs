@@ -1,4 +1,4 @@
-//! Reads the source once more, and counts its valid events for the batch.
+//! Reads the source a second time, and counts its valid events for the batch.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -10,7 +10,7 @@ use super::{
     verdict::Verdict,
 };
 
-/// Counts the audited events of a source partition. `each` is called for every source record.
+/// Counts the audited events of a source partition. Calls `each` for every source record.
 ///
 /// # Errors
 /// When the partition cannot be read.
@@ -45,8 +45,8 @@ pub fn count(
     Ok(())
 }
 
-/// The latest that an event may be whose record stood before this one, Unix seconds: records are in the order of their Kafka
-/// timestamps.
+/// The latest time, in Unix seconds, that an event can have whose record precedes this one: records are ordered by
+/// their Kafka timestamps.
 fn latest_before(record: &Record, skew: i64) -> i64 {
     if record.timestamp < 0 { i64::MAX } else { record.timestamp.saturating_add(skew).div_euclid(1000) }
 }

@@ -1,28 +1,28 @@
-//! How far the pipeline is, and by which rules: the meta of the last snapshot, carried on by the deltas behind it. Pure.
+//! How far the pipeline is, and by which rules: the meta of the last snapshot, updated from the deltas after it. Pure.
 
 use crds::records::{
     delta::Delta,
     state::{Change, Meta, Partition, Run},
 };
 
-/// How far the pipeline is.
 #[derive(Clone, Debug)]
 pub struct Coverage {
     meta: Meta,
-    /// The next delta to look at.
+    /// The offset of the next delta to read.
     next: i64,
-    /// Whether rules have changed since the snapshot, or older ones are still at work: up to when is not known.
+    /// Whether rules have changed since the snapshot, or older rules are still in use: it is not known up to which
+    /// offset.
     has_changed: bool,
 }
 
 impl Coverage {
-    /// As far as a snapshot tells.
+    /// The coverage that a snapshot records.
     pub const fn new(meta: Meta) -> Self {
         let next = meta.offset;
         Self { meta, next, has_changed: false }
     }
 
-    /// Takes the next delta behind the snapshot.
+    /// Takes the next delta after the snapshot.
     pub fn take(&mut self, offset: i64, delta: &Delta) {
         self.next = offset + 1;
         if let Some(rules) = delta.rules.as_ref().filter(|_| !self.knows(delta.revision)) {
@@ -55,23 +55,23 @@ impl Coverage {
         self.meta.rules.iter().any(|(known, _)| *known == revision)
     }
 
-    /// The offset of the delta that comes next.
+    /// The offset of the next delta.
     pub const fn next(&self) -> i64 {
         self.next
     }
 
-    /// The snapshot, with the progress and the rules of what came since.
+    /// The snapshot's meta, with the progress and the rules of later deltas.
     pub const fn meta(&self) -> &Meta {
         &self.meta
     }
 
-    /// Whether nothing came since the snapshot.
+    /// Whether no delta came after the snapshot.
     pub const fn is_current(&self) -> bool {
         self.next == self.meta.offset
     }
 
-    /// Whether rules have changed since the snapshot, or events were processed by older ones: which windows that has cut is
-    /// not known.
+    /// Whether rules have changed since the snapshot, or events were processed by older rules: it is not known which
+    /// windows that has cut.
     pub const fn has_changed(&self) -> bool {
         self.has_changed
     }

@@ -1,4 +1,4 @@
-//! The record that a source record should have become, and in what another one differs from it.
+//! The record that a source record should become, and how another record differs from it.
 
 use crds::records::dead_letter::{
     DETAIL, REASON, Reason, SOURCE_OFFSET, SOURCE_PARTITION, SOURCE_TIMESTAMP, SOURCE_TOPIC, TRUNCATED, TRUNCATED_BYTES,
@@ -9,19 +9,17 @@ use super::{
     verdict::{Late, Verdict, is_late_form},
 };
 
-/// How many headers every dead letter gains.
+/// The number of headers that every dead letter gains.
 const ADDED: usize = 6;
 
-/// Room that is kept for them where a dead letter is measured.
+/// Bytes reserved for these headers when a dead letter is measured.
 const ADDED_BYTES: usize = 1024;
 
-/// In what a record differs from what it should be.
+/// The part of a record that differs from what it should be.
 #[derive(serde::Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "kebab-case")]
 pub enum Difference {
-    /// The key.
     Key,
-    /// The value.
     Value,
     /// A header of the source, or one that the pipeline adds.
     Headers,
@@ -32,7 +30,7 @@ pub enum Difference {
 }
 
 impl Difference {
-    /// The word for it in reports.
+    /// The name in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -48,22 +46,19 @@ impl Difference {
 /// Where the dead letters of a partition come from.
 #[derive(Clone, Debug)]
 pub struct Source {
-    /// The source topic.
     pub topic: String,
-    /// Its partition.
     pub partition: i32,
-    /// `max.message.bytes` of the dead letter topic.
     pub max_message_bytes: usize,
 }
 
-/// The record that a source record should have become.
+/// The record that a source record should become.
 #[derive(Clone, Debug)]
 pub struct Expected {
     /// Offset of the source record.
     pub offset: i64,
     /// Whether the event is late.
     pub late: Late,
-    /// Why it is a dead letter; none for the output.
+    /// The reason of a dead letter; `None` for an event of the output.
     pub reason: Option<Reason>,
     timestamp: i64,
     key: Option<Vec<u8>>,
@@ -72,7 +67,7 @@ pub struct Expected {
 }
 
 impl Expected {
-    /// What follows from a source record and the verdict about it.
+    /// Builds it from a source record and its verdict.
     #[must_use]
     pub fn new(record: &Record, verdict: Verdict) -> Self {
         let (value, late, reason) = match verdict {
@@ -91,13 +86,13 @@ impl Expected {
         }
     }
 
-    /// Where it should be.
+    /// The stream that the record should be in.
     #[must_use]
     pub const fn stream(&self) -> Stream {
         if self.reason.is_none() { Stream::Output } else { Stream::DeadLetters }
     }
 
-    /// About how much memory it takes.
+    /// Its approximate size in memory, in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
         let length = |bytes: &Option<Vec<u8>>| bytes.as_ref().map_or(0, Vec::len);
@@ -105,7 +100,7 @@ impl Expected {
         size_of::<Self>() + length(&self.key) + length(&self.value) + headers
     }
 
-    /// What is wrong with a record that stands where this one should, and says that it is this one.
+    /// Finds the difference in a record that claims to be this one and stands in its place.
     #[must_use]
     pub fn difference(&self, found: &Record, source: &Source) -> Option<Difference> {
         match self.reason {
@@ -132,7 +127,8 @@ impl Expected {
     }
 
     fn dead_letter_difference(&self, found: &Record, reason: Reason, source: &Source) -> Option<Difference> {
-        // The source's own headers come first. They may have any name, so only place tells them from the added ones.
+        // The source's own headers come first. They may have any name, so only their position distinguishes them from
+        // the added ones.
         let cut = self.cut(source);
         let own = if cut == Cut::Record { 0 } else { self.headers.len() };
         let last = |name: &str| found.headers.iter().rfind(|(other, _)| *other == name).and_then(|(_, value)| *value);
@@ -208,14 +204,14 @@ impl Expected {
     }
 }
 
-/// How a dead letter is cut where the record does not fit.
+/// How a dead letter is truncated when the record does not fit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cut {
-    /// It is whole.
+    /// The dead letter is whole.
     Nothing,
-    /// Key, headers, and so many bytes of the value.
+    /// The key, the headers, and this many bytes of the value.
     Value(usize),
-    /// Some of the value alone.
+    /// A part of the value only.
     Record,
 }
 

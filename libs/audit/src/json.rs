@@ -1,6 +1,6 @@
-//! A strict reader of events, on serde_json: what is one JSON object, and where its top level members are.
+//! A strict reader of events, on serde_json: it checks for one JSON object and finds its top-level members.
 //!
-//! It shares nothing with the parser of the streaming code, so that a mistake there is found here.
+//! It shares no code with the parser of the streaming code, so that the audit finds a mistake there.
 
 use std::borrow::Cow;
 
@@ -11,23 +11,23 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-/// A member of an object, as it stands in the text.
+/// A member of an object, as raw text.
 #[derive(Clone, Debug)]
 pub struct Member<'a> {
-    /// The key with its quotes.
+    /// The key, with its quotes.
     pub key: &'a str,
-    /// What the key says.
+    /// The unescaped key.
     pub name: Cow<'a, str>,
     /// The value, without white space around it.
     pub value: &'a str,
 }
 
-/// The members of an event; none when the bytes are malformed.
+/// The members of an event; `None` when the bytes are malformed.
 pub fn event(bytes: &[u8]) -> Option<Vec<Member<'_>>> {
     object(std::str::from_utf8(bytes).ok()?, 1)
 }
 
-/// What a JSON string says, given with its quotes; none when it holds half a surrogate pair.
+/// Unescapes a JSON string given with its quotes; `None` when it holds half a surrogate pair.
 pub fn unquote(string: &str) -> Option<Cow<'_, str>> {
     let inside = string.get(1..string.len().checked_sub(1)?)?;
     if inside.contains('\\') { serde_json::from_str(string).ok().map(Cow::Owned) } else { Some(Cow::Borrowed(inside)) }
@@ -48,7 +48,7 @@ fn object(text: &str, depth: usize) -> Option<Vec<Member<'_>>> {
     (unique && members.iter().all(|member| is_strict(member.value, depth))).then_some(members)
 }
 
-/// Whether what serde_json takes for a value keeps our stricter rules too. `depth` is that of what contains it.
+/// Whether a value that serde_json accepts also satisfies the stricter rules here. `depth` is that of its container.
 fn is_strict(value: &str, depth: usize) -> bool {
     match value.as_bytes().first() {
         Some(b'{') => object(value, depth + 1).is_some(),
@@ -65,7 +65,7 @@ fn items(array: &str) -> Option<Vec<&str>> {
     Some(items.into_iter().map(RawValue::get).collect())
 }
 
-/// The members of an object as raw text, in their order, duplicates included.
+/// The members of an object as raw text, in order, including duplicates.
 struct Entries<'a>(Vec<(&'a str, &'a str)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {

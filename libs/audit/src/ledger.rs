@@ -1,4 +1,4 @@
-//! Reads the ledger of replays, and what the other topics have of them. It decides nothing about replays.
+//! Reads the ledger of replays and the matching records of other topics. It makes no decision about replays.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -19,39 +19,37 @@ use super::{
     topic::{PATIENCE, TopicError, TopicReader},
 };
 
-/// How long what stands in a topic may wait for its transaction: longer than Kafka keeps one of somebody who is gone.
+/// How long a record may wait for its transaction to end: longer than Kafka keeps the transaction of a producer that is
+/// gone.
 const OPEN_BOUND: Duration = Duration::from_secs(30);
 
 /// Why replays could not be audited.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// A question got no answer.
+    /// A request to Kafka failed.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// A topic could not be read.
     #[error(transparent)]
     Topic(#[from] TopicError),
-    /// Something is not committed, and does not become so.
+    /// A record is not committed, and stays so.
     #[error("{topic} [{partition}]: a transaction is open for more than {} s", OPEN_BOUND.as_secs())]
     Open {
-        /// Which topic.
+        /// The topic with the open transaction.
         topic: String,
-        /// Which of its partitions.
         partition: i32,
     },
-    /// A record that is no entry.
+    /// A record is not a valid entry.
     #[error("topic {topic} [0], offset {offset}: {source}")]
     Entry {
-        /// The topic of the ledger.
         topic: String,
-        /// Where in it.
+        /// The record's offset in it.
         offset: i64,
-        /// What is wrong with it.
         source: EntryError,
     },
 }
 
-/// Audits the replays, given the events of the audited part of the source that say that they are such.
+/// Audits the replays. `copies` are the events of the audited part of the source that claim to be replays.
 ///
 /// # Errors
 /// When a topic cannot be read.
@@ -67,7 +65,8 @@ pub fn audit_replays(plan: &Plan, copies: Vec<Copy>) -> Result<Replays, LedgerEr
     Ok(evidence.judge(&plan.job.topics.source))
 }
 
-/// The ledger up to its end as it is now. What was seen in the source stands before that: its entry is in the same transaction.
+/// Reads the ledger up to its current end. Every copy already seen in the source has its entry before that end: both
+/// are in the same transaction.
 fn entries(plan: &Plan, cluster: &Cluster) -> Result<BTreeMap<Identity, Entry>, LedgerError> {
     let topic = plan.job.pipeline.replays_topic();
     let mut entries = BTreeMap::new();
@@ -90,7 +89,7 @@ fn entries(plan: &Plan, cluster: &Cluster) -> Result<BTreeMap<Identity, Entry>, 
     }
 }
 
-/// Where a partition starts, and its end as it is now, as soon as no transaction is open before that.
+/// Returns where a partition starts and its current end, as soon as no transaction is open before that end.
 fn settled(cluster: &Cluster, reader: &TopicReader, topic: &str, partition: i32) -> Result<(i64, i64), LedgerError> {
     let end = cluster.topics.high_watermark(topic, partition, PATIENCE)?;
     let asked = Instant::now();
@@ -106,7 +105,7 @@ fn settled(cluster: &Cluster, reader: &TopicReader, topic: &str, partition: i32)
     }
 }
 
-/// Looks behind the audited part of the source for the events of entries that were made since its end was fixed.
+/// Searches the source after its audited part for the events of entries that were made since the end was fixed.
 fn find_younger(plan: &Plan, cluster: &Cluster, evidence: &mut Evidence) -> Result<(), LedgerError> {
     let source = &plan.job.topics.source;
     let missing = missing_by_partition(plan, evidence);
@@ -122,7 +121,7 @@ fn find_younger(plan: &Plan, cluster: &Cluster, evidence: &mut Evidence) -> Resu
     Ok(())
 }
 
-/// Finds the entries whose events may have been deleted since, by retention or with their topic.
+/// Finds the entries whose events may have been deleted since, by retention or together with the topic.
 fn find_removed(plan: &Plan, evidence: &mut Evidence) -> Result<(), LedgerError> {
     let is_gone = |entry: &&Entry| !is_in_source(plan, &entry.identity.place);
     let gone: Vec<Identity> = evidence.missing().filter(is_gone).map(|entry| entry.identity.clone()).collect();
@@ -130,7 +129,7 @@ fn find_removed(plan: &Plan, evidence: &mut Evidence) -> Result<(), LedgerError>
     let mut reader = TopicReader::new(&plan.job, &plan.job.topics.source)?;
     for (partition, missing) in missing_by_partition(plan, evidence) {
         let (low, end) = reader.offsets(partition)?;
-        // The source is the one that was replayed to if it still has, where it stood, the record that was replayed.
+        // The source is still the topic that was replayed to if it has the replayed record at its original offset.
         let originals: BTreeMap<i64, &Identity> = missing
             .keys()
             .map(|identity| (identity.place.offset, identity))
@@ -153,7 +152,7 @@ fn find_removed(plan: &Plan, evidence: &mut Evidence) -> Result<(), LedgerError>
     Ok(())
 }
 
-/// The entries without an event, by partition of the source, each with the offset that its event is not before.
+/// The entries without an event, by source partition, each with the lowest offset that its event can have.
 fn missing_by_partition(plan: &Plan, evidence: &Evidence) -> BTreeMap<i32, BTreeMap<Identity, i64>> {
     let mut missing: BTreeMap<i32, BTreeMap<Identity, i64>> = BTreeMap::new();
     for Entry { identity, not_before, .. } in evidence.missing() {
@@ -164,12 +163,12 @@ fn missing_by_partition(plan: &Plan, evidence: &Evidence) -> BTreeMap<i32, BTree
     missing
 }
 
-/// Whether a place is one of the source as it is now.
+/// Whether a place belongs to the current source topic.
 fn is_in_source(plan: &Plan, place: &Place) -> bool {
     place.topic == plan.job.topics.source && place.partition < plan.source_partitions()
 }
 
-/// Reads the dead letters that were replayed, as far as they are still there.
+/// Reads the replayed dead letters that still exist.
 fn read_letters(plan: &Plan, cluster: &Cluster, evidence: &mut Evidence) -> Result<(), LedgerError> {
     let topic = &plan.job.topics.dead_letters;
     let partitions = cluster.topics.partitions(topic, PATIENCE)?;
@@ -192,7 +191,7 @@ fn read_letters(plan: &Plan, cluster: &Cluster, evidence: &mut Evidence) -> Resu
     Ok(())
 }
 
-/// The source record that a dead letter says that it was.
+/// The source record that a dead letter names as its origin.
 fn origin(record: &Record) -> Option<Identity> {
     let place = Place {
         topic: text(record, SOURCE_TOPIC)?.to_owned(),

@@ -1,20 +1,20 @@
-//! Whether each event of the source ended exactly once, in its place, as it should, and whether every count is right.
+//! Checks that each source event ended exactly once, correctly and in its place, and that every count is correct.
 //!
 //! ```text
-//!  plan (I/O): what there is to read ──> read, topic (I/O): the three streams of a partition
+//!  plan (I/O): what to read ──> read, topic (I/O): the three streams of a partition
 //!                                          │
 //!                                          v
-//!  report: all partitions together <── merge: the streams side by side
+//!  report: all partitions together <── merge: compares the streams
 //!    ^                                     ├─ verdict, json: what a source record should become
-//!    │                                     └─ expected: in what a record differs from that
-//!  ledger (I/O) ──> replays: whether each dead letter that was replayed is there once, and as it was
+//!    │                                     └─ expected: how a record differs from that
+//!  ledger (I/O) ──> replays: whether each replayed dead letter is there once, unchanged
 //!
 //!  aggregation (I/O), coverage: what was aggregated, and by which rules ──┐
-//!  count (I/O): the source's valid events ────────────────────────────────┴─> batch: what that should have given
+//!  count (I/O): the source's valid events ────────────────────────────────┴─> batch: the expected results
 //! ```
 //!
-//! Events are judged and counted by code of this crate alone: it does not depend on `stages`, so that a mistake there is found
-//! here.
+//! This crate judges and counts events with its own code: it does not depend on `stages`, so the audit finds
+//! a mistake there.
 
 pub mod plan;
 

@@ -1,4 +1,4 @@
-//! The merge-join of one partition: its source records beside the records that say they come from them.
+//! The merge-join of one partition: its source records next to the records that name them as origins.
 //!
 //! ```text
 //!  input ────────> judge ──> awaited: what should be there ──┐
@@ -6,8 +6,8 @@
 //!  dead letters ─> origin ──> early, until the input is read ─┘
 //! ```
 //!
-//! The three streams may be fed in any order; the report is the same. Who follows [`PartitionAudit::wants`] needs no more
-//! memory than a few records. No I/O, no clock.
+//! The three streams may be fed in any order; the report is the same. In the order of [`PartitionAudit::wants`], the
+//! audit holds only a few records in memory. No I/O, no clock.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -22,22 +22,21 @@ use super::{
     verdict::{Judge, Late, Login, Verdict},
 };
 
-/// What the audit of a partition goes by.
+/// The limits of a partition's audit.
 #[derive(Clone, Debug)]
 pub struct Bounds {
-    /// The first source offset that counts; records that come from before it are unchecked.
+    /// The first audited source offset; records that come from earlier offsets are unchecked.
     pub start: i64,
-    /// The first source offset that no longer counts; none when the source's end is where its stream ends.
+    /// The first source offset after the audited part; `None` when the audited part ends with its stream.
     pub end: Option<i64>,
-    /// Bytes of memory for records that wait for their counterpart.
     pub window_bytes: usize,
 }
 
-/// Records of other partitions that are remembered (about 32 MB). Further ones are taken for misrouted without a look at what
-/// else became of their source records.
+/// The maximum number of stored records from other partitions (about 32 MB). Further ones count as misrouted, without a
+/// check of what else their source records became.
 const MAX_STRAYS: usize = 1 << 20;
 
-/// The streams are so far apart that memory does not reach to compare them.
+/// The streams are too far apart to compare in memory.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "partition {partition}: {records} records wait for their counterparts and take more than {bytes} bytes, the last of them at source offset {offset}: the {stream} is too far ahead of the others"
@@ -58,40 +57,40 @@ pub struct PartitionAudit {
     bounds: Bounds,
     /// The highest source offset read.
     last: Option<i64>,
-    /// What the source record of that offset counts, where it is a valid event.
+    /// What the source record at that offset counts, if it is a valid event.
     login: Option<(Login, Late)>,
-    /// Offsets that the source does not have: control records, compaction.
+    /// Offsets that the source lacks: control records and compacted records.
     gaps: Offsets,
-    /// What the two outcomes should bring next, in the order of the source.
+    /// What the two outcomes should bring next, in source order.
     output: Outcome,
     dead_letters: Outcome,
-    /// What its stream has passed over: it may still come, out of order.
+    /// Records that the stream has passed over: they may still come, out of order.
     passed: BTreeMap<i64, Awaited>,
-    /// Bytes of all that waits.
+    /// Bytes of all waiting records.
     held: usize,
     input_done: bool,
     counts: Counts,
     findings: Findings,
-    /// Records that say they come from another partition.
+    /// Records that name another partition as their origin.
     strays: Vec<(Origin, Place)>,
     lost: Offsets,
 }
 
-/// One of the two streams in which source records end.
+/// One of the two streams that source records end in.
 #[derive(Debug, Default)]
 struct Outcome {
     awaited: VecDeque<Awaited>,
-    /// Records whose source record is not read yet, in the order of the stream.
+    /// Records whose source record is not read yet, in stream order.
     early: VecDeque<Early>,
     done: bool,
-    /// The highest source offset of a record that is in its place.
+    /// The highest source offset of a correctly placed record.
     highest: Option<i64>,
 }
 
 #[derive(Debug)]
 struct Awaited {
     expected: Expected,
-    /// Where it was found in the wrong topic.
+    /// Where the record was found in the wrong topic.
     misrouted: Vec<Place>,
 }
 
@@ -101,7 +100,7 @@ impl Awaited {
     }
 }
 
-/// A record that came before its source record.
+/// A record that is read before its source record.
 #[derive(Debug)]
 struct Early {
     origin: i64,
@@ -135,7 +134,7 @@ impl PartitionAudit {
         }
     }
 
-    /// The stream to read next; none when all have ended. Where no record is there yet, the stream can be asked again.
+    /// The stream to read next; `None` when all have ended. If that stream has no record yet, ask for it again later.
     #[must_use]
     pub fn wants(&self) -> Option<Stream> {
         let next = |stream| {
@@ -156,7 +155,7 @@ impl PartitionAudit {
     /// Takes the next record of a stream.
     ///
     /// # Errors
-    /// When the streams are further apart than memory reaches.
+    /// When the streams are too far apart to compare in memory.
     pub fn push(&mut self, stream: Stream, record: &Record) -> Result<(), WindowFull> {
         match stream {
             Stream::Input => self.input(record),
@@ -165,7 +164,7 @@ impl PartitionAudit {
         if self.held > self.bounds.window_bytes { self.make_room(stream) } else { Ok(()) }
     }
 
-    /// A stream has ended.
+    /// Marks the end of a stream.
     pub fn done(&mut self, stream: Stream) {
         if stream == Stream::Input {
             self.input_done = true;
@@ -178,25 +177,25 @@ impl PartitionAudit {
         }
     }
 
-    /// How many source records were read.
+    /// The number of source records read.
     #[must_use]
     pub const fn inputs(&self) -> u64 {
         self.counts.input
     }
 
-    /// Takes what the source record that was read last counts, with its offset; none where it is no valid event.
+    /// Takes what the last source record counts, with its offset; `None` when it is not a valid event.
     pub fn take_login(&mut self) -> Option<(i64, Login, Late)> {
         let ((login, late), offset) = self.login.take().zip(self.last)?;
         Some((offset, login, late))
     }
 
-    /// The highest source offset of a record that is in its place.
+    /// The highest source offset of a correctly placed record.
     #[must_use]
     pub fn seen(&self) -> Option<i64> {
         self.output.highest.max(self.dead_letters.highest)
     }
 
-    /// The source offset before which every record that was read has found its outcome.
+    /// The source offset before which every record read has found its outcome.
     #[must_use]
     pub fn settled(&self) -> i64 {
         let next = self.last.map_or(self.bounds.start, |last| last.saturating_add(1));
@@ -205,7 +204,7 @@ impl PartitionAudit {
         awaited.map(|awaited| awaited.expected.offset).min().unwrap_or(next)
     }
 
-    /// Leaves out the source records from an offset on that have no outcome: nobody was to process them.
+    /// Drops the source records without an outcome from an offset on: no replica was to process them.
     pub fn cut(&mut self, end: i64) {
         let mut left_out: Vec<Awaited> = self.passed.split_off(&end).into_values().collect();
         for outcome in [&mut self.output, &mut self.dead_letters] {
@@ -216,13 +215,13 @@ impl PartitionAudit {
         self.held -= left_out.iter().map(Awaited::bytes).sum::<usize>();
     }
 
-    /// How many source records wait for their outcome.
+    /// The number of source records that wait for their outcome.
     #[must_use]
     pub fn pending(&self) -> usize {
         self.output.awaited.len() + self.dead_letters.awaited.len() + self.passed.len()
     }
 
-    /// What is wrong so far.
+    /// The faults found so far.
     #[must_use]
     pub fn wrong(&self) -> Wrong {
         let others = [Fault::OutOfOrder, Fault::Misrouted, Fault::Altered, Fault::Unexpected];
@@ -240,7 +239,7 @@ impl PartitionAudit {
         self.held
     }
 
-    /// Ends the audit: all streams are at their end.
+    /// Ends the audit when all streams are at their end.
     #[must_use]
     pub fn finish(mut self) -> PartitionReport {
         for stream in Stream::ALL {
@@ -316,7 +315,7 @@ impl PartitionAudit {
         }
     }
 
-    /// Settles the early records whose source records have been read since.
+    /// Settles the early records whose source records are read now.
     fn settle_early(&mut self) {
         for stream in [Stream::Output, Stream::DeadLetters] {
             let (input_done, last) = (self.input_done, self.last);
@@ -329,7 +328,7 @@ impl PartitionAudit {
         }
     }
 
-    /// Decides about a record of a source record that was read, if it exists.
+    /// Settles a record whose source record was read, if that exists.
     fn settle(&mut self, stream: Stream, origin: i64, record: &Record) {
         let place = Place { stream, partition: self.source.partition, offset: record.offset };
         let finding = self.finding(origin, place);
@@ -341,7 +340,7 @@ impl PartitionAudit {
         } else if self.gaps.contains(origin) || self.last.is_none_or(|last| origin > last) {
             self.findings.add(Fault::Unexpected, finding);
         } else if self.lost.remove(origin) {
-            // Given up for want of memory, and here it is: whether it is as it should be can no longer be told.
+            // The record was given up to free memory, and comes now: whether it is correct is no longer known.
             self.counts.unchecked += 1;
             self.findings.add(Fault::OutOfOrder, finding);
         } else {
@@ -349,7 +348,7 @@ impl PartitionAudit {
         }
     }
 
-    /// The right record in the right place.
+    /// Counts the right record in the right place.
     fn matched(&mut self, awaited: &Awaited, stream: Stream, record: &Record, finding: Finding) {
         let expected = &awaited.expected;
         self.held -= awaited.bytes();
@@ -373,7 +372,8 @@ impl PartitionAudit {
         }
     }
 
-    /// Takes what a stream should bring for a source offset; what stands before it in the stream has been passed over.
+    /// Takes the awaited record of a stream for a source offset; the stream has passed over all awaited records before
+    /// it.
     fn take(&mut self, stream: Stream, origin: i64) -> Option<Awaited> {
         let outcome = self.outcome_mut(stream);
         if let Ok(index) = outcome.awaited.binary_search_by_key(&origin, |awaited| awaited.expected.offset) {
@@ -386,7 +386,7 @@ impl PartitionAudit {
         if here { self.passed.remove(&origin) } else { None }
     }
 
-    /// What the other stream should bring for a source offset.
+    /// The awaited record of the other stream for a source offset.
     fn awaited_elsewhere(&mut self, stream: Stream, origin: i64) -> Option<&mut Awaited> {
         if self.passed.contains_key(&origin) {
             return self.passed.get_mut(&origin);
@@ -396,7 +396,7 @@ impl PartitionAudit {
         other.awaited.get_mut(index)
     }
 
-    /// Gives up on the oldest of what its stream has passed over.
+    /// Gives up the oldest record that its stream has passed over.
     fn make_room(&mut self, fed: Stream) -> Result<(), WindowFull> {
         for stream in [Stream::Output, Stream::DeadLetters] {
             let outcome = self.outcome_mut(stream);
@@ -424,7 +424,7 @@ impl PartitionAudit {
         }
     }
 
-    /// What should have come has not.
+    /// Counts an awaited record that did not come.
     fn give_up(&mut self, awaited: &Awaited) {
         let offset = awaited.expected.offset;
         self.held -= awaited.bytes();

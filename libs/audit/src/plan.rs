@@ -1,5 +1,5 @@
-//! What is to be read: which topics and partitions, from which source offset to which, and by which rules. Asks Kafka;
-//! decides nothing about events.
+//! What to read: the topics and partitions, the source offsets from start to end, and the rules. Asks Kafka; makes no
+//! decision about events.
 
 use std::collections::BTreeMap;
 
@@ -23,65 +23,62 @@ use super::{
     verdict::Judge,
 };
 
-/// Memory for the records of a partition that wait for their counterparts.
+/// Memory, in bytes, for the records of a partition that wait for their counterparts.
 const WINDOW_BYTES: usize = 64 << 20;
 
-/// Why there is nothing to audit by.
+/// Why the audit cannot be planned.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// A question got no answer, or a bad one.
+    /// A request to Kafka failed, or its answer is invalid.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
     /// A topic could not be read.
     #[error(transparent)]
     Topic(#[from] TopicError),
-    /// Where the pipeline began is not known.
+    /// It is not known where the pipeline began.
     #[error(
         "topic {0} does not say where the pipeline began, which startFrom: Latest needs: it has not started yet, or the records were deleted"
     )]
     NotStarted(String),
-    /// A delta of another release, or none.
+    /// A record is not a delta of this release.
     #[error("topic {topic} [0], offset {offset}: {source}")]
     Delta {
-        /// The topic of the deltas.
         topic: String,
-        /// Where in it.
+        /// The record's offset in it.
         offset: i64,
-        /// What is wrong with it.
         source: DeltaError,
     },
 }
 
-/// Which source offsets of a partition are audited: [start, end).
+/// The audited source offsets of a partition: [start, end).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Range {
-    /// The first.
     pub start: i64,
-    /// The first that no longer counts.
+    /// The first offset after the range.
     pub end: i64,
-    /// Whether the pipeline saw nothing of the partition before.
+    /// Whether the range starts with the first record that the pipeline saw.
     pub from_the_start: bool,
 }
 
-/// All that is to be read, with the source's end fixed.
+/// Everything to read, with the source's end fixed.
 #[derive(Debug)]
 pub struct Plan {
-    /// The pipeline.
     pub job: JobConfig,
     limits: Limits,
-    /// Partitions of the topics, by `Stream as usize`.
+    /// The partition counts of the topics, indexed by `Stream as usize`.
     partitions: [i32; 3],
-    /// By source partition.
+    /// Indexed by source partition.
     ranges: Vec<Range>,
-    /// By source partition: rules, and the first offset that they hold for, in ascending order. Empty for the job's own.
+    /// By source partition: rules and the first offset that they apply to, in ascending order. Empty when the job's own
+    /// rules apply.
     runs: BTreeMap<i32, Vec<(i64, Rules)>>,
 }
 
 impl Plan {
-    /// Asks Kafka for the topics and where the source ends. How far the aggregation is tells also where the pipeline began.
+    /// Asks Kafka for the topics and the source's end. The aggregation's coverage also tells where the pipeline began.
     ///
     /// # Errors
-    /// When Kafka does not answer, a topic is not there, or nothing tells where the pipeline began.
+    /// When Kafka does not answer, a topic does not exist, or it is not known where the pipeline began.
     pub fn new(job: &JobConfig, coverage: Option<&Coverage>) -> Result<Self, PlanError> {
         let cluster = Cluster::new(job, "processor-audit")?;
         let limits = cluster.topics.limits(PATIENCE)?;
@@ -102,7 +99,7 @@ impl Plan {
         Ok(Self { job: job.clone(), limits, partitions, ranges, runs: BTreeMap::new() })
     }
 
-    /// Judges each event by the rules by which the pipeline processed it.
+    /// Judges each event by the rules that the pipeline processed it by.
     ///
     /// # Errors
     /// When rules cannot be read.
@@ -125,14 +122,14 @@ impl Plan {
         self.partitions[Stream::Input as usize]
     }
 
-    /// The most that an event's time may be beyond its record's, milliseconds.
+    /// The maximum of an event's time minus its record's timestamp, milliseconds.
     #[must_use]
     pub fn max_future_skew(&self) -> i64 {
         let rules = self.runs.values().flatten().map(|(_, rules)| rules).chain([&self.job.rules]);
         rules.map(|rules| rules.validation.max_future_skew.as_millis()).max().unwrap_or_default()
     }
 
-    /// How many partitions there are to audit: an outcome may have more than the source.
+    /// The number of partitions to audit: an outcome may have more than the source.
     #[must_use]
     pub fn partitions(&self) -> i32 {
         self.partitions.into_iter().max().unwrap_or_default()
@@ -144,20 +141,20 @@ impl Plan {
         partition < self.partitions[stream as usize]
     }
 
-    /// How many offsets of the source there are to read, those without a record included.
+    /// The number of source offsets to read, including offsets without a record.
     #[must_use]
     pub fn offsets(&self) -> u64 {
         self.ranges.iter().map(|range| range.end.abs_diff(range.start)).sum()
     }
 
-    /// Which source offsets of a partition are audited; none of a partition that the source does not have.
+    /// The audited source offsets of a partition; empty for a partition that the source does not have.
     #[must_use]
     pub fn range(&self, partition: i32) -> Range {
         let nothing = Range { start: 0, end: 0, from_the_start: true };
         usize::try_from(partition).ok().and_then(|index| self.ranges.get(index)).copied().unwrap_or(nothing)
     }
 
-    /// The judge of a partition's events, before the first.
+    /// Creates the judge of a partition's events.
     #[must_use]
     pub fn judge(&self, partition: i32) -> Judge {
         let judge =
@@ -165,7 +162,7 @@ impl Plan {
         judge.by_runs(self.runs.get(&partition).cloned().unwrap_or_default())
     }
 
-    /// The audit of a partition, with nothing read.
+    /// Creates the audit of a partition.
     #[must_use]
     pub fn audit(&self, partition: i32) -> PartitionAudit {
         let Range { start, end, .. } = self.range(partition);
@@ -176,7 +173,6 @@ impl Plan {
     }
 }
 
-/// A stream's topic.
 pub const fn topic(job: &JobConfig, stream: Stream) -> &str {
     match stream {
         Stream::Input => job.topics.source.as_str(),
@@ -185,24 +181,24 @@ pub const fn topic(job: &JobConfig, stream: Stream) -> &str {
     }
 }
 
-/// Where the pipeline began, as far as it can be told.
+/// Where the pipeline began, as far as that is known.
 #[derive(Clone, Debug)]
 struct Beginning {
     start_from: StartFrom,
     /// The first offset that the deltas name, by source partition.
     first: Vec<Option<i64>>,
-    /// Whether no delta was deleted.
+    /// Whether no delta is deleted.
     whole: bool,
 }
 
 impl Beginning {
-    /// What the aggregation knows, whatever deltas are left.
+    /// What the aggregation knows, regardless of the remaining deltas.
     fn of(job: &JobConfig, coverage: &Coverage, partitions: usize) -> Self {
         let first = |(partition, _)| coverage.partition(partition).map(|known| known.first);
         Self { start_from: job.start_from, first: (0..).zip(0..partitions).map(first).collect(), whole: true }
     }
 
-    /// Reads deltas until each source partition was named; none where every partition is read from its very start.
+    /// Reads deltas until each source partition is named; reads none when every partition is read from its very start.
     fn find(job: &JobConfig, offsets: &[(i64, i64)]) -> Result<Self, PlanError> {
         let start_from = job.start_from;
         let mut first = vec![None; offsets.len()];
@@ -237,12 +233,13 @@ impl Beginning {
         Ok(Self { start_from, first, whole: low == 0 })
     }
 
-    /// What is audited of a partition that holds the offsets [low, end).
+    /// The audited range of a partition that holds the offsets [low, end).
     fn range(&self, partition: usize, (low, end): (i64, i64)) -> Range {
         let first = self.first.get(partition).copied().flatten();
-        // Without the first deltas, a pipeline that takes everything may have begun anywhere before the ones that are left.
+        // Without the first deltas, a pipeline that reads from the earliest offset may have begun anywhere before the
+        // remaining ones.
         let known = first.filter(|_| self.whole || self.start_from == StartFrom::Latest);
-        // A partition that came later is read from its beginning, wherever the others began.
+        // A partition that was added later is read from its beginning, wherever the others began.
         let start = known.map_or(low, |first| first.max(low));
         let from_the_start = start == 0 || self.whole && first.is_none_or(|first| first >= low);
         Range { start, end: end.max(start), from_the_start }

@@ -1,14 +1,14 @@
-//! A set of offsets, kept as ranges: what is missing is mostly missing in a row.
+//! A set of offsets, stored as ranges: missing offsets are mostly consecutive.
 
 use std::collections::BTreeMap;
 
-/// Ranges that a set remembers at most (about 50 MB).
+/// The maximum number of ranges that a set stores (about 50 MB).
 const MAX_RANGES: usize = 1 << 20;
 
-/// A set of offsets. It counts all of them; beyond a million ranges it no longer remembers which they were.
+/// A set of offsets. It counts all of them; beyond a million ranges it no longer stores which offsets they are.
 #[derive(Clone, Debug, Default)]
 pub struct Offsets {
-    /// The first offset behind each range, by its first offset.
+    /// The first offset after each range, by the range's first offset.
     ranges: BTreeMap<i64, i64>,
     count: u64,
 }
@@ -31,7 +31,7 @@ impl Offsets {
         }
     }
 
-    /// Takes an offset out; false when it was not there.
+    /// Removes an offset; false when the set does not contain it.
     pub fn remove(&mut self, offset: i64) -> bool {
         let Some((&from, &to)) = self.ranges.range(..=offset).next_back().filter(|(_, to)| offset < **to) else {
             return false;

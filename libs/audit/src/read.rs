@@ -1,4 +1,5 @@
-//! Feeds the audit of a partition from Kafka, as it wants, and knows when to stop. It decides nothing about events.
+//! Feeds the audit of a partition from Kafka, in the order that the audit asks for, and knows when to stop. It makes no
+//! decision about events.
 
 use std::time::Instant;
 
@@ -16,22 +17,22 @@ pub enum ReadError {
     /// A topic could not be read.
     #[error(transparent)]
     Topic(#[from] TopicError),
-    /// The streams are too far apart.
+    /// The streams are too far apart to compare in memory.
     #[error(transparent)]
     Window(#[from] WindowFull),
 }
 
-/// Audits partitions, one after the other.
+/// Audits partitions one after the other.
 pub struct Reader<'a> {
     plan: &'a Plan,
-    /// Until when the pipeline may still be at work.
+    /// The time until which the pipeline may still be working.
     deadline: Instant,
-    /// By `Stream as usize`.
+    /// Indexed by `Stream as usize`.
     topics: [TopicReader; 3],
 }
 
 impl<'a> Reader<'a> {
-    /// A reader of the plan's topics.
+    /// Creates a reader of the plan's topics.
     ///
     /// # Errors
     /// When the client refuses a setting.
@@ -41,14 +42,14 @@ impl<'a> Reader<'a> {
         Ok(Self { plan, deadline, topics: [input?, output?, dead_letters?] })
     }
 
-    /// Audits a partition. `each` is shown every source record.
+    /// Audits a partition. Calls `each` for every source record.
     ///
     /// # Errors
     /// When Kafka cannot be read, or the window is full.
     pub fn audit(&mut self, partition: i32, mut each: impl FnMut(&Record)) -> Result<PartitionReport, ReadError> {
         let mut audit = self.plan.audit(partition);
         self.begin(&mut audit, partition)?;
-        // The ends of the outcomes are fixed when they hold all that they should, or the time has come that they did.
+        // The ends of the outcomes are fixed once they hold every expected record, or once the deadline has passed.
         let mut fixed = false;
         while let Some(stream) = audit.wants() {
             let settled = self.topics[Stream::Input as usize].is_done() && audit.pending() == 0;

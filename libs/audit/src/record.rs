@@ -1,24 +1,22 @@
-//! Records as the audit sees them, whoever read them.
+//! Records as the audit sees them, independent of their reader.
 
 use crds::records::dead_letter;
 
-/// Which of the three streams of a partition.
+/// One of the three streams of a partition.
 #[derive(serde::Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Stream {
-    /// The source topic.
     Input,
     /// The topic of valid events.
     Output,
-    /// The topic of the others.
+    /// The dead letter topic.
     DeadLetters,
 }
 
 impl Stream {
-    /// All three, in the order of the declaration.
+    /// All three, in declaration order.
     pub const ALL: [Self; 3] = [Self::Input, Self::Output, Self::DeadLetters];
 
-    /// The stream's name in reports.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -29,25 +27,20 @@ impl Stream {
     }
 }
 
-/// A header: its name, and its value if it has one.
 pub type Header<'a> = (&'a str, Option<&'a [u8]>);
 
-/// A record of a partition.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {
-    /// Its offset in the partition.
     pub offset: i64,
     /// Its Kafka timestamp, Unix milliseconds; -1 when it has none.
     pub timestamp: i64,
-    /// Its key.
     pub key: Option<&'a [u8]>,
     /// Its value; none for a tombstone.
     pub value: Option<&'a [u8]>,
-    /// Its headers, in their order.
     pub headers: &'a [Header<'a>],
 }
 
-/// What a record counts as where it is measured against `max.message.bytes`: no less than it takes in a batch of its own.
+/// The size that a record counts toward `max.message.bytes`: at least its size in a batch of its own.
 #[must_use]
 pub fn record_bytes(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header]) -> usize {
     const RECORD: usize = 128;
@@ -57,18 +50,18 @@ pub fn record_bytes(key: Option<&[u8]>, value: Option<&[u8]>, headers: &[Header]
     RECORD + length(key) + length(value) + headers
 }
 
-/// Which source record a record says that it comes from.
+/// The source record that a record names as its origin.
 #[derive(serde::Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Origin {
-    /// Partition of the source.
+    /// The source partition.
     pub partition: i32,
-    /// Offset of the source record.
+    /// The offset of the source record.
     pub offset: i64,
 }
 
 impl Origin {
-    /// Reads it from a record of either outcome. What the topic's records are known by counts first; a record that was
-    /// put into the wrong topic as it is can still be told by the other's.
+    /// Reads it from a record of either outcome. The marks of the record's own topic count first; the other topic's
+    /// marks still identify a record that was written unchanged into the wrong topic.
     #[must_use]
     pub fn of(record: &Record, stream: Stream, source_topic: &str) -> Option<Self> {
         let (id, is_enrichment) = Self::of_value(record).unzip();
@@ -78,7 +71,7 @@ impl Origin {
         Self::of_headers(record, source_topic).or(id)
     }
 
-    /// The last `event_id` in the value, and whether it stands as enrichment writes it.
+    /// The last `event_id` in the value, and whether it is placed as enrichment writes it.
     fn of_value(record: &Record) -> Option<(Self, bool)> {
         let value = record.value?;
         let start = value.windows(ID.len()).rposition(|window| window == ID)? + ID.len();
@@ -88,7 +81,8 @@ impl Origin {
         Some((Self { partition: decimal(partition)?, offset: decimal(offset)? }, behind.starts_with(BEHIND_ID)))
     }
 
-    /// The headers of a dead letter. The last of a name counts: the source record may have had such headers itself.
+    /// Reads the headers of a dead letter. The last header of a name counts: the source record may itself have such
+    /// headers.
     fn of_headers(record: &Record, source_topic: &str) -> Option<Self> {
         let text = |name: &str| {
             let (_, value) = record.headers.iter().rev().find(|(other, _)| *other == name)?;
@@ -100,11 +94,11 @@ impl Origin {
     }
 }
 
-/// What stands before and behind the id in an enriched value.
+/// The text before and after the id in an enriched value.
 const ID: &[u8] = b"\"event_id\":\"";
 const BEHIND_ID: &[u8] = b"\",\"login_time\":\"";
 
-/// A number of digits alone, as the pipeline writes it.
+/// A number of digits only, as the pipeline writes it.
 fn decimal<T: std::str::FromStr>(text: &str) -> Option<T> {
     text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?
 }
@@ -160,10 +154,10 @@ mod tests {
         let told = |value: &'static str, stream| {
             Origin::of(&Record { value: Some(value.as_bytes()), headers: &headers, ..NOTHING }, stream, "logins")
         };
-        // A dead letter that was sent in again, and is valid now.
+        // A dead letter that was sent again, and is valid now.
         let enriched = r#"{"event_id":"0-1","login_time":"x"}"#;
         assert_eq!(told(enriched, Stream::Output), Some(Origin { partition: 0, offset: 1 }));
-        // A dead letter whose value had such a field.
+        // A dead letter whose value has such a field.
         assert_eq!(told(enriched, Stream::DeadLetters), HERE);
         assert_eq!(told(r#"{"event_id":"0-1"}"#, Stream::Output), HERE);
     }

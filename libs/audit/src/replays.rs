@@ -1,4 +1,4 @@
-//! Whether each dead letter of which the ledger says so was replayed once, and whole. Pure.
+//! Whether each dead letter that the ledger lists was replayed once, and whole. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,24 +12,22 @@ use serde::Serialize;
 
 use super::record::Record;
 
-/// How many examples are kept.
+/// The number of examples kept.
 const EXAMPLES: usize = 10;
 
-/// An event of the source that says that it is a replay of one of the pipeline's dead letters.
+/// A source event that claims to be a replay of one of the pipeline's dead letters.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Copy {
-    /// Of which source record.
+    /// The source record that it replays.
     pub identity: Identity,
-    /// Its partition.
     pub partition: i32,
-    /// Its offset.
     pub offset: i64,
-    /// What it is: [`digest`].
+    /// The [`digest`] of its content.
     pub digest: u64,
 }
 
 impl Copy {
-    /// Reads the headers of a source record; none where it is no replay, or one of another pipeline's.
+    /// Reads the headers of a source record; `None` when it is not a replay of this pipeline.
     pub fn of(record: &Record, partition: i32, dead_letters: &str) -> Option<Self> {
         let dead_letter: Place = text(record, REPLAY)?.parse().ok()?;
         let identity = text(record, REPLAY_OF)?.parse().ok()?;
@@ -38,13 +36,14 @@ impl Copy {
     }
 }
 
-/// The text of the last header of a name.
+/// The text of the last header with a name.
 pub fn text<'a>(record: &Record<'a>, name: &str) -> Option<&'a str> {
     let (_, value) = record.headers.iter().rev().find(|(other, _)| *other == name)?;
     std::str::from_utf8((*value)?).ok()
 }
 
-/// A hash of what an event and its dead letter have in common: key, value, and the headers that are not the pipeline's.
+/// A hash of what an event and its dead letter share: the key, the value, and the headers that the pipeline does not
+/// add.
 pub fn digest(record: &Record) -> u64 {
     let mut hasher = FixedState::with_seed(0).build_hasher();
     let mut add = |bytes: Option<&[u8]>| {
@@ -60,22 +59,21 @@ pub fn digest(record: &Record) -> u64 {
     hasher.finish()
 }
 
-/// What can be wrong with a replay.
+/// The kinds of replay faults.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum ReplayFault {
-    /// The ledger says that it was replayed, and the source does not have the event.
+    /// The ledger lists the replay, but the source lacks the event.
     Missing,
-    /// The source has the event, and the ledger does not know of it.
+    /// The source has the event, but the ledger does not list it.
     Unlisted,
     /// The source has the event more than once.
     Doubled,
-    /// The event is not what its dead letter is, or stands in another partition.
+    /// The event differs from its dead letter, or is in another partition.
     Altered,
 }
 
 impl ReplayFault {
-    /// The fault's name in tables.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -87,54 +85,52 @@ impl ReplayFault {
     }
 }
 
-/// An example of a fault.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ReplayExample {
-    /// What is wrong.
     pub fault: ReplayFault,
-    /// Which source record was replayed, `<topic>/<partition>/<offset>/<timestamp>`.
+    /// The source record that was replayed, `<topic>/<partition>/<offset>/<timestamp>`.
     pub of: String,
-    /// Where the event stands, `<partition>-<offset>` of the source.
+    /// Where the event is, `<partition>-<offset>` of the source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<String>,
 }
 
-/// What became of the dead letters that were replayed. Field names are stable.
+/// The result for the replayed dead letters. Field names are stable.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replays {
-    /// Dead letters whose event is in the source again, once, as it was.
+    /// Dead letters whose event is in the source again, once and unchanged.
     pub replayed: u64,
-    /// What is wrong with others.
+    /// Faults among the others.
     pub replay_faults: u64,
-    /// The same by kind.
+    /// Replay faults by kind.
     pub replay_faults_by_kind: BTreeMap<ReplayFault, u64>,
-    /// Replays of which the source does not have the event any more.
+    /// Replays whose event the source no longer has.
     pub replays_unchecked: u64,
-    /// The first examples of what is wrong.
+    /// The first examples of replay faults.
     pub replay_examples: Vec<ReplayExample>,
 }
 
-/// What the topics hold of replays.
+/// What the topics hold about replays.
 #[derive(Debug, Default)]
 pub struct Evidence {
-    /// The ledger.
+    /// The ledger's entries.
     pub entries: BTreeMap<Identity, Entry>,
-    /// The events that the source has.
+    /// The source's events that claim to be replays.
     pub copies: Vec<Copy>,
-    /// Entries whose event the source cannot be expected to have any more.
+    /// Entries whose event the source may no longer have.
     pub removed: BTreeSet<Identity>,
-    /// What the dead letters are that are still there: [`digest`].
+    /// The [`digest`] of each dead letter that still exists.
     pub letters: BTreeMap<Identity, u64>,
 }
 
 impl Evidence {
-    /// The entries of which the source has no event.
+    /// The entries for which the source has no event.
     pub fn missing(&self) -> impl Iterator<Item = &Entry> {
         let there: BTreeSet<&Identity> = self.copies.iter().map(|copy| &copy.identity).collect();
         self.entries.values().filter(move |entry| !there.contains(&entry.identity))
     }
 
-    /// What all of it comes to. The source is the topic that is audited.
+    /// Judges all of it. `source` is the audited topic.
     pub fn judge(&self, source: &str) -> Replays {
         let mut replays = Replays::default();
         let mut seen = BTreeSet::new();
@@ -178,7 +174,7 @@ impl Replays {
     }
 }
 
-/// Lines of the table; none where nothing was replayed.
+/// Lines of the table; empty when nothing was replayed.
 impl fmt::Display for Replays {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.replayed + self.replay_faults + self.replays_unchecked == 0 {
@@ -214,7 +210,7 @@ mod tests {
         Copy { identity: identity(offset), partition: 3, offset: offset + 100, digest: 7 }
     }
 
-    /// The source records at these offsets were replayed, and all is well.
+    /// Evidence in which the source records at these offsets were replayed correctly.
     fn evidence(offsets: &[i64]) -> Evidence {
         let entry = |offset: &i64| {
             let dead_letter = Place { topic: "dead".to_owned(), partition: 3, offset: *offset };
@@ -282,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn a_replay_of_another_pipelines_dead_letter_is_an_event_like_others() {
+    fn a_replay_of_another_pipelines_dead_letter_is_a_normal_event() {
         let headers: [Header; 2] = [(REPLAY, Some(b"dead/3/9")), (REPLAY_OF, Some(b"in/3/1/5"))];
         let record = |headers| Record { offset: 101, timestamp: 1, key: None, value: None, headers };
         let found = Copy::of(&record(&headers), 3, "dead").unwrap();

@@ -1,4 +1,4 @@
-//! What an audit has found, and how partitions' findings become one report.
+//! The findings of an audit, and how the findings of all partitions become one report.
 
 use std::{collections::BTreeMap, fmt, ops::AddAssign};
 
@@ -13,30 +13,29 @@ use super::{
     replays::Replays,
 };
 
-/// What can be wrong.
+/// The kinds of faults.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[serde(rename_all = "kebab-case")]
 pub enum Fault {
     /// A source record that became nothing.
     Lost,
-    /// A record beside the one that the source record should have become.
+    /// An additional record for a source record that has the right one.
     Duplicated,
-    /// A record behind one whose source record is younger.
+    /// A record after one whose source record is later.
     OutOfOrder,
-    /// A source record that became a record in the wrong topic or partition, and none in the right one.
+    /// A source record that became a record in the wrong topic or partition only.
     Misrouted,
-    /// A record in its place whose key, value, headers or reason are not what they should be.
+    /// A record in its place with a wrong key, value, headers or reason.
     Altered,
     /// A record that names no source record, or one that does not exist.
     Unexpected,
 }
 
 impl Fault {
-    /// Every fault, in the order of the declaration.
+    /// Every fault, in declaration order.
     pub const ALL: [Self; 6] =
         [Self::Lost, Self::Duplicated, Self::OutOfOrder, Self::Misrouted, Self::Altered, Self::Unexpected];
 
-    /// The fault's name in tables.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -53,32 +52,29 @@ impl Fault {
 /// Where a record was found.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// In which stream.
     pub stream: Stream,
-    /// In which of its partitions.
     pub partition: i32,
-    /// At which offset.
     pub offset: i64,
 }
 
-/// An example of a fault. It says where, never what: events are personal data.
+/// An example of a fault. It gives places, never contents: events are personal data.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Finding {
     /// The source record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<Origin>,
-    /// The record in question, where there is one.
+    /// The faulty record, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub found: Option<Place>,
-    /// In what it differs, where it is altered.
+    /// The difference, for an altered record.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
 }
 
-/// How many examples are kept of each fault.
+/// The number of examples kept for each fault.
 const EXAMPLES: usize = 10;
 
-/// Faults: how many, and the first of them.
+/// Faults, by kind: their number, and the first examples.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Findings(BTreeMap<Fault, (u64, Vec<Finding>)>);
 
@@ -104,14 +100,14 @@ impl Findings {
     }
 }
 
-/// What is wrong in what was read so far. What is missing may still come, where it does not belong any more.
+/// The faults found so far. A missing record may still come, but too late for its place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Wrong {
-    /// Source records that younger ones have overtaken.
+    /// Source records that later ones have overtaken.
     pub lost: u64,
-    /// Records beside those that source records should have become.
+    /// Additional records for source records that have the right one.
     pub duplicated: u64,
-    /// Records that are out of order, in the wrong place, changed, or from no source record.
+    /// Records that are out of order, misrouted, altered, or from no source record.
     pub other: u64,
 }
 
@@ -123,7 +119,7 @@ impl AddAssign for Wrong {
     }
 }
 
-/// What is as it should be.
+/// Counts of correct records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Counts {
     pub input: u64,
@@ -133,15 +129,15 @@ pub(super) struct Counts {
     pub unchecked: u64,
 }
 
-/// What was found in one partition. Records that name another partition are settled by [`conclude`].
+/// The findings of one partition. [`conclude`] settles the records that name another partition.
 #[derive(Clone, Debug)]
 pub struct PartitionReport {
     pub(super) partition: i32,
-    /// The source offsets [start, end) count; `last` is the highest that exists.
+    /// The audited source offsets are [start, end); `last` is the highest that exists.
     pub(super) start: i64,
     pub(super) end: Option<i64>,
     pub(super) last: Option<i64>,
-    /// The highest source offset that a record in its place comes from.
+    /// The highest source offset of a correctly placed record.
     pub(super) seen: Option<i64>,
     pub(super) gaps: Offsets,
     pub(super) lost: Offsets,
@@ -151,13 +147,13 @@ pub struct PartitionReport {
 }
 
 impl PartitionReport {
-    /// Settles a record that was found in another partition, where it should not be.
+    /// Settles a record that was found in the wrong partition.
     fn settle_stray(&mut self, origin: Origin, place: Place, findings: &mut Findings) {
         let finding = Finding { source: Some(origin), found: Some(place), difference: None };
         if origin.offset < self.start {
             self.counts.unchecked += 1;
         } else if self.end.is_some_and(|end| origin.offset >= end) {
-            // The source record is younger than the audit.
+            // The source record is newer than the audit.
         } else if self.gaps.contains(origin.offset) || self.last.is_none_or(|last| origin.offset > last) {
             findings.add(Fault::Unexpected, finding);
         } else if self.lost.remove(origin.offset) {
@@ -168,20 +164,20 @@ impl PartitionReport {
     }
 }
 
-/// What the comparison of the aggregation's results has found.
+/// The result of comparing the aggregation's results.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Aggregates {
-    /// Aggregates, insights and alerts that are not what the source makes of them, are missing, or should not be there.
+    /// Aggregates, insights and alerts that differ from the source's, are missing, or should not exist.
     pub aggregate_mismatches: u64,
-    /// The same by kind.
+    /// Mismatches by kind.
     pub mismatches_by_kind: BTreeMap<Kind, u64>,
-    /// How many were compared.
+    /// The number of compared results.
     pub aggregates_checked: u64,
-    /// How many were not, or not in a field, and why.
+    /// The number of results, or fields of results, that were not compared, by reason.
     pub aggregates_unchecked: BTreeMap<Unchecked, u64>,
-    /// Why none was compared; null where they were.
+    /// Why no result was compared; null when results were compared.
     pub aggregates_skipped: Option<String>,
-    /// The first examples of what is wrong.
+    /// The first mismatches.
     pub mismatch_examples: Vec<Mismatch>,
 }
 
@@ -198,36 +194,36 @@ impl From<Mismatches> for Aggregates {
     }
 }
 
-/// What an audit has found. As JSON it is one object; its field names are stable.
+/// The findings of an audit. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Source partitions.
     pub partitions: usize,
-    /// Source records. Each of them is processed, a dead letter, misrouted or lost.
+    /// Source records. Each is processed, a dead letter, misrouted or lost.
     pub input: u64,
-    /// Source records that have become a record of the output.
+    /// Source records that became a record of the output.
     pub processed: u64,
-    /// Source records that have become a dead letter.
+    /// Source records that became a dead letter.
     pub dead_letters: u64,
-    /// The same by reason.
+    /// Dead letters by reason.
     pub dead_letters_by_reason: BTreeMap<Reason, u64>,
     /// Processed events that are known to be late.
     pub late: u64,
     /// Source records that became nothing.
     pub lost: u64,
-    /// Of these, those behind the last event of their partition that became something: perhaps not processed yet.
+    /// Lost records after the last event of their partition that has an outcome: perhaps not processed yet.
     pub lost_at_end: u64,
-    /// Records beside those that source records should have become.
+    /// Additional records for source records that have the right one.
     pub duplicated: u64,
-    /// Records behind one whose source record is younger.
+    /// Records after one whose source record is later.
     pub out_of_order: u64,
-    /// Source records that became a record in the wrong topic or partition, and none in the right one.
+    /// Source records that became a record in the wrong topic or partition only.
     pub misrouted: u64,
-    /// Records in their place that are not what they should be.
+    /// Records in their place that differ from what they should be.
     pub altered: u64,
     /// Records that come from no source record.
     pub unexpected: u64,
-    /// Records that could not be compared, as the source no longer has what they come from.
+    /// Records that were not compared, because the source no longer has their source records.
     pub unchecked: u64,
     /// The first examples of each fault.
     pub examples: BTreeMap<Fault, Vec<Finding>>,
@@ -239,7 +235,7 @@ pub struct Report {
     pub aggregates: Aggregates,
 }
 
-/// Puts the partitions' reports together.
+/// Combines the partitions' reports.
 #[must_use]
 pub fn conclude(partitions: Vec<PartitionReport>) -> Report {
     let mut findings = Findings::default();
@@ -250,7 +246,7 @@ pub fn conclude(partitions: Vec<PartitionReport>) -> Report {
         findings.absorb(std::mem::take(&mut partition.findings));
         by_partition.insert(partition.partition, partition);
     }
-    // In an order of its own, so that of several copies always the same one is the duplicate.
+    // Sorted, so that the same one of several copies always counts as the duplicate.
     strays.sort_unstable();
     for (origin, place) in strays {
         match by_partition.get_mut(&origin.partition) {
@@ -299,7 +295,7 @@ impl Report {
         }
     }
 
-    /// How many faults of a kind there are.
+    /// The number of faults of a kind.
     #[must_use]
     pub const fn count(&self, fault: Fault) -> u64 {
         match fault {
@@ -321,7 +317,7 @@ impl Report {
     }
 }
 
-/// The table for people.
+/// A table for people.
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut line = |name: &str, count: u64| writeln!(f, "{name:<16}{count:>14}");

@@ -1,4 +1,4 @@
-//! Reads a partition of a topic from Kafka, committed records only, without a group.
+//! Reads committed records of one topic partition from Kafka, without a group.
 
 use std::{
     panic::{self, AssertUnwindSafe},
@@ -19,62 +19,56 @@ use rdkafka::{
 
 use super::record::{Header, Record};
 
-/// How long a question to Kafka may take.
+/// The time limit for a request to Kafka.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// How long Kafka may be silent where records must come.
+/// How long Kafka may be silent while records are expected.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// Why a topic could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum TopicError {
-    /// The client could not be made.
+    /// The client could not be created.
     #[error(transparent)]
     Cluster(#[from] ClusterError),
-    /// The client says no.
+    /// The Kafka client returned an error.
     #[error("{topic} [{partition}] cannot be read: {source}")]
     Kafka {
-        /// Which topic.
         topic: String,
-        /// Which of its partitions.
         partition: i32,
-        /// What the client says.
+        /// The client's error.
         source: KafkaError,
     },
-    /// Nothing comes any more.
+    /// No more records arrive.
     #[error("{topic} [{partition}] cannot be read: nothing came for {} s; last error: {last}", SILENCE.as_secs())]
     Silent {
-        /// Which topic.
         topic: String,
-        /// Which of its partitions.
         partition: i32,
-        /// What the client said last.
+        /// The client's last error.
         last: String,
     },
-    /// A record that the client cannot read.
+    /// The client cannot read a record.
     #[error("{topic} [{partition}], offset {offset}: the name of a header is not UTF-8, which the audit cannot read")]
     HeaderName {
-        /// Which topic.
         topic: String,
-        /// Which of its partitions.
         partition: i32,
-        /// Where in it.
+        /// The record's offset in it.
         offset: i64,
     },
 }
 
-/// What a poll brought.
+/// The result of a poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Polled {
-    /// A record, which was shown.
+    /// A record, which was shown to the caller.
     Record,
-    /// The end, as it was a moment ago.
+    /// The end, as of a moment ago.
     End,
     /// Nothing yet.
     Nothing,
 }
 
-/// Reads one partition after the other.
+/// Reads one partition after another.
 pub struct TopicReader {
     consumer: BaseConsumer,
     topic: String,
@@ -86,22 +80,22 @@ pub struct TopicReader {
 }
 
 impl TopicReader {
-    /// A reader that has no partition yet.
+    /// Creates a reader without a partition.
     ///
     /// # Errors
     /// When the client refuses a setting.
     pub fn new(job: &JobConfig, topic: &str) -> Result<Self, TopicError> {
         let mut settings = settings::reader(job, "processor-audit");
-        // A full queue is read in far less time than the second after which the client looks at it again by itself.
+        // Reading a full queue takes far less than the second after which the client checks it again by itself.
         settings.set("fetch.queue.backoff.ms", "10");
-        // At the end of a partition, questions wait behind a fetch that waits for records.
+        // At the end of a partition, other requests wait for the fetch that waits for records.
         settings.set("fetch.wait.max.ms", "20");
         let consumer = client(&settings)?;
         let topic = topic.to_owned();
         Ok(Self { consumer, topic, partition: 0, next: 0, end: 0, heard: Instant::now(), last_error: None })
     }
 
-    /// The first offset of a partition, and the one behind its last that is committed.
+    /// The first offset of a partition, and the offset after its last committed record.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -109,7 +103,7 @@ impl TopicReader {
         self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE).map_err(|source| self.error(partition, source))
     }
 
-    /// Turns to the offsets [next, end) of a partition.
+    /// Assigns the offsets [next, end) of a partition.
     ///
     /// # Errors
     /// When the client refuses.
@@ -122,7 +116,7 @@ impl TopicReader {
             .map_err(|source| self.error(partition, source))
     }
 
-    /// Moves the end of the partition in hand, and asks Kafka anew whether it is reached.
+    /// Moves the end of the assigned partition to its current end, and asks Kafka again whether it is reached.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -139,7 +133,7 @@ impl TopicReader {
     /// Shows the next record before the end, if one comes soon.
     ///
     /// # Errors
-    /// When the partition cannot be read, or nothing comes for long though it `must_come`.
+    /// When the partition cannot be read, or `must_come` is set and no record comes for 30 s.
     pub fn poll(&mut self, must_come: bool, show: impl FnOnce(&Record)) -> Result<Polled, TopicError> {
         let error = match self.consumer.poll(Duration::from_millis(100)) {
             Some(Ok(message)) => {
@@ -179,7 +173,7 @@ impl TopicReader {
     /// Shows all records up to the end.
     ///
     /// # Errors
-    /// When the partition cannot be read, or nothing comes for long.
+    /// When the partition cannot be read, or no record comes for 30 s.
     pub fn rest(&mut self, mut show: impl FnMut(&Record)) -> Result<(), TopicError> {
         while !self.is_done() && self.poll(true, &mut show)? != Polled::End {}
         Ok(())
@@ -190,7 +184,7 @@ impl TopicReader {
     }
 }
 
-/// Whether the client goes on by itself after an error.
+/// Whether the client recovers from an error by itself.
 pub fn is_transient(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         AllBrokersDown, BrokerTransportFailure, LeaderNotAvailable, NotLeaderForPartition, OperationTimedOut,
@@ -208,7 +202,7 @@ pub fn is_transient(error: &KafkaError) -> bool {
     error.rdkafka_error_code().is_some_and(|code| transient.contains(&code))
 }
 
-/// The headers of a message, in their order; none when a name is not UTF-8: on that the binding panics.
+/// The headers of a message, in order; `None` when a name is not UTF-8, because the binding panics on that.
 pub fn headers<'m>(message: &'m BorrowedMessage) -> Option<Vec<Header<'m>>> {
     let Some(headers) = message.headers() else { return Some(Vec::new()) };
     let read = || headers.iter().map(|header| (header.key, header.value)).collect();

@@ -1,6 +1,7 @@
-//! What a source record should become: docs/events.md once more, written apart from the streaming code and simply.
+//! What a source record should become: a second implementation of docs/events.md, simple and separate from the
+//! streaming code.
 //!
-//! The records of one partition are judged in their order, for lateness depends on those before.
+//! The judge takes the records of one partition in order, because lateness depends on earlier records.
 
 use std::{borrow::Cow, net::IpAddr};
 
@@ -20,67 +21,61 @@ use super::{
     record::{Record, record_bytes},
 };
 
-/// The last second of the year 9999: no event is later.
+/// The last second of the year 9999, the maximum time of an event.
 const LAST_SECOND: i64 = 253_402_300_799;
 
 /// Whether an event is late.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Late {
-    /// It is.
     Yes,
-    /// It is not.
     No,
     /// It depends on events that the source no longer has.
     Unknown,
 }
 
-/// What a record should become.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// A record of the output.
     Output {
-        /// The enriched value; where [`Late::Unknown`], that of an event in time.
+        /// The enriched value; for [`Late::Unknown`], the value of an event in time.
         value: Vec<u8>,
-        /// Whether it is late.
         late: Late,
         /// What the aggregation counts of it.
         login: Login,
     },
-    /// A dead letter.
     DeadLetter(Reason),
 }
 
 /// What the aggregation counts of a valid event.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Login {
-    /// When it happened, Unix seconds.
+    /// The event time, Unix seconds.
     pub time: i64,
-    /// Whether it came so late that finite windows do not take it; false where that depends on events that the source no
+    /// Whether the event is so late that finite windows skip it; false when that depends on events that the source no
     /// longer has.
     pub unmerged: bool,
-    /// Who logged in, unescaped.
+    /// The user that logged in, unescaped.
     pub user: Option<String>,
-    /// Its values in the order of [`Dimension::ALL`], unescaped.
+    /// The values in the order of [`Dimension::ALL`], unescaped.
     pub values: [Option<String>; Dimension::ALL.len()],
 }
 
-/// Judges the records of one partition, in their order.
+/// Judges the records of one partition in order.
 #[derive(Clone, Debug)]
 pub struct Judge {
-    /// The rules of the first record.
+    /// The rules for the first record.
     rules: Rules,
-    /// Other ones, and the offset of the first record that they hold for, in ascending order.
+    /// Later rules, each with the first offset that they apply to, in ascending order.
     later_rules: Vec<(i64, Rules)>,
     partition: i32,
     max_message_bytes: usize,
-    /// Whether the first record judged is the first that the pipeline saw.
+    /// Whether the first judged record is the first that the pipeline saw.
     from_the_start: bool,
-    /// The highest of the valid events' times, each minus the lateness that was allowed to it, Unix seconds.
+    /// The maximum, over the valid events, of the event time minus its allowed lateness, Unix seconds.
     watermark: Option<i64>,
 }
 
 impl Login {
-    /// The event as the batch takes it; where lateness is unknown, in time.
+    /// The event as the batch takes it; an event of unknown lateness counts as in time.
     #[must_use]
     pub fn event(&self, partition: i32, offset: i64, late: Late) -> Event<'_> {
         let Self { time, unmerged, user, values } = self;
@@ -91,15 +86,15 @@ impl Login {
 }
 
 impl Judge {
-    /// A judge of a partition. `max_message_bytes` is that of the output topic; `from_the_start` tells whether the first
-    /// record is the first that the pipeline saw, without which lateness cannot always be known.
+    /// Creates a judge of a partition. `max_message_bytes` is that of the output topic; `from_the_start` says whether
+    /// the first record is the first that the pipeline saw. Without that, lateness is not always known.
     #[must_use]
     pub const fn new(rules: Rules, partition: i32, max_message_bytes: usize, from_the_start: bool) -> Self {
         Self { rules, later_rules: Vec::new(), partition, max_message_bytes, from_the_start, watermark: None }
     }
 
-    /// Judges by rules that have changed: each with the offset of the first record that they hold for, in ascending order.
-    /// The first ones hold for all records before, too.
+    /// Judges by changing rules: each with the first offset that they apply to, in ascending order. The first rules
+    /// also apply to all earlier records.
     #[must_use]
     pub fn by_runs(self, mut runs: Vec<(i64, Rules)>) -> Self {
         if runs.is_empty() {
@@ -198,7 +193,7 @@ fn latest_allowed(rules: &Rules, record_timestamp: i64) -> i64 {
     record_timestamp.saturating_add(skew).div_euclid(1000).min(LAST_SECOND)
 }
 
-/// An integer from 0 to `i64::MAX` that is written with digits alone.
+/// An integer from 0 to `i64::MAX`, written with digits only.
 fn whole_number(value: &str) -> Option<i64> {
     value.bytes().all(|byte| byte.is_ascii_digit()).then(|| value.parse().ok())?
 }
@@ -235,7 +230,7 @@ fn enrich(bytes: &[u8], members: &[Member], partition: i32, offset: i64, time: i
 
 const LATE_MEMBER: &[u8] = b",\"late\":true";
 
-/// Whether `value` is `in_time`, the value of an event in time, but for saying that it is late.
+/// Whether `value` equals `in_time`, the value of an event in time, except that it is marked as late.
 #[must_use]
 pub fn is_late_form(value: &[u8], in_time: &[u8]) -> bool {
     let late_form = value.strip_suffix(b"}").and_then(|value| value.strip_suffix(LATE_MEMBER));

@@ -1,4 +1,4 @@
-//! Tells the crate of which revision it is built.
+//! Passes the build's revision to the crate.
 
 #![expect(clippy::print_stdout, reason = "it is how cargo is told")]
 
@@ -6,7 +6,7 @@ mod revision;
 
 use std::{env, path::Path, process::Command};
 
-/// The variable by which whoever builds without a repository, such as a Dockerfile, says the revision.
+/// The variable that sets the revision for a build without a repository, such as a Dockerfile.
 const GIVEN: &str = "LOGIN_PIPELINE_REVISION";
 
 fn main() {
@@ -20,7 +20,7 @@ fn main() {
     println!("cargo::rustc-env=BUILD_REVISION={revision}");
 }
 
-/// Builds anew after each commit: the branch's file changes, or HEAD, where another branch is checked out.
+/// Rebuilds after each commit: the branch's file changes, or HEAD when another branch is checked out.
 fn watch_commits() {
     let branch = git(&["symbolic-ref", "--quiet", "HEAD"]);
     for name in ["HEAD"].into_iter().chain(branch.as_deref()) {
@@ -30,7 +30,7 @@ fn watch_commits() {
     }
 }
 
-/// What git says, if there is a git, and a repository.
+/// The output of git, if git and a repository exist.
 fn git(arguments: &[&str]) -> Option<String> {
     let output = Command::new("git").args(arguments).output().ok().filter(|output| output.status.success())?;
     String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())

@@ -1,13 +1,13 @@
-//! Which revision a build is of. Pure; the crate's tests include this file.
+//! The revision of a build. Pure; the crate's tests include this file.
 
-/// What stands for a build whose commits change all the time.
+/// The revision of a development build, whose commits change all the time.
 pub const DEVELOPMENT: &str = "dev";
 
-/// What stands for a release without a repository of which nobody has said what it is.
+/// The revision of a release built without a repository or an explicit revision.
 pub const UNKNOWN: &str = "unknown";
 
-/// The revision, shortened to 12 digits: of a release what is given, else what the repository says. A build for development
-/// has none, so that a commit does not have everything built anew.
+/// The revision, shortened to 12 digits: for a release the given one, otherwise the repository's. A development build
+/// has none, so that a commit does not rebuild everything.
 pub fn revision(is_release: bool, given: Option<String>, repository: impl FnOnce() -> Option<String>) -> String {
     if !is_release {
         return DEVELOPMENT.to_owned();

@@ -1,4 +1,4 @@
-//! What came of a command: one table for both.
+//! The results of a command: one table for both programs.
 
 use std::{
     error::Error,
@@ -8,30 +8,29 @@ use std::{
     process::ExitCode,
 };
 
-/// What came of a command.
+/// The result of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// It is done, and nothing is wrong.
+    /// The command succeeded, and nothing is wrong.
     Clean,
-    /// It is done, and has found something.
+    /// The command succeeded, and has found something.
     Found,
-    /// It could not be done.
+    /// The command could not be done.
     Failed,
     /// Another operator may lead now.
     LeadershipLost,
 }
 
 impl Exit {
-    /// All of them.
     pub const ALL: [Self; 4] = [Self::Clean, Self::Found, Self::Failed, Self::LeadershipLost];
 
-    /// What the process ends with.
+    /// The exit code of the process.
     #[must_use]
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// What that means, for people.
+    /// The meaning of the exit code, for people.
     #[must_use]
     pub const fn meaning(self) -> &'static str {
         match self {
@@ -42,7 +41,7 @@ impl Exit {
         }
     }
 
-    /// Something was found, or nothing.
+    /// Maps whether something was found to an exit.
     #[must_use]
     pub const fn found(something: bool) -> Self {
         if something { Self::Found } else { Self::Clean }
@@ -65,13 +64,13 @@ pub fn table(exits: &[Exit]) -> String {
     text
 }
 
-/// Ends a command: an error is one line on stderr. That nobody reads the result any more, as after `| head`, is none.
+/// Ends a command: an error is one line on stderr. A closed stdout (`| head`) is not an error.
 pub fn finish(program: &str, result: Result<Exit, Box<dyn Error>>) -> ExitCode {
     let exit = result.unwrap_or_else(|error| {
         if is_closed_output(error.as_ref()) {
             return Exit::Clean;
         }
-        // Nobody is left to be told when stderr is closed.
+        // A closed stderr is not an error.
         let _ = writeln!(stderr(), "{program}: {}", with_causes(error.as_ref()));
         Exit::Failed
     });
@@ -85,7 +84,8 @@ fn is_closed_output(error: &(dyn Error + 'static)) -> bool {
     successors(Some(error), |&error| error.source()).any(|error| is_broken_pipe(&error))
 }
 
-/// An error's text, then those of its causes, outermost first. What an error already says of its cause is not said again.
+/// An error's text, then those of its causes, outermost first. A cause that the error's text already contains is not
+/// repeated.
 #[must_use]
 pub fn with_causes(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();

@@ -6,7 +6,7 @@ use std::{
     path::Path,
 };
 
-/// Why a file cannot be used. Whoever shows it puts the option and the path before.
+/// Why a file cannot be used. The caller adds the option and the path.
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It is not there.
@@ -41,7 +41,7 @@ impl From<io::Error> for FileError {
     }
 }
 
-/// The text of a file; there must be some.
+/// Reads the text of a file, which must not be empty.
 ///
 /// # Errors
 /// When it cannot be read, or is empty.

@@ -1,10 +1,10 @@
-//! How both commands speak, so that they speak alike.
+//! Input and output that both commands share, so that they behave alike.
 //!
 //! ```text
-//!  arguments ──> logging ──> stderr      what happens, for whoever looks into it
-//!                progress ─> stderr      how far it is: in place on a terminal, by lines elsewhere
-//!                output ───> stdout      the result, for people or for programs
-//!                exit ─────> exit code   what came of it
+//!  arguments ──> logging ──> stderr      what happens, for diagnosis
+//!                progress ─> stderr      progress: in place on a terminal, as lines elsewhere
+//!                output ───> stdout      the result, for people or programs
+//!                exit ─────> exit code   the kind of result
 //!
 //!  pages: completions, man pages and docs/commands.md, all from the same definition of the command line
 //! ```
@@ -22,8 +22,8 @@ pub mod text;
 pub use exit::Exit;
 pub use output::Format;
 
-/// The git revision that this was built of: 12 digits, `dev` in a build for development, `unknown` in a release that was built
-/// without a repository and not told.
+/// The git revision of the build: 12 digits; `dev` in a development build; `unknown` in a release build without a
+/// repository or an explicit revision.
 pub const REVISION: &str = env!("BUILD_REVISION");
 
 #[cfg(test)]
@@ -43,7 +43,7 @@ mod tests {
         assert_eq!(revision(true, None, hash), "0123456789ab");
         assert_eq!(revision(true, given(), hash), "fedcba987654");
         assert_eq!(revision(true, given(), || None), "fedcba987654");
-        // A build argument that was left empty.
+        // An empty build argument.
         assert_eq!(revision(true, Some(String::new()), hash), "0123456789ab");
         assert_eq!(revision(true, Some("unknown".to_owned()), || None), "unknown");
         assert_eq!(revision(true, None, || None), "unknown");

@@ -27,7 +27,7 @@ pub enum LogFormat {
     Json,
 }
 
-/// A filter that makes no sense.
+/// The log filter is invalid.
 #[derive(Debug, thiserror::Error)]
 #[error("--log-level {filter:?}: {problem}; write info, or debug, or warn,processor=debug")]
 pub struct LogError {
@@ -36,15 +36,15 @@ pub struct LogError {
 }
 
 impl LogArgs {
-    /// Starts the process's log, with this filter where none was chosen.
+    /// Starts the process's log, with the filter `default` unless the user chose one.
     ///
     /// # Errors
-    /// When the chosen filter makes no sense.
+    /// When the chosen filter is invalid.
     pub fn start(&self, default: &str) -> Result<(), LogError> {
         let filter = self.log_level.as_deref().unwrap_or(default);
         let filter = EnvFilter::try_new(filter).map_err(|problem| LogError { filter: filter.to_owned(), problem })?;
         let is_terminal = stderr().is_terminal();
-        // Where nobody reads the log any more, that must not end the thread that logs.
+        // A closed stderr must not end the thread that logs.
         let logs = tracing_subscriber::fmt()
             .log_internal_errors(false)
             .with_env_filter(filter)

@@ -31,7 +31,7 @@ impl Format {
         }
     }
 
-    /// Writes a command's only report to stdout. Where nobody reads it any more, the exit code says what came of it.
+    /// Writes a command's only report to stdout. If the reader is gone, the exit code still tells the result.
     ///
     /// # Errors
     /// When it cannot be written for another reason.
@@ -42,10 +42,10 @@ impl Format {
     }
 }
 
-/// Writes all of a command's result to stdout, as [`Format::print`] does.
+/// Writes a command's whole result to stdout, as [`Format::print`] does.
 ///
 /// # Errors
-/// When it cannot be written for another reason than that nobody reads it any more.
+/// When it cannot be written for another reason than a closed stdout.
 pub fn print(text: &[u8]) -> io::Result<()> {
     let mut out = stdout().lock();
     match out.write_all(text).and_then(|()| out.flush()) {
@@ -54,12 +54,12 @@ pub fn print(text: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Tells a person something on stderr, beside the result. Where nobody reads that any more, nobody is told.
+/// Writes a message for people to stderr, next to the result. A closed stderr is not an error.
 pub fn tell(what: impl Display) {
     let _ = writeln!(stderr(), "{what}");
 }
 
-/// A report without what would steer a terminal: much of it was written by others. Ends of lines and tabs stay.
+/// A report without terminal control sequences: much of its text comes from others. Line ends and tabs stay.
 struct Harmless<T>(T);
 
 impl<T: Display> Display for Harmless<T> {

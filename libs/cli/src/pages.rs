@@ -1,4 +1,4 @@
-//! What is made from the definition of a command line: completions, man pages, docs/commands.md.
+//! Completions, man pages and docs/commands.md, generated from the definition of a command line.
 
 use std::{
     fmt::Write as _,
@@ -40,20 +40,19 @@ pub enum Shell {
 /// Why a page was not written.
 #[derive(Debug, thiserror::Error)]
 pub enum PageError {
-    /// The folder cannot be made, or not written to.
+    /// The folder cannot be created, or cannot be written to.
     #[error("{folder}: man pages cannot be written there: {source}; name a folder of yours")]
     Folder {
-        /// Which folder.
+        /// The folder that the user named.
         folder: PathBuf,
-        /// What the system says.
         source: io::Error,
     },
-    /// Stdout refuses.
+    /// Stdout cannot be written.
     #[error("the page cannot be written: {0}")]
     Output(#[from] io::Error),
 }
 
-/// Prints the script that completes a command in a shell.
+/// Prints the completion script of a shell.
 ///
 /// # Errors
 /// When it cannot be written.
@@ -63,7 +62,7 @@ pub fn completions(args: &CompletionsArgs, mut command: Command) -> Result<Exit,
         Shell::Zsh => clap_complete::Shell::Zsh,
         Shell::Fish => clap_complete::Shell::Fish,
     };
-    // The generator panics where it cannot write.
+    // The generator panics when it cannot write.
     let mut script = Vec::new();
     let name = command.get_name().to_owned();
     clap_complete::generate(shell, &mut command, name, &mut script);
@@ -117,7 +116,7 @@ stderr: progress, where something takes more than two seconds, logs, and errors 
     page
 }
 
-/// A command and those below it. What options hold for all commands stands with the first.
+/// Describes a command and its subcommands. Options that apply to all commands are listed with the first.
 fn describe(command: &Command, inherited: &[&str], page: &mut String) {
     let name = command.get_bin_name().unwrap_or(command.get_name());
     let _ = write!(page, "\n## {name}\n\n");
@@ -158,7 +157,7 @@ fn row(arg: &Arg) -> String {
     let mut meaning = arg.get_help().map(ToString::to_string).unwrap_or_default().replace('\n', " ");
     let defaults: Vec<_> = arg.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
     let mut default = if takes_value { code(&defaults.join(",")) } else { String::new() };
-    // Where it depends, the text says what it is.
+    // If the default depends on something, the text describes it.
     if let Some((before, said)) = meaning.clone().split_once(" [default: ").filter(|_| default.is_empty()) {
         (meaning, default) = (before.to_owned(), said.trim_end_matches(']').to_owned());
     }
@@ -174,7 +173,7 @@ fn code(text: &str) -> String {
     if text.is_empty() { String::new() } else { format!("`{}`", text.replace('|', "\\|")) }
 }
 
-/// The commands that the help of a command and of those below it shows as examples, each as words, the program first.
+/// The example commands in the help of a command and its subcommands, each as words, the program first.
 #[must_use]
 pub fn examples(command: &Command) -> Vec<(String, Vec<String>)> {
     let mut built = command.clone();

@@ -1,4 +1,5 @@
-//! How far a long work is, on stderr: in place on a terminal, by lines elsewhere. What is done within two seconds shows nothing.
+//! Progress of long work, on stderr: in place on a terminal, as lines elsewhere. Work of less than two seconds shows
+//! nothing.
 
 use std::{
     io::{IsTerminal, Write, stderr},
@@ -11,7 +12,6 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// When lines are shown.
 #[derive(Clone, Copy, Debug)]
 struct Pace {
     in_place: bool,
@@ -23,28 +23,27 @@ const TERMINAL: Pace = Pace { in_place: true, first: Duration::from_millis(500),
 
 const LINES: Pace = Pace { in_place: false, first: Duration::from_secs(2), then: Duration::from_secs(4) };
 
-/// Takes the line in place away.
+/// Clears the line in place.
 pub const NO_LINE: &str = "\r\x1b[K";
 
-/// A line in place of the one before. What a narrow terminal has no room for is cut off: a line that wrapped would stay.
+/// A line that replaces the previous one. It is cut to the width of the terminal: a wrapped line would stay.
 #[must_use]
 pub fn in_place(line: &str) -> String {
     format!("{NO_LINE}\x1b[?7l{line}\x1b[?7h")
 }
 
-/// A line that says how far it is, written by a thread of its own, so that a work that stands still says so too. It goes with
-/// this value.
+/// A progress line, written by a thread of its own, so that stalled work also shows. Dropping this value removes it.
 #[derive(Debug)]
 pub struct Progress(Option<(Sender<()>, JoinHandle<()>)>);
 
 impl Progress {
-    /// Shows this line from time to time. Without a thread, which the system may refuse, nothing is shown.
+    /// Shows this line from time to time. If the system refuses a thread, nothing is shown.
     pub fn start(line: impl FnMut() -> String + Send + 'static) -> Self {
         let pace = if stderr().is_terminal() { TERMINAL } else { LINES };
         Self::on(stderr(), pace, line)
     }
 
-    /// Shows for how long something has been awaited.
+    /// Shows how long something has been awaited.
     #[must_use]
     pub fn waiting(what: impl Into<String>) -> Self {
         let (what, started) = (what.into(), Instant::now());
@@ -55,7 +54,7 @@ impl Progress {
         let (ended, end) = channel();
         let show = move || {
             let mut wait = pace.first;
-            // Nobody is told where stderr is closed.
+            // A closed stderr is not an error.
             while end.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
                 wait = pace.then;
                 let line = line();
@@ -74,13 +73,13 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some((ended, thread)) = self.0.take() {
             drop(ended);
-            // The line is gone before anything else is written.
+            // The line is cleared before anything else is written.
             let _ = thread.join();
         }
     }
 }
 
-/// A progress that counts.
+/// A progress with a count.
 #[derive(Debug)]
 pub struct Count {
     done: Arc<AtomicU64>,
@@ -88,7 +87,7 @@ pub struct Count {
 }
 
 impl Count {
-    /// Nothing is done yet, of so many, if that is known. It reads `sending: 1200 of 5000 events, 400/s, 9 s left`.
+    /// Starts at 0 of `total`, if that is known. It reads `sending: 1200 of 5000 events, 400/s, 9 s left`.
     #[must_use]
     pub fn start(doing: impl Into<String>, unit: &'static str, total: Option<u64>) -> Self {
         let (doing, done, started) = (doing.into(), Arc::new(AtomicU64::new(0)), Instant::now());
@@ -103,12 +102,12 @@ impl Count {
         Self { done, _progress: Progress::start(line) }
     }
 
-    /// So many more are done.
+    /// Adds to the number done.
     pub fn add(&self, more: u64) {
         self.done.fetch_add(more, Relaxed);
     }
 
-    /// So many are done in all.
+    /// Sets the total number done.
     pub fn set(&self, done: u64) {
         self.done.store(done, Relaxed);
     }

@@ -1,4 +1,4 @@
-//! Values of options that people write.
+//! Values of options in the forms that people write.
 
 use std::str::FromStr;
 
@@ -8,12 +8,12 @@ use jiff::Timestamp;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Moment(pub i64);
 
-/// Why a text is no moment.
+/// The text is not a moment.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{0:?} is no time: write it as RFC 3339, such as 2024-07-10T02:00:25Z, or as Unix seconds, such as 1720576825")]
 pub struct MomentError(String);
 
-/// Unix seconds have up to this many digits, milliseconds more: the year 5138 and the year 1973.
+/// Unix seconds have at most this many digits, milliseconds more: the year 5138 and the year 1973.
 const DIGITS_OF_SECONDS: usize = 11;
 
 impl FromStr for Moment {

@@ -300,7 +300,7 @@ mod tests {
     }
 
     #[test]
-    fn every_part_has_its_setting_and_secrets_are_read_when_a_client_is_made() {
+    fn every_part_has_its_setting_and_secrets_are_read_per_client() {
         let folder = Folder::new("settings").unwrap();
         let password = file(&folder, "password", "hush\n");
         let (certificate, key) = (file(&folder, "tls.crt", "a certificate"), file(&folder, "tls.key", "a key"));

@@ -71,7 +71,7 @@ fn delta(round: i64, partition: i64) -> Vec<u8> {
 }
 
 #[test]
-fn a_backlog_of_a_day_with_a_million_values_stays_within_its_bound() {
+fn a_day_of_backlog_with_a_million_values_stays_within_bounds() {
     let before = ALLOCATOR.allocated();
     let mut fold = Fold::new();
     let mut offset = 0;

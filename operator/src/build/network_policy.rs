@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn the_brokers_of_strimzi_are_known_by_namespace_labels_and_port() {
+    fn strimzi_brokers_are_selected_by_namespace_labels_and_port() {
         let strimzi = |part: Value| {
             let mut kafka = json!({"cluster": "a"});
             kafka.as_object_mut().unwrap().extend(part.as_object().unwrap().clone());

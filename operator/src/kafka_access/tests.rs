@@ -72,7 +72,7 @@ fn an_open_kafka_needs_nothing() {
 }
 
 #[test]
-fn everything_that_a_spec_names_is_mounted_under_names_of_our_own() {
+fn everything_that_a_spec_names_is_mounted_under_fixed_names() {
     let credentials = Credentials::new(&external(), &complete()).unwrap();
     insta::assert_json_snapshot!(json!({
         "job": credentials.job(&[]),
@@ -144,7 +144,7 @@ fn tls_follows_from_the_certificates_of_a_strimzi_listener() {
 }
 
 #[test]
-fn a_rotation_changes_the_fingerprint_and_nothing_else_that_pods_are_made_of() {
+fn a_secret_rotation_changes_only_the_credentials_fingerprint() {
     let before = Credentials::new(&external(), &complete()).unwrap();
     let mut rotated = complete();
     rotated.0.insert("user".to_owned(), Some(secret("4", &[("secret", "another")])));
@@ -182,7 +182,7 @@ fn everything_that_is_missing_is_named_with_the_remedy() {
 }
 
 #[test]
-fn what_cannot_be_what_it_should_be_is_refused_before_any_pod_has_it() {
+fn unusable_secret_values_are_refused_before_any_pod_gets_them() {
     let with = |name: &str, data: &[(&str, &str)]| {
         let mut secrets = complete();
         secrets.0.insert(name.to_owned(), Some(secret("9", data)));

@@ -99,7 +99,7 @@ mod tests {
     }
 
     #[test]
-    fn there_are_no_more_pods_than_partitions_and_none_while_suspended() {
+    fn pods_never_exceed_partitions_and_are_zero_while_suspended() {
         let size_of = |replicas: i32, suspend: bool, existing: Option<i32>| {
             let parts = json!({
                 "source": {"partitions": 4}, "processor": {"replicas": replicas}, "suspend": suspend,
@@ -162,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_has_failed_when_its_time_is_over_and_nothing_else_can_be_to_blame() {
+    fn a_change_fails_after_its_deadline_if_it_alone_is_to_blame() {
         let rollback = valid(&json!({}));
         let of = |change: &Value, words: Option<&PodReason>| failure(&rollback, &failed(change), words);
         let none = json!({});

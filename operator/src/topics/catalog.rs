@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_are_found_by_their_name_and_by_the_topic_that_they_describe() {
+    fn objects_are_found_by_name_and_by_the_topic_they_describe() {
         let mut catalog = Catalog::of(&[None]);
         catalog.note(None, &Event::Init);
         for object in [
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn it_follows_each_watch_and_knows_nothing_of_what_is_not_watched() {
+    fn the_catalog_follows_its_watches_and_knows_nothing_else() {
         let mut catalog = Catalog::of(&[Some("kafka"), Some("elsewhere")]);
         assert!(catalog.is_awaited("kafka") && !catalog.is_awaited("unwatched"));
         let mut note = |part: &str, event: Event<DynamicObject>, expected: Option<&[&str]>| {

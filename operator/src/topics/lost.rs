@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_loss_is_accepted_by_role_and_by_the_identifier_that_is_lost() {
+    fn a_loss_is_accepted_only_for_the_same_role_and_topic_id() {
         assert_eq!(expected("dead", None).as_deref(), Some("old"));
         assert_eq!(expected("another", None), None);
         for accepted in ["dead-letters=old", "source=a, dead-letters=old", "dead-letters=old,"] {

@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_topic_is_ready_when_its_operator_has_carried_out_exactly_what_it_says() {
+    fn a_topic_is_ready_once_its_latest_spec_is_reconciled() {
         assert_eq!(state(|_| {}), State::Ready);
         check(Cause::Awaited, "latest", |object| object["metadata"]["generation"] = 3.into());
         check(Cause::Awaited, "latest", |object| object["status"]["observedGeneration"] = 1.into());
@@ -190,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_no_topic_operator_answers_for_is_ignored_after_a_minute() {
+    fn an_unanswered_object_is_reported_as_ignored_after_a_minute() {
         let unanswered = |object: &mut Value| object["status"] = Value::Null;
         check(Cause::Awaited, "has not answered", unanswered);
         check(Cause::Ignored, "watches namespace streams", |object| {

@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn objects_concern_the_pipelines_of_their_kafka_in_whichever_namespace() {
+    fn objects_map_to_pipelines_of_their_kafka_in_any_namespace() {
         assert_eq!(concerned_by("Kafka", "streams", "a", &json!({})), ["own"]);
         assert_eq!(concerned_by("Kafka", "kafka", "a", &json!({})), ["elsewhere"]);
         assert_eq!(concerned_by("Kafka", "others", "a", &json!({})), [""; 0]);

@@ -1,4 +1,4 @@
-//! Specs that are accepted and specs that are refused: by the API server's rules and by `crds::pipeline::check` alike.
+//! Specs that are accepted and specs that are refused, by the API server's rules and by `crds::pipeline::check` alike.
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,8 @@ pub fn spec(part: Value) -> Value {
     spec
 }
 
-/// A pipeline's name and spec, and the verdict on it: `None` is accepted, else a part of the API server's message.
+/// A pipeline's name and spec, and the expected verdict: `None` for accepted, otherwise a part of the API server's
+/// message.
 type Case = (&'static str, Value, Option<&'static str>);
 
 /// All cases.
@@ -132,7 +133,7 @@ fn topics() -> Vec<Case> {
     ]
 }
 
-/// How its topics are made, and which names are its own alone.
+/// How a pipeline's topics are made, and which names it owns alone.
 #[rustfmt::skip]
 fn own_topics() -> Vec<Case> {
     let own = "between dots, as its own topics do";
@@ -177,7 +178,7 @@ fn sizes() -> Vec<Case> {
     ]
 }
 
-/// What users choose of the pods.
+/// The users' settings for the pods.
 #[rustfmt::skip]
 fn pods() -> Vec<Case> {
     let processor = |field: &str, value: Value| spec(json!({"processor": {field: value}}));
@@ -301,7 +302,7 @@ fn alerts() -> Vec<Case> {
 /// A change that is refused: a part of the spec before, what changes, and a part of the message.
 type Change = (Value, Value, &'static str);
 
-/// Changes that are refused, each of what was created with the first part.
+/// Refused changes, each to a resource that was created with the first part.
 #[rustfmt::skip]
 pub fn changes() -> Vec<Change> {
     let strimzi = |part: Value| json!({"kafka": {"strimzi": part}});

@@ -1,13 +1,13 @@
-//! Specs of every kind that is accepted, made of parts: each part sets one field, and says what it may change.
+//! Specs of every accepted kind, composed of parts: each part sets one field, and names what the field may change.
 
 use crds::pipeline::LoginPipeline;
 use proptest::{collection::vec, prelude::*};
 use serde_json::{Value, json};
 
-/// A field, values that it may have beside its default, and the parts of the objects that may change with it.
+/// A field, values other than its default, and the parts of the objects that may change with it.
 pub type Part = (&'static str, Vec<Value>, &'static [&'static str]);
 
-/// The pod template, in the Deployment and as it is kept.
+/// The pod template, in the Deployment and in its stored copy.
 const POD: &[&str] = &["Deployment.spec.template", "ConfigMap.pod-template", "ConfigMap.inputs"];
 /// The job config.
 const JOB: &[&str] = &["ConfigMap.job", "ConfigMap.inputs"];
@@ -85,7 +85,7 @@ pub fn pipeline<'a>(values: impl IntoIterator<Item = (&'a str, Value)>) -> Login
     serde_json::from_value(manifest).unwrap()
 }
 
-/// Any pipeline: of each field the default, half the time, or one of its other values.
+/// Any pipeline: each field has its default, half the time, or one of its other values.
 pub fn any_pipeline() -> impl Strategy<Value = LoginPipeline> {
     vec(any::<(bool, u8)>(), parts().len()).prop_map(|choices| {
         let chosen = choices.into_iter().zip(parts()).filter(|((is_default, _), _)| !is_default);

@@ -1,5 +1,5 @@
-//! The Helm chart, rendered by Helm: what it installs, what its values do, and what its alerts and dashboards ask for. Its own
-//! suites are beside it, and what an API server makes of it is in `tests/cluster/chart.rs`.
+//! The Helm chart, rendered by Helm: what it installs, what its values do, and what its alerts and dashboards query.
+//! Its own suites are next to it, and `tests/cluster/chart.rs` installs it on an API server.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -16,7 +16,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use testkit::tools::Tools;
 
-/// Values that switch on everything there is.
+/// Values that enable everything.
 const EVERYTHING: &str = include_str!("everything.yaml");
 
 fn chart() -> PathBuf {
@@ -28,7 +28,7 @@ fn read(path: &str) -> String {
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// What Helm renders with these values, as text; or what it says.
+/// The text that Helm renders with these values, or its error.
 fn render(values: &str, arguments: &[&str]) -> Result<String, String> {
     let folder = testkit::process::Folder::new("values").unwrap();
     let file = folder.path().join("values.yaml");
@@ -47,7 +47,7 @@ fn objects(values: &str) -> Vec<Value> {
     documents.filter(|document| !document.is_null()).collect()
 }
 
-/// Those of a kind.
+/// The objects of a kind.
 fn of_kind<'a>(objects: &'a [Value], kind: &str) -> Vec<&'a Value> {
     objects.iter().filter(|object| object["kind"] == kind).collect()
 }

@@ -1,4 +1,4 @@
-//! Alerts and dashboards name metrics that exist, with labels that they have.
+//! Alerts and dashboards name existing metrics, with existing labels.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,13 +17,13 @@ use crate::{
 
 const MONITORING: &str = include_str!("../../../docs/monitoring.md");
 
-/// What Prometheus itself and the monitors of the chart give to every series.
+/// Labels that Prometheus itself and the monitors of the chart add to every series.
 const OF_TARGETS: [&str; 2] = ["namespace", "pipeline"];
 
 /// Each metric, as Prometheus names it, with its labels.
 type Known = BTreeMap<String, BTreeSet<String>>;
 
-/// The operator's, from what it serves.
+/// The operator's metrics, from its endpoint.
 fn of_the_operator() -> Known {
     let (metrics, registry) = Metrics::new();
     metrics.passed(std::time::Duration::ZERO, Some("category"));
@@ -47,7 +47,7 @@ fn of_the_operator() -> Known {
         .collect()
 }
 
-/// The processor's, from the documentation: a test of its own compares that with what it serves.
+/// The processor's metrics, from the documentation: another test compares that with its endpoint.
 fn of_the_processor() -> Known {
     let mut known = Known::new();
     for line in MONITORING.lines().filter_map(|line| line.strip_prefix("| `login_processor_")) {
@@ -118,7 +118,7 @@ fn dashboards_name_metrics_that_exist() {
         }
         for variable in board["templating"]["list"].as_array().unwrap() {
             if let Some(query) = variable["query"]["query"].as_str() {
-                // `label_values(series, label)`: the label is no metric.
+                // `label_values(series, label)`: the label is not a metric.
                 let inner = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')')).unwrap();
                 let (series, label) = inner.rsplit_once(", ").unwrap();
                 check(&format!("{name}: {}", variable["name"]), series, &known);
@@ -128,7 +128,7 @@ fn dashboards_name_metrics_that_exist() {
     }
 }
 
-/// Whether Prometheus can read queries.
+/// Whether Prometheus can parse queries.
 fn is_read(queries: &[String]) -> bool {
     let rule = |(index, query): (usize, &String)| json!({"record": format!("panel:{index}"), "expr": query});
     let rules: Vec<_> = queries.iter().enumerate().map(rule).collect();
@@ -153,7 +153,7 @@ fn dashboards_ask_what_prometheus_can_read() {
 }
 
 #[test]
-fn every_alert_has_a_remedy_a_test_and_a_line_in_the_documentation() {
+fn every_alert_has_a_remedy_a_test_and_a_line_in_the_docs() {
     let (tests, rules) = (read("tests/alerts.yaml"), rules());
     assert_eq!(rules.len(), 10);
     let alerts = MONITORING.split("## Alerts").nth(1).unwrap();

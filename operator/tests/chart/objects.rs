@@ -1,4 +1,4 @@
-//! The objects: the definition, the rights, and that every one of them is what Kubernetes and the Prometheus operator take.
+//! The objects: the definition, the rights, and whether Kubernetes and the Prometheus operator accept every object.
 
 use operator::rights::{Place, rules};
 use serde_json::{Value, json};
@@ -54,9 +54,9 @@ fn the_rights_are_exactly_those_of_the_operator() {
     assert_eq!(found, expected.map(|(namespace, rules)| (json!(namespace), rules)));
 }
 
-/// The selectors of Services, monitors and policies stand apart from the labels that they select.
+/// The selectors of Services, monitors and policies are separate from the labels that they select.
 #[test]
-fn what_selects_pods_selects_the_operators_and_the_pipelines_alone() {
+fn selectors_match_only_pods_of_the_operator_or_its_pipelines() {
     let objects = objects(EVERYTHING);
     let [deployment] = of_kind(&objects, "Deployment")[..] else { panic!("one Deployment") };
     let pods = &deployment["spec"]["template"]["metadata"]["labels"];
@@ -83,7 +83,7 @@ fn what_selects_pods_selects_the_operators_and_the_pipelines_alone() {
     for (key, value) in selector.as_object().unwrap() {
         assert!(pipelines.contains(&format!("        {key}: {}\n", value.as_str().unwrap())), "{key}: {value}");
     }
-    // By this label a series knows its pipeline.
+    // This label connects a series to its pipeline.
     assert!(pipelines.contains("        loginpipeline.dev/pipeline: "));
 }
 

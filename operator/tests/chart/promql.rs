@@ -1,16 +1,16 @@
-//! Which metrics and labels a query in PromQL names. Enough of the language for the queries of this project: anything that
-//! is neither a function, a keyword, a label nor a string is taken for a metric.
+//! The metrics and labels that a PromQL query names. It covers the part of the language that this project uses:
+//! anything other than a function, a keyword, a label or a string counts as a metric.
 
 use std::collections::BTreeSet;
 
-/// What a query names.
+/// The names in a query.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Named {
     pub metrics: BTreeSet<String>,
     pub labels: BTreeSet<String>,
 }
 
-/// Behind these comes a list of labels in parentheses.
+/// A list of labels in parentheses follows these.
 const LISTS: [&str; 6] = ["by", "without", "on", "ignoring", "group_left", "group_right"];
 
 const KEYWORDS: [&str; 6] = ["and", "or", "unless", "bool", "offset", "atan2"];
@@ -41,7 +41,7 @@ pub fn named(query: &str) -> Named {
                         named.labels.extend(labels.split(',').map(|label| label.trim().to_owned()));
                         rest = behind;
                     }
-                    // A function, or an aggregation with its grouping behind it.
+                    // A function, or an aggregation with its grouping after it.
                     Some(_) => {}
                     None if KEYWORDS.contains(&found) || is_aggregation(behind) => {}
                     None => drop(named.metrics.insert(found.to_owned())),
@@ -55,7 +55,7 @@ pub fn named(query: &str) -> Named {
     named
 }
 
-/// `sum by (a) (…)`: what stands before `by`.
+/// `sum by (a) (…)`: the part before `by`.
 fn is_aggregation(behind: &str) -> bool {
     matches!(word(behind.trim_start()).0, "by" | "without")
 }

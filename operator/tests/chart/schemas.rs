@@ -1,4 +1,4 @@
-//! The schemas for kubeconform, out of Kubernetes' own description of its API and the Prometheus operator's definitions.
+//! The schemas for kubeconform, from Kubernetes' own description of its API and the Prometheus operator's definitions.
 //! A field that they do not name is an error.
 
 use std::{fs, path::Path};
@@ -8,7 +8,7 @@ use testkit::{process::Folder, tools::Tools};
 
 const DEFINITIONS: &str = "definitions.json";
 
-/// What kubeconform counts, of manifests that are as they should be; of others its report.
+/// kubeconform's counts for valid manifests; its report for others.
 pub fn check(manifests: &str) -> Result<Value, String> {
     let tools = Tools::find().unwrap();
     let folder = Folder::new("schemas").unwrap();
@@ -56,12 +56,12 @@ fn write(tools: &Tools, folder: &Path) {
 }
 
 fn put(folder: &Path, group: &str, version: &str, kind: &str, schema: &Value) {
-    // So kubeconform calls the core group.
+    // kubeconform's name for the core group.
     let group = if group.is_empty() { version } else { group };
     fs::write(folder.join(format!("{group}-{version}-{}.json", kind.to_lowercase())), schema.to_string()).unwrap();
 }
 
-/// No object has a property that its schema does not name.
+/// Makes every object refuse properties that its schema does not name.
 fn make_strict(schema: &mut Value) {
     let Some(schema) = schema.as_object_mut() else { return };
     let is_open = schema.contains_key("additionalProperties")

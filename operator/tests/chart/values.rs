@@ -48,7 +48,7 @@ fn documented() -> Vec<Documented> {
     found
 }
 
-/// The paths of everything that is no object, or an empty one.
+/// The paths of everything that is not an object, or is an empty one.
 fn leaves(values: &Value, path: &str, found: &mut Vec<String>) {
     match values.as_object().filter(|fields| !fields.is_empty()) {
         Some(fields) => {
@@ -135,7 +135,7 @@ fn every_value_changes_what_is_rendered() {
         let rule = path.split('.').fold(&schema, |schema, key| &schema["properties"][key]);
         let now = Some(at(&everything, &path)).filter(|value| !value.is_null()).unwrap_or(&default);
         let other = format!("{path}={}", another(rule, now));
-        // Three values refuse what is there beside them.
+        // Three values refuse the defaults of other values.
         let beside: &[&str] = match path.as_str() {
             "leaderElection.enabled" => &["--set", "replicaCount=1"],
             "kafkaNamespaces" => &["--set", "watchNamespaces={a}"],
@@ -151,7 +151,7 @@ fn every_value_changes_what_is_rendered() {
     assert!(idle.is_empty(), "these change nothing: {idle:?}");
 }
 
-/// A value that the rule of a schema allows, other than this one.
+/// Another value that a schema's rule allows.
 fn another(rule: &Value, now: &Value) -> Value {
     if let Some(allowed) = rule["enum"].as_array() {
         return allowed.iter().find(|value| *value != now).unwrap().clone();
@@ -185,7 +185,7 @@ fn the_values_that_are_documented_are_read_whole() {
     let probe = documented.iter().find(|value| value.path == "livenessProbe.periodSeconds").unwrap();
     assert_eq!(probe.default, json!(10));
     assert!(probe.comment.starts_with("Liveness probe interval") && probe.comment.ends_with('.'), "{}", probe.comment);
-    // Unfinished sentences are comments that were cut.
+    // A comment without a full stop at its end was cut.
     assert!(documented.iter().all(|value| value.comment.ends_with('.')));
     let yaml = serde_yaml::Deserializer::from_str(EVERYTHING).map(Value::deserialize);
     assert_eq!(yaml.count(), 1);

@@ -1,4 +1,4 @@
-//! What the API server accepts and refuses, and that `crds::pipeline::check` says the same.
+//! The API server and `crds::pipeline::check` accept and refuse the same resources.
 
 use crds::pipeline::{LoginPipeline, LoginPipelineSpec, check};
 use kube::{
@@ -27,7 +27,7 @@ async fn the_api_server_and_the_check_agree() {
             None => {
                 assert!(answer.is_ok(), "{name}: {answer:?}");
                 assert!(problems.is_empty(), "{name}: {problems:?}");
-                // The API server's defaults and this crate's are the same.
+                // The defaults of the API server and of the crate are the same.
                 assert_eq!(pipelines.get(name).await.unwrap().spec, parsed, "{name}");
             }
             Some(message) => {

@@ -1,5 +1,5 @@
-//! What fails around the operator stops no pods: while it fails nothing that runs is changed and nothing is deleted, and
-//! afterwards everything goes on.
+//! Failures around the operator stop no pods: during a failure nothing that runs is changed or deleted, and afterwards
+//! the operator continues.
 
 use std::{
     collections::BTreeSet,
@@ -28,7 +28,7 @@ use crate::{
     support::{BOUND, EXAMPLE, Operator, StandIn, World},
 };
 
-/// How long a fault lasts: the operator retries after one, two and four seconds.
+/// The length of a fault: the operator retries after one, two and four seconds.
 const FAULT: Duration = Duration::from_secs(2);
 
 /// A pipeline whose pods run.
@@ -54,13 +54,13 @@ impl Running {
         Self { world, proxy, operator, _cluster: cluster, deployment, replicas: 2 }
     }
 
-    /// Has the operator look at the pipeline, if it can.
+    /// Makes the operator reconcile the pipeline, if it can.
     async fn poke(&self) {
         let patch = Patch::Merge(json!({"metadata": {"annotations": {"test/look": unique("look")}}}));
         self.world.pipelines().patch("logins", &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// The pods run as they ran, and the operator has deleted nothing.
+    /// Asserts that the pods run as before, and that the operator has deleted nothing.
     async fn is_untouched(&self, during: &str) {
         let now = self.world.deployments().get("logins-processor").await.unwrap();
         assert_eq!(now.uid(), self.deployment.uid(), "{during}");
@@ -72,7 +72,7 @@ impl Running {
         assert!(deletes.is_empty(), "{during}: {deletes:?}");
     }
 
-    /// The operator works again: what is asked for is done.
+    /// Asserts that the operator works again: a change takes effect.
     async fn goes_on(&mut self, after: &str) {
         self.replicas += 1;
         self.world.change("logins", json!({"processor": {"replicas": self.replicas}})).await;
@@ -99,7 +99,7 @@ async fn rights_that_are_revoked_stop_nothing_and_return() {
             let is_meant = call.resource == kind;
             if is_meant { Fate::Answer(StatusCode::FORBIDDEN) } else { Fate::Through }
         });
-        // A watch that is open stays allowed; the next one is not.
+        // An open watch stays allowed; the next one is refused.
         running.proxy.cut();
         running.poke().await;
         tokio::time::sleep(FAULT).await;
@@ -129,7 +129,7 @@ async fn an_api_server_that_is_away_stops_nothing_and_returns() {
         running.proxy.resume();
         running.goes_on(how).await;
     }
-    // A new operator that finds nobody waits.
+    // A new operator that reaches no API server waits.
     running.proxy.plan(|_| Fate::Cut);
     running.proxy.cut();
     running.operator.process.kill();
@@ -167,7 +167,7 @@ async fn a_kafka_and_a_strimzi_that_are_gone_stop_nothing_and_return() {
     running.is_untouched("no Strimzi").await;
     running.world.install_strimzi(&["v1"]);
     running.world.kafka("my-cluster").await;
-    // With the definition went the objects, and with them the topics: that, a person accepts.
+    // The objects were deleted with the definition, and the topics with the objects: a person accepts that loss.
     let lost = running.world.wait_condition("logins", "TopicsReady", False, "TopicLost").await;
     assert!(lost.message.contains("what it held is lost"), "{}", lost.message);
     running.operator.look(&running.world, "logins", 2).await;
@@ -176,7 +176,8 @@ async fn a_kafka_and_a_strimzi_that_are_gone_stop_nothing_and_return() {
     running.goes_on("a Strimzi that is back").await;
 }
 
-/// Between a pass's look and its write, whatever it looked at may have been deleted and another's may have its name.
+/// Between a pass's read and its write, an object may have been deleted and replaced by another owner's of the same
+/// name.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_took_an_objects_place_meanwhile_is_left_alone() {
     let running = Running::on(World::new().await).await;
@@ -201,7 +202,7 @@ async fn what_took_an_objects_place_meanwhile_is_left_alone() {
     world.change("logins", json!({"processor": {"threads": 2}})).await;
     waiting.notified().await;
     world.deployments().delete("logins-processor", &DeleteParams::default()).await.unwrap();
-    // So like the pipeline's that an apply would be taken.
+    // So similar to the pipeline's that an apply would succeed.
     let selector = &running.deployment.spec.as_ref().unwrap().selector;
     let theirs = json!({
         "metadata": {"name": "logins-processor"},

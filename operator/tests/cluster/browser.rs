@@ -7,20 +7,20 @@ use tokio::runtime::Handle;
 
 use crate::support::{BOUND, EXAMPLE, running};
 
-/// Waits until a script gives this text.
+/// Waits until a script returns this text.
 fn wait_said(browser: &Browser, script: &str, expected: &str) {
     let seen = || (browser.run(script).unwrap() == expected).then_some(());
     wait_for(&format!("{expected:?} of {script}"), BOUND, seen);
 }
 
-/// Names and states in the order of the list.
+/// Names and states in list order.
 const ROWS: &str = "return [...document.querySelectorAll('[data-testid=pipeline]')]\
     .map((row) => `${row.querySelector('a').textContent} ${row.dataset.state}`).join()";
 
-/// What the address has opened, and what has the focus.
+/// What the address opens, and what has the focus.
 const PLACE: &str = "return `${new URLSearchParams(location.search).get('open')} ${document.activeElement.id}`";
 
-/// The reasons of the Events that are shown, without their repetitions.
+/// The reasons of the displayed Events, without duplicates.
 const EVENTS: &str = "return [...new Set([...document.querySelectorAll('[data-testid=event] .tag')]\
     .map((tag) => tag.textContent))].filter((reason) => ['Running', 'Conflict'].includes(reason)).join()";
 
@@ -30,11 +30,11 @@ async fn a_person_sees_pipelines_change_and_opens_one() {
     world.apply(&EXAMPLE.replace("name: logins", "name: others")).unwrap();
     world.wait_condition("others", "Stalled", True, "Conflict").await;
     let open = format!("{}/logins", world.namespace);
-    // The browser waits for its answers, and is dropped where that is allowed.
+    // The browser blocks, and must be dropped where blocking is allowed.
     tokio::task::block_in_place(|| {
         let browser = Browser::start().unwrap();
         browser.open(&operator.url()).unwrap();
-        // Those in trouble come first.
+        // Pipelines in trouble come first.
         wait_said(&browser, ROWS, "others stalled,logins ready");
 
         // With the keyboard alone.
@@ -44,13 +44,13 @@ async fn a_person_sees_pipelines_change_and_opens_one() {
         wait_said(&browser, "return `${document.querySelectorAll('[data-testid=condition]').length}`", "8");
         wait_said(&browser, EVENTS, "Running");
 
-        // What changes shows by itself, opened or in the list.
+        // Changes appear by themselves, in an opened pipeline and in the list.
         Handle::current().block_on(world.change("logins", json!({"suspend": true})));
         wait_said(&browser, "return document.querySelector('[data-testid=opened-state]').textContent", "Paused");
         browser.press("Escape", 27).unwrap();
         wait_said(&browser, PLACE, &format!("null open-{open}"));
         wait_said(&browser, ROWS, "others stalled,logins paused");
-        // What is chosen is in the address, and what the address has is chosen.
+        // A choice is in the address, and the address restores the choice.
         browser.run("document.querySelector('[data-testid=choose-state] [data-state=paused]').click()").unwrap();
         wait_said(&browser, ROWS, "logins paused");
         wait_said(&browser, "return location.search", "?state=paused");
@@ -59,7 +59,7 @@ async fn a_person_sees_pipelines_change_and_opens_one() {
         browser.open(&format!("{}?q=conflict", operator.url())).unwrap();
         wait_said(&browser, ROWS, "others stalled");
 
-        // Without a pipeline it says how to make one; without an operator, that there is none.
+        // Without a pipeline the page says how to create one; without an operator, that there is none.
         world.delete("loginpipeline", "logins").unwrap();
         world.delete("loginpipeline", "others").unwrap();
         let empty = "const box = document.querySelector('[data-testid=empty]');\

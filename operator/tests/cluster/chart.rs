@@ -1,5 +1,5 @@
-//! The chart, installed by Helm on a real API server: its rights are what the operator needs, and its definition comes and
-//! stays as it should. What it renders is looked at in `tests/chart`.
+//! The chart, installed by Helm on a real API server: its rights are what the operator needs, and its definition is
+//! installed and kept correctly. `tests/chart` checks what it renders.
 
 use std::{
     fs,
@@ -30,12 +30,12 @@ use crate::support::{BOUND, EXAMPLE, Operator, StandIn, User, World};
 
 const CHART: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/login-pipeline-operator");
 
-/// How Helm names objects of the release `lp`.
+/// Helm's name for objects of the release `lp`.
 const NAME: &str = "lp-login-pipeline-operator";
 
 const DEFINITION: &str = "loginpipelines.loginpipeline.dev";
 
-/// Runs Helm in the namespace of the operator, `<namespace>-ops`. Gives what it says.
+/// Runs Helm in the operator's namespace, `<namespace>-ops`. Returns its output.
 fn helm(world: &World, arguments: &[&str]) -> Result<String, String> {
     let namespace = operators(world);
     let all = [arguments, &["--namespace", &namespace]].concat();
@@ -44,7 +44,7 @@ fn helm(world: &World, arguments: &[&str]) -> Result<String, String> {
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
 }
 
-/// Where the operator is, which is not where pipelines are.
+/// The operator's namespace, which differs from that of pipelines.
 fn operators(world: &World) -> String {
     format!("{}-ops", world.namespace)
 }
@@ -69,7 +69,7 @@ impl Installed {
         Self {
             user: world.account(&operators(world), &pod.service_account_name.unwrap()),
             arguments: container.args.unwrap(),
-            // The one thing that a test has no place for.
+            // The only changed setting: the operator listens on a free port.
             variables: variables.chain([("LOGIN_PIPELINE_LISTEN".to_owned(), "127.0.0.1:0".to_owned())]).collect(),
         }
     }
@@ -82,7 +82,7 @@ impl Installed {
         operator
     }
 
-    /// What `operator check` says in the chart's pod, and its exit status.
+    /// The output of `operator check` in the chart's pod, and its exit status.
     fn check(&self) -> (String, i32) {
         let folder = Folder::new("check").unwrap();
         let program = Program::new("operator", env!("CARGO_BIN_EXE_operator")).arg("check");
@@ -93,7 +93,7 @@ impl Installed {
     }
 }
 
-/// A pipeline's whole life, by an operator that has the chart's rights and no others.
+/// A pipeline's whole life, under an operator with exactly the chart's rights.
 async fn lives(world: &World) {
     let installed = Installed::on(world).await;
     let _cluster = StandIn::start(world, &[]);
@@ -122,7 +122,7 @@ async fn with_strimzi() -> World {
     world
 }
 
-/// Runs kubectl as the operator. Gives whether it succeeded.
+/// Runs kubectl as the operator. Returns whether it succeeded.
 fn as_operator(world: &World, arguments: &[&str]) -> bool {
     let user = format!("system:serviceaccount:{}:{NAME}", operators(world));
     world.server.kubectl(&[arguments, &["--as", &user]].concat(), "").unwrap().status.success()
@@ -154,7 +154,7 @@ async fn the_charts_rights_are_enough_in_a_namespace_and_end_there() {
     install(&world, &["--set", &format!("watchNamespaces={{{}}}", world.namespace)]);
     lives(&world).await;
     assert!(can(&world, &["get", "secrets", "--namespace", &world.namespace]));
-    // A namespace is in itself, for a Role.
+    // A Role also covers the namespace object of its own namespace.
     assert!(sees_namespace(&world, &world.namespace) && !sees_namespace(&world, "default"));
     assert!(!can(&world, &["get", "secrets", "--namespace", "default"]));
     assert!(!can(&world, &["get", "secrets", "--namespace", &operators(&world)]));
@@ -168,7 +168,7 @@ async fn each_right_that_is_taken_away_is_missed() {
     let world = with_strimzi().await;
     install(&world, &["--set", &format!("watchNamespaces={{{}}}", world.namespace)]);
     let installed = Installed::on(&world).await;
-    // Who uses no Strimzi misses no right to it.
+    // Without Strimzi, no right to it is needed.
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
     let expect = async |what: String, expected: i32| {
@@ -176,7 +176,7 @@ async fn each_right_that_is_taken_away_is_missed() {
             let (report, status) = installed.check();
             std::future::ready((status == expected).then_some(report))
         };
-        // The API server learns of roles with a delay.
+        // The API server applies roles with a delay.
         wait_for_async(&format!("status {expected} of the check {what}"), BOUND, check).await
     };
     expect("with all rights".to_owned(), 0).await;
@@ -204,7 +204,7 @@ async fn each_right_that_is_taken_away_is_missed() {
     assert_eq!(taken, 15);
 }
 
-/// The pods of a pipeline in one namespace, its Kafka in another that is not watched.
+/// The pods of a pipeline are in one namespace, its Kafka in another that is not watched.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_kafka_in_a_namespace_that_is_not_watched_is_reached() {
     let world = with_strimzi().await;
@@ -232,7 +232,7 @@ async fn a_kafka_in_a_namespace_that_is_not_watched_is_reached() {
     assert!(!can(&world, &["get", "secrets", "--namespace", &world.namespace]));
 }
 
-/// A copy of the chart in which the definition has one more short name.
+/// A copy of the chart whose definition has one more short name.
 fn changed_chart(folder: &Path) -> PathBuf {
     let copy = folder.join("login-pipeline-operator");
     let output = std::process::Command::new("cp").arg("-r").arg(CHART).arg(&copy).output().unwrap();
@@ -246,7 +246,7 @@ fn changed_chart(folder: &Path) -> PathBuf {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_upgrade_brings_a_new_definition_and_an_uninstallation_leaves_it_with_the_pipelines() {
+async fn an_upgrade_updates_the_crd_and_an_uninstall_keeps_pipelines() {
     let world = World::empty().await;
     let definitions = Api::<CustomResourceDefinition>::all(world.client.clone());
     let deployments = Api::<Deployment>::namespaced(world.client.clone(), &operators(&world));
@@ -270,7 +270,7 @@ async fn an_upgrade_brings_a_new_definition_and_an_uninstallation_leaves_it_with
     assert_eq!(short_names().await, ["lp", "logins"]);
     assert_eq!(world.pipelines().get("logins").await.unwrap().uid(), uid);
 
-    // It comes back, under its name or another one.
+    // It is restored, under its name or another one.
     install(&world, &[]);
     assert_eq!(short_names().await, ["lp"]);
     helm(&world, &["uninstall", "lp"]).unwrap();
@@ -279,7 +279,7 @@ async fn an_upgrade_brings_a_new_definition_and_an_uninstallation_leaves_it_with
     helm(&world, &["install", "other", CHART, "--take-ownership"]).unwrap();
     assert_eq!(world.pipelines().get("logins").await.unwrap().uid(), uid);
 
-    // Who wants it gone gets that.
+    // A user who asks for its removal gets that.
     helm(&world, &["upgrade", "other", CHART, "--set", "crds.keep=false"]).unwrap();
     helm(&world, &["uninstall", "other"]).unwrap();
     let is_gone = || async { definitions.get_opt(DEFINITION).await.unwrap().is_none().then_some(()) };
@@ -305,7 +305,7 @@ async fn everything_that_the_chart_has_is_taken_by_an_api_server() {
     {
         assert!(found.lines().any(|line| line.starts_with(kind) && line.contains(NAME)), "{kind}: {found}");
     }
-    // A second time nothing changes.
+    // The second time, nothing changes.
     let deployments = Api::<Deployment>::namespaced(world.client.clone(), &operators(&world));
     let before = deployments.get(NAME).await.unwrap().metadata.generation;
     helm(&world, &["upgrade", "lp", CHART, "-f", values]).unwrap();

@@ -14,7 +14,7 @@ use testkit::{
 
 use crate::support::{BOUND, EXAMPLE, World};
 
-/// What a run printed, and its exit status.
+/// The output of a run, and its exit status.
 async fn check(kubeconfig: &Path, arguments: &[&str]) -> (String, i32) {
     let folder = Folder::new("check").unwrap();
     let program = Program::new("operator", env!("CARGO_BIN_EXE_operator")).arg("check").args(arguments);
@@ -25,7 +25,7 @@ async fn check(kubeconfig: &Path, arguments: &[&str]) -> (String, i32) {
 
 async fn check_json(kubeconfig: &Path, arguments: &[&str]) -> (Value, i32) {
     let (text, status) = check(kubeconfig, &[arguments, &["-o", "json"]].concat()).await;
-    // Before it may stand how long it took.
+    // A line about the elapsed time may precede it.
     let report = text.lines().last().unwrap_or_default();
     (serde_json::from_str(report).unwrap_or_else(|error| panic!("{error}: {text}")), status)
 }
@@ -51,7 +51,7 @@ fn on(servers: &str, source: &str) -> String {
     .to_string()
 }
 
-/// A name of its own: on a Kafka that tests share, a topic that is there is another's to every pipeline.
+/// A unique name: on a Kafka that tests share, every pipeline would treat an existing topic as another owner's.
 fn output_of(source: &str) -> String {
     format!("{source}-out")
 }
@@ -85,11 +85,11 @@ async fn a_cluster_that_has_everything_passes_and_nothing_is_made() {
     ] {
         assert_eq!(find(&report, what)["result"], "success", "{what}");
     }
-    // Brokers make topics that clients ask for by their names.
+    // Brokers create topics that clients ask for by name.
     assert_eq!(cluster.partitions(&source).unwrap(), None);
     assert_eq!(world.children().await.len(), 0);
 
-    // Topics that are there are looked at.
+    // Existing topics are checked.
     cluster.create_topic(&source, 1, &[("max.message.bytes", "2000000")]).unwrap();
     cluster.create_topic(&output_of(&source), 1, &[]).unwrap();
     let (report, status) =
@@ -115,14 +115,14 @@ async fn rights_that_are_missing_are_named() {
     assert_eq!(missing["error"], format!("not patch in namespace {}", world.namespace));
     let hint = missing["hint"].as_str().unwrap();
     assert!(hint.contains("resources: [\"deployments\"], verbs: [get, list, watch, create, patch, delete]"), "{hint}");
-    // One flaw, and what only somebody with more rights can see.
+    // One error, and a warning for the check that needs more rights.
     let categories = report["categories"].as_array().unwrap();
     let checks = categories.iter().flat_map(|category| category["checks"].as_array().unwrap());
     let failed: Vec<_> = checks.filter(|check| check["result"] == "error").collect();
     assert_eq!(failed.len(), 1, "{failed:#?}");
     assert_eq!(find(&report, "loginpipelines.loginpipeline.dev is installed")["result"], "warning");
 
-    // What the Kafka of another namespace needs is asked for where it is.
+    // The rights for the Kafka of another namespace are checked in that namespace.
     let owners = World::new().await;
     let elsewhere = format!("{{cluster: my-cluster, namespace: {}}}", owners.namespace);
     world.apply(&EXAMPLE.replace("{cluster: my-cluster}", &elsewhere)).unwrap();
@@ -153,7 +153,7 @@ async fn a_definition_that_is_missing_or_another_release_s_is_found() {
     let other = serde_json::from_value(other).unwrap();
     crds.patch(name, &Default::default(), &kube::api::Patch::<()>::Json(other)).await.unwrap();
     let (report, status) = check_json(world.server.kubeconfig(), &[]).await;
-    // Strimzi is not there either, and nobody needs it.
+    // Strimzi is not installed there either, and is not needed.
     assert_eq!((status, &find(&report, "Strimzi's resources are served")["result"]), (0, &json!("warning")));
     assert_eq!(find(&report, "it is the definition of this release")["result"], "warning");
 
@@ -184,7 +184,7 @@ async fn a_manifest_is_checked_before_it_is_applied() {
     assert_eq!((status, &away["result"]), (1, &json!("error")));
     assert!(!away["error"].as_str().unwrap().is_empty() && !away["hint"].as_str().unwrap().is_empty());
 
-    // A check that cannot be made is neither good nor bad.
+    // A check that cannot be made neither passes nor fails.
     let (text, status) = check(world.server.kubeconfig(), &["-n", &world.namespace, "--pipeline", "nobody"]).await;
     assert_eq!(status, 2);
     assert!(text.contains("there is no LoginPipeline \"nobody\" in namespace"), "{text}");

@@ -1,4 +1,4 @@
-//! From any history to the same objects, and then not one write more.
+//! Every history ends in the same objects, and then in no further write.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -71,7 +71,7 @@ async fn a_config_has_one_revision_and_replicas_are_no_part_of_it() {
         names.push(wait_for_async("the next revision", BOUND, changed).await.config_map);
         world.wait_ready("logins").await;
     }
-    // The current one and its predecessor stay.
+    // The current config and its predecessor stay.
     let kept = || async {
         let list = world.config_maps().list(&ListParams::default()).await.unwrap();
         let mut kept: Vec<_> = list.iter().map(ResourceExt::name_any).collect();
@@ -82,13 +82,13 @@ async fn a_config_has_one_revision_and_replicas_are_no_part_of_it() {
     };
     wait_for_async("the end of older ConfigMaps", BOUND, kept).await;
 
-    // The way back is a revision of its own: the log says which rules held when.
+    // The way back is a new revision: the log says which rules applied when.
     world.change("logins", json!({"aggregation": {"allowedLateness": "30s"}})).await;
     let back = || async { (world.config("logins").await.revision == first.revision + 4).then_some(()) };
     wait_for_async("the fifth revision", BOUND, back).await;
     world.wait_ready("logins").await;
 
-    // Scaled to zero: not ready, and it says why.
+    // Scaled to zero: not ready, with the reason.
     world.change("logins", json!({"processor": {"replicas": 0}})).await;
     world.wait_condition("logins", "Ready", False, "ScaledToZero").await;
     drop(operator);
@@ -174,12 +174,12 @@ async fn transitions_become_events_and_states_do_not() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_that_is_killed_at_any_moment_leaves_nothing_that_the_next_one_cannot_finish() {
+async fn the_next_operator_recovers_from_a_kill_at_any_moment() {
     let world = World::new().await;
     let cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
-    // Every config that ever was, by its revision.
+    // Every config so far, by its revision.
     let seen = std::sync::Arc::new(std::sync::Mutex::new(BTreeMap::<u64, String>::new()));
     let recorder = tokio::spawn(record(world.config_maps(), seen.clone()));
     let operator = Operator::start(&world).await;
@@ -207,7 +207,7 @@ async fn an_operator_that_is_killed_at_any_moment_leaves_nothing_that_the_next_o
     assert!(!recorder.is_finished(), "a revision meant two configs");
     recorder.abort();
 
-    // The same as from a history without accidents, but for names and numbers.
+    // The same as from a history without faults, except for names and numbers.
     let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
     let config_map = world.config_maps().get(&status.config.unwrap().config_map).await.unwrap();
     let job = JobConfig::parse(&config_map.data.unwrap()["job.json"]).unwrap();
@@ -225,7 +225,7 @@ async fn an_operator_that_is_killed_at_any_moment_leaves_nothing_that_the_next_o
     assert!(seen.lock().unwrap().len() > 1, "the operator was never quick enough to be interrupted in its work");
 }
 
-/// Records every job config that appears, and fails when one revision means two.
+/// Records every job config that appears, and fails when one revision has two contents.
 async fn record(config_maps: Api<ConfigMap>, seen: std::sync::Arc<std::sync::Mutex<BTreeMap<u64, String>>>) {
     loop {
         for config_map in config_maps.list(&ListParams::default()).await.unwrap() {
@@ -240,7 +240,7 @@ async fn record(config_maps: Api<ConfigMap>, seen: std::sync::Arc<std::sync::Mut
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_spec_that_cannot_be_read_stops_nothing() {
-    // As after a downgrade: the API server holds what this release's schema would refuse.
+    // As after a downgrade: the API server holds a resource that this release's schema would refuse.
     let world = World::bare().await;
     let crds = Api::<CustomResourceDefinition>::all(world.client.clone());
     world.install_strimzi(&["v1"]);
@@ -274,7 +274,7 @@ async fn a_spec_that_cannot_be_read_stops_nothing() {
     let invalid = invalid.await;
     assert_eq!(invalid["status"], "False");
     assert!(invalid["message"].as_str().unwrap().contains("spec.aggregation.windows"), "{invalid}");
-    // The pods of this pipeline run on, and the others' pass as always.
+    // The pods of this pipeline keep running, and the other pipelines are reconciled as usual.
     for name in ["Deployment/logins-processor", "ServiceAccount/logins-processor"] {
         assert_eq!(world.children().await[name], before[name]);
     }

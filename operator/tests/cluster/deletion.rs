@@ -1,4 +1,4 @@
-//! The end of pipelines: what goes, what stays, and that nothing waits for ever.
+//! The deletion of pipelines: what is deleted, what stays, and that nothing waits for ever.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::{
 
 const FINALIZER: &str = "loginpipeline.dev/topics";
 
-/// The manifest of a pipeline with more in its spec.
+/// The manifest of a pipeline with additions to its spec.
 fn with(manifest: &str, parts: Value) -> String {
     let mut manifest: Value = serde_json::from_str(manifest).unwrap();
     for (part, value) in parts.as_object().unwrap() {
@@ -43,7 +43,7 @@ async fn wait_gone(world: &World) {
     wait_for_async("the pipeline's end", BOUND, || async { finalizers(world).await.is_none().then_some(()) }).await;
 }
 
-/// Deletes the pipeline, and does not wait for its end.
+/// Deletes the pipeline, without waiting for its end.
 async fn delete(world: &World) {
     world.pipelines().delete("logins", &DeleteParams::default()).await.unwrap();
 }
@@ -52,7 +52,7 @@ fn exists(kafka: &Cluster, topic: &str) -> bool {
     kafka.partitions(topic).unwrap().is_some()
 }
 
-/// The example, whose topics are to go with it, is ready.
+/// The example with deletable topics, which is ready.
 async fn doomed() -> (World, Operator, StandIn) {
     let (world, operator, cluster) = started().await;
     let manifest: Value = serde_yaml::from_str(EXAMPLE).unwrap();
@@ -62,10 +62,10 @@ async fn doomed() -> (World, Operator, StandIn) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_that_it_made_go_when_the_spec_says_so_and_the_source_by_its_own_word() {
+async fn created_topics_are_deleted_by_policy_the_source_by_its_own() {
     let (world, kafka) = (World::new().await, shared().await);
     let names = Names::new(&world);
-    // One that was there before is another's.
+    // A topic that existed before belongs to others.
     kafka.create_topic(&names.output, 2, &[]).unwrap();
     let _operator = Operator::start(&world).await;
     let _cluster = StandIn::start(&world, &[]);
@@ -120,7 +120,7 @@ async fn a_topic_that_was_made_anew_by_others_stays() {
 async fn a_pipeline_that_keeps_its_topics_waits_for_nobody() {
     let (world, operator, _cluster) = running().await;
     assert_eq!(finalizers(&world).await.unwrap(), [""; 0]);
-    // The finalizer comes and goes with the policy.
+    // The finalizer is added and removed with the policy.
     world.change("logins", json!({"deletionPolicy": "Delete"})).await;
     let held = || async { (finalizers(&world).await? == [FINALIZER]).then_some(()) };
     wait_for_async("the finalizer", BOUND, held).await;
@@ -135,7 +135,7 @@ async fn a_pipeline_that_keeps_its_topics_waits_for_nobody() {
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_topics_of_the_pipeline_go_and_those_of_others_stay() {
     let (world, _operator, _cluster) = doomed().await;
-    // Whose label is another's, is another's.
+    // An object with another owner's label belongs to that owner.
     let theirs = world.topic("output").await.unwrap().name_any();
     let label = Patch::Merge(json!({"metadata": {"labels": {"loginpipeline.dev/owner-uid": "another"}}}));
     world.topics().patch(&theirs, &PatchParams::default(), &label).await.unwrap();
@@ -149,9 +149,9 @@ async fn kafka_topics_of_the_pipeline_go_and_those_of_others_stay() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_annotation_ends_the_waiting_and_an_event_tells_what_may_be_left() {
+async fn force_delete_ends_the_wait_and_an_event_names_what_may_stay() {
     let (world, _operator, cluster) = doomed().await;
-    // Strimzi is gone: what it has a finalizer on stays.
+    // Strimzi is gone: objects with its finalizer stay.
     cluster.answer("", Answer::Never);
     let output = world.topic("output").await.unwrap().name_any();
     let hold = |finalizers: &[&str]| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
@@ -180,14 +180,14 @@ async fn the_annotation_ends_the_waiting_and_an_event_tells_what_may_be_left() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_that_goes_takes_a_pipeline_along_within_a_minute_or_so() {
+async fn a_deleted_namespace_removes_its_pipeline_in_about_a_minute() {
     let (world, _operator, cluster) = doomed().await;
     cluster.answer("", Answer::Never);
     let output = world.topic("output").await.unwrap().name_any();
     let hold = |finalizers: &[&str]| Patch::Merge(json!({"metadata": {"finalizers": finalizers}}));
     world.topics().patch(&output, &PatchParams::default(), &hold(&["strimzi.io/topic-operator"])).await.unwrap();
     Api::<Namespace>::all(world.client.clone()).delete(&world.namespace, &DeleteParams::default()).await.unwrap();
-    // The namespace's controller, which an API server alone has not, deletes what is in it.
+    // The namespace controller, which a bare API server lacks, deletes the content.
     delete(&world).await;
     let bound = BOUND + Duration::from_secs(40);
     wait_for_async("the pipeline's end", bound, || async { finalizers(&world).await.is_none().then_some(()) }).await;

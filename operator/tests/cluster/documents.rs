@@ -1,4 +1,4 @@
-//! What the documents tell to type to install, upgrade and uninstall, typed as it stands on a real API server.
+//! Runs the documented commands to install, upgrade and uninstall, unchanged, on a real API server.
 
 use std::fs;
 
@@ -19,7 +19,7 @@ const INSTALL: &str = "docs/install.md";
 const CHART: &str = "charts/login-pipeline-operator/README.md";
 const SECURITY: &str = "docs/security.md";
 
-/// The Deployment of the operator, where the documents have it.
+/// The operator's Deployment, in the documented namespace.
 async fn deployment(world: &World) -> Option<Deployment> {
     let deployments = Api::<Deployment>::namespaced(world.client.clone(), "login-pipeline");
     deployments.get_opt("login-pipeline-operator").await.unwrap()
@@ -36,7 +36,7 @@ async fn wait_for_no_definition(world: &World) {
     wait_for_async("the definition's end", BOUND, is_gone).await;
 }
 
-/// The namespace that the documents have pipelines in, with the Kafka `my-cluster`.
+/// The documented namespace of pipelines, with the Kafka `my-cluster`.
 async fn with_kafka() -> World {
     let world = World::empty().await;
     let world = World { namespace: "kafka".to_owned(), ..world };
@@ -73,7 +73,7 @@ async fn what_is_typed_to_install_upgrade_and_uninstall() {
     assert!(deployment(&world).await.is_none());
     world.wait_ready("logins").await;
 
-    // To leave nothing, from an installation: the one of the chart's own page.
+    // To remove everything, it starts from an installation: the one of the chart's own page.
     type_(CHART, "helm install");
     assert_eq!(image(&deployment(&world).await.unwrap()), format!("login-pipeline-operator:{version}"));
     type_(INSTALL, "kubectl delete loginpipelines");

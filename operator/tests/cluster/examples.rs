@@ -1,4 +1,4 @@
-//! Every file of examples, as it is: the API server takes it, the operator finds nothing to say against it.
+//! Every example file, unchanged: the API server accepts it, and the operator reports no problem.
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ async fn every_example_is_taken() {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
         let manifest = std::fs::read_to_string(&path).unwrap();
-        // In a namespace of its own, for all of them have the same name.
+        // In separate namespaces, because all of them have the same name.
         let world = World::new().await;
         let operator = Operator::start(&world).await;
         world.apply(&manifest).unwrap_or_else(|refused| panic!("{}: {refused}", path.display()));

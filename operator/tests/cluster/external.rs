@@ -1,4 +1,4 @@
-//! The same on a real Kafka, through its Admin API.
+//! Topics on a real Kafka without Strimzi, through its Admin API.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ use testkit::{
 
 use crate::support::{BOUND, Operator, StandIn, World};
 
-/// A pipeline whose topics nobody else has.
+/// Unique topic names for a pipeline.
 pub struct Names {
     pub source: String,
     pub output: String,
@@ -68,7 +68,7 @@ pub async fn shared() -> &'static Cluster {
     tokio::task::spawn_blocking(kafka::shared).await.unwrap()
 }
 
-/// A topic's config as Kafka has it.
+/// A topic's config, as Kafka has it.
 pub async fn config(cluster: &Cluster, topic: &str, key: &str) -> Option<String> {
     let admin: AdminClient<DefaultClientContext> =
         ClientConfig::new().set("bootstrap.servers", cluster.bootstrap()).create().unwrap();
@@ -115,7 +115,7 @@ async fn a_manifest_becomes_topics_and_a_pipeline_and_both_grow() {
     assert_eq!(world.config("logins").await.revision, world.first_revision("logins").await);
 }
 
-/// A pipeline that an operator of an earlier release made has no ledger of replays.
+/// A pipeline of an earlier release's operator has no ledger of replays.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_a_new_release_needs_is_made_and_no_pod_restarts() {
     let (world, cluster) = (World::new().await, shared().await);
@@ -150,7 +150,7 @@ async fn a_topic_that_a_new_release_needs_is_made_and_no_pod_restarts() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn topics_that_exist_are_changed_by_consent_alone_and_the_outputs_follow_the_source() {
+async fn existing_topics_change_by_consent_and_outputs_match_source() {
     let (world, cluster) = (World::new().await, shared().await);
     let operator = Operator::start(&world).await;
     let _cluster = StandIn::start(&world, &[]);
@@ -178,7 +178,7 @@ async fn topics_that_exist_are_changed_by_consent_alone_and_the_outputs_follow_t
     let used: Vec<_> = status.topics.iter().filter(|topic| !topic.created).map(|topic| &topic.name).collect();
     assert_eq!(used, [&names.dead_letters, &names.source]);
 
-    // Partitions that somebody adds to the source are followed, at the latest when it is read again.
+    // Partitions that a user adds to the source are followed, at the latest when it is read again.
     cluster.add_partitions(&names.source, 7).unwrap();
     operator.look(&world, "logins", 1).await;
     let followed = || async { (cluster.partitions(&names.output).unwrap() == Some(7)).then_some(()) };
@@ -202,12 +202,12 @@ async fn topics_that_cannot_serve_are_named_with_their_remedy() {
     });
     let stuck = stuck.await;
     assert_eq!((stuck.status, stuck.reason.as_str()), (False, "AdoptionRequired"));
-    // Nothing starts on topics that cannot serve.
+    // Nothing starts on unsuitable topics.
     assert!(world.deployments().list(&ListParams::default()).await.unwrap().items.is_empty());
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kafka_that_is_down_flips_one_condition_and_touches_and_delays_nothing() {
+async fn a_kafka_outage_makes_topics_ready_unknown_and_delays_nothing() {
     let world = World::new().await;
     let (cluster, shared) = (tokio::task::spawn_blocking(|| Cluster::start(1).unwrap()).await.unwrap(), shared().await);
     let operator = Operator::start(&world).await;
@@ -226,12 +226,12 @@ async fn a_kafka_that_is_down_flips_one_condition_and_touches_and_delays_nothing
     let status = world.pipelines().get("logins").await.unwrap().status.unwrap();
     assert_eq!(status.topics.len(), Role::ALL.len(), "what was known of the topics is kept");
 
-    // Another pipeline is not kept waiting.
+    // Another pipeline does not wait.
     let other = Names::new(&world);
     world.apply(&other.manifest("others", shared.bootstrap(), 2)).unwrap();
     world.wait_ready("others").await;
 
-    // What runs is what ran; its replicas can still be changed.
+    // The running pods stay the same; their number can still be changed.
     let mut after = world.versions().await;
     after.retain(|name, _| before.contains_key(name) && !name.starts_with("LoginPipeline/"));
     assert!(after.len() >= 3 && after.iter().all(|(name, version)| before[name] == *version), "{before:?} {after:?}");

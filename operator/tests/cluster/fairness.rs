@@ -1,4 +1,4 @@
-//! Pipelines that fail take nothing from the others.
+//! Pipelines that fail do not slow down the others.
 
 use std::time::{Duration, Instant};
 
@@ -8,19 +8,19 @@ use testkit::wait_for_async;
 
 use crate::support::{BOUND, EXAMPLE, started};
 
-/// Pipelines whose Kafka does not answer: more than passes go on at once, and each pass waits 5 s.
+/// Pipelines whose Kafka does not answer: more than the operator reconciles at once, and each pass waits 5 s.
 const FAILING: u16 = 80;
 
-/// How long a round of the failing ones takes at least: three times 32 passes of seven seconds.
+/// The minimum time of one round over the failing ones: three times 32 passes of seven seconds.
 const ROUND: Duration = Duration::from_secs(20);
 
 #[tokio::test(flavor = "multi_thread")]
-async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_nothing() {
+async fn many_pipelines_waiting_for_kafka_do_not_delay_another_one() {
     let (world, operator, _cluster) = started().await;
     for number in 0..FAILING {
         let pipeline = json!({
             "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": format!("away-{number}")},
-            // Two of them may not write one topic.
+            // Two pipelines may not write to one topic.
             "spec": {
                 "kafka": {"external": {"bootstrapServers": "127.0.0.1:1"}},
                 "output": {"topic": format!("out-{number}")},
@@ -47,13 +47,14 @@ async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_no
         world.change("logins", json!({"processor": {"replicas": replicas}})).await;
         world.wait_replicas(replicas).await;
     }
-    // A second or two for each of the four steps. Behind the failing ones, each would take a round of half a minute.
+    // A second or two for each of the four steps. In a queue after the failing ones, each step would take a round of
+    // half a minute.
     assert!(started.elapsed() < ROUND, "{:?}", started.elapsed());
     assert!(operator.metric("login_pipeline_operator_passes_waiting") > 0.0, "the failing ones were too few");
     assert!(operator.metric("login_pipeline_operator_passes_in_flight") <= 32.0 + 16.0);
     assert!(operator.get("/healthz").starts_with("HTTP/1.1 200"));
 
-    // One that is mended has its turn at once.
+    // A repaired one is reconciled at once.
     let mended = Instant::now();
     world.change("away-7", json!({"kafka": {"external": null, "strimzi": {"cluster": "my-cluster"}}})).await;
     let looked_at = || async {
@@ -62,6 +63,6 @@ async fn many_pipelines_that_wait_for_their_kafka_keep_one_that_does_not_from_no
         (status.observed_generation == pipeline.metadata.generation).then_some(())
     };
     wait_for_async("another look", BOUND, looked_at).await;
-    // A pass that is under way ends first, which takes seven seconds where no broker answers.
+    // A running pass ends first, which takes seven seconds when no broker answers.
     assert!(mended.elapsed() < ROUND, "{:?}", mended.elapsed());
 }

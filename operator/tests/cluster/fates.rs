@@ -1,5 +1,5 @@
-//! Plays the controller that runs Deployments; of the pods only those that do not become ready, in the words of those who
-//! would say so: the kubelet, the scheduler.
+//! Plays the controller that runs Deployments; it creates only the pods that do not become ready, with the messages of
+//! kubelet and scheduler.
 
 use std::{
     collections::BTreeMap,
@@ -18,23 +18,23 @@ use serde_json::{Value, json};
 
 use crate::support::{Answer, World};
 
-/// Fates by the text that brings them about.
+/// Fates by the text that causes them.
 pub type Fates = Arc<Mutex<BTreeMap<String, Fate>>>;
 
-/// What becomes of a pod.
+/// The fate of a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It is being started for ever, and the deadline has not passed.
+    /// It starts for ever, and the deadline has not passed.
     Starting,
-    /// There is no such image.
+    /// Its image does not exist.
     NoImage,
-    /// It ends, with these last words.
+    /// It crashes, with this last output.
     Crash(&'static str),
-    /// No node has room.
+    /// No node has enough room.
     NoNode,
 }
 
-/// The label that tells such a pod's Deployment.
+/// The label with the name of the pod's Deployment.
 const DEPLOYMENT: &str = "test/deployment";
 
 impl Fate {
@@ -74,7 +74,7 @@ impl Fate {
     }
 }
 
-/// The Deployments of a namespace, as they are run.
+/// The Deployments of a namespace, with their controller.
 pub struct Deployments {
     deployments: Api<Deployment>,
     config_maps: Api<ConfigMap>,
@@ -93,7 +93,7 @@ impl Deployments {
         }
     }
 
-    /// Says of each how it is.
+    /// Sets the status of each.
     pub async fn answer(&self, answer: impl Fn(&str) -> Answer) {
         let Ok(list) = self.deployments.list(&ListParams::default()).await else { return };
         for deployment in list {
@@ -115,7 +115,7 @@ impl Deployments {
         }
     }
 
-    /// The fate of the pods of a Deployment's present template.
+    /// The fate of the pods of a Deployment's current template.
     async fn fate(&self, deployment: &Deployment) -> Option<Fate> {
         if self.fates.lock().unwrap().is_empty() {
             return None;
@@ -128,8 +128,8 @@ impl Deployments {
         fates.iter().find(|(part, _)| text.contains(*part)).map(|(_, fate)| *fate)
     }
 
-    /// Makes the pods of a Deployment's present template that meet a fate: one, as a rolling update does. Those of other
-    /// templates go.
+    /// Creates the pods of a Deployment's current template that meet a fate: one, as a rolling update does. Pods of
+    /// other templates are deleted.
     async fn play(&self, deployment: &Deployment, fate: Option<Fate>) {
         let name = deployment.name_any();
         let wanted = fate.map(|_| format!("{name}-{}", deployment.metadata.generation.unwrap()));
@@ -162,7 +162,7 @@ fn running(deployment: &Deployment, answer: Answer) -> Value {
     })
 }
 
-/// The pods of before stay as they are; where there are none, none is available.
+/// The earlier pods stay as they are; without any, none is available.
 fn failing(deployment: &Deployment, fate: Fate) -> Value {
     let wanted = deployment.spec.as_ref().unwrap().replicas.unwrap();
     let before = deployment.status.as_ref().and_then(|status| status.available_replicas).unwrap_or_default();

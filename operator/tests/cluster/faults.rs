@@ -1,4 +1,5 @@
-//! Whatever befalls the operator and its requests, the end is the same; and then not one request changes anything.
+//! Whatever happens to the operator and its requests, the final state is the same; and then no request changes
+//! anything.
 
 use std::{
     collections::BTreeMap,
@@ -27,7 +28,7 @@ use crate::{
     support::{BOUND, EXAMPLE, StandIn, World},
 };
 
-/// A pipeline that becomes ready, changes in everything that a rollout consists of, and becomes ready again.
+/// A pipeline that becomes ready, changes everything that a rollout covers, and becomes ready again.
 async fn history(client: &Client, namespace: &str) {
     let pipelines: Api<LoginPipeline> = Api::namespaced(client.clone(), namespace);
     pipelines.create(&PostParams::default(), &serde_yaml::from_str(EXAMPLE).unwrap()).await.unwrap();
@@ -44,7 +45,7 @@ async fn wait_current(pipelines: &Api<LoginPipeline>) {
     wait_for_async("readiness", 4 * BOUND, is_current).await;
 }
 
-/// Whether it is ready, as it is now.
+/// Whether it is ready for its current generation.
 fn is_ready(pipeline: &LoginPipeline) -> bool {
     pipeline.status.iter().flat_map(|status| &status.conditions).any(|condition| {
         let is_current = condition.observed_generation == pipeline.metadata.generation;
@@ -66,7 +67,8 @@ async fn wait_settled(proxy: &Proxy) {
     }
 }
 
-/// What a history ends in when the operator is killed right after its n-th write, and whether it wrote so much.
+/// The final state of a history when the operator is killed right after its n-th write, and whether it made that many
+/// writes.
 async fn killed_after(writes: usize) -> (Snapshot, bool) {
     let world = World::new().await;
     let _cluster = StandIn::start(&world, &[]);
@@ -98,7 +100,7 @@ async fn killed_after(writes: usize) -> (Snapshot, bool) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_operator_that_is_killed_after_any_of_its_writes_is_finished_by_the_next() {
+async fn the_next_operator_recovers_from_a_kill_after_any_write() {
     const AT_ONCE: usize = 6;
     let (undisturbed, _) = killed_after(usize::MAX).await;
     let mut writes = 0;
@@ -114,7 +116,7 @@ async fn an_operator_that_is_killed_after_any_of_its_writes_is_finished_by_the_n
         }
         writes += AT_ONCE;
     }
-    // Nine topics, once made and three grown; the rest of the objects; a new config; what is reported.
+    // Nine topics, created once and three of them grown; the other objects; a new config; the status.
     assert!(writes > 16, "{writes}");
 }
 
@@ -127,17 +129,17 @@ const FAULTS: [Fate; 6] = [
     Fate::LoseReply,
 ];
 
-/// One request of a pipeline's history that ends otherwise than it should.
+/// A fault of one request in a pipeline's history.
 #[derive(Clone, Debug)]
 struct Fault {
     call: Call,
-    /// Which of the requests that are alike, from 1.
+    /// Which one of the equal requests, from 1.
     which: usize,
     fate: Fate,
     met: usize,
 }
 
-/// The request as in any namespace.
+/// The request without its namespace.
 fn anywhere(call: &Call) -> Call {
     let mut call = call.clone();
     call.name = call.name.replace(&call.namespace, "the-namespace");
@@ -151,7 +153,7 @@ fn anywhere(call: &Call) -> Call {
     call
 }
 
-/// Every request of a history, the first of its kind with each fault, later ones with one fault each in turn.
+/// Every request of a history: the first of its kind with each fault, later ones with one fault each, in turn.
 fn faults(calls: &[Call]) -> Vec<Fault> {
     const REPEATS: usize = 4;
     let mut counts = BTreeMap::new();
@@ -163,7 +165,8 @@ fn faults(calls: &[Call]) -> Vec<Fault> {
             faults.extend(fates.into_iter().map(|fate| Fault { call: call.clone(), which, fate, met: 0 }));
         }
     }
-    // What nobody answers is given up after half a minute, and there are so many passes at a time.
+    // An unanswered request occupies a pass for half a minute, and the number of concurrent passes is limited: stall
+    // only one request of each kind.
     let mut stalled = std::collections::BTreeSet::new();
     faults.retain(|fault| {
         let mut is_new = || stalled.insert((fault.call.verb, fault.call.resource.clone()));
@@ -172,12 +175,12 @@ fn faults(calls: &[Call]) -> Vec<Fault> {
     faults
 }
 
-/// What must never be asked for.
+/// Actions that must never happen.
 #[derive(Default)]
 struct Misdeeds {
-    /// Pipelines that were called ready while a part of them was missing, and what.
+    /// Pipelines that were reported ready while a part was missing, and the part.
     lies: Vec<String>,
-    /// The pod templates that Deployments were given, by namespace, without repetitions.
+    /// The distinct pod templates of Deployments, by namespace.
     templates: BTreeMap<String, Vec<Value>>,
 }
 
@@ -209,7 +212,7 @@ impl Misdeeds {
         (misdeeds, Box::new(witness))
     }
 
-    /// Nothing of it happened. A history has two pod templates.
+    /// Asserts that none of it happened. A history has two pod templates.
     fn are_none(&self) {
         assert!(self.lies.is_empty(), "{:#?}", self.lies);
         assert!(!self.templates.is_empty());
@@ -224,7 +227,7 @@ fn says_ready(body: &Value) -> bool {
     conditions.any(|condition| condition["type"] == "Ready" && condition["status"] == "True")
 }
 
-/// What a pipeline lacks to be ready.
+/// The part that a pipeline lacks to be ready.
 async fn missing(client: &Client, namespace: &str) -> Option<String> {
     let topics = Api::namespaced_with(client.clone(), namespace, &api_resource("v1", "KafkaTopic"));
     let topics = topics.list(&ListParams::default()).await.unwrap().items;
@@ -241,7 +244,7 @@ async fn missing(client: &Client, namespace: &str) -> Option<String> {
     (!is_done).then(|| format!("{status:?} of {wanted:?}"))
 }
 
-/// An API server of one's own whose objects are answered, with a proxy that tells lies from truths.
+/// A separate API server with stand-ins for its controllers, and a proxy that checks each reported status.
 async fn whole_server() -> (World, Proxy, [stand_in::StandIn; 2], Arc<Mutex<Misdeeds>>) {
     let world = World::bare().await;
     world.install_strimzi(&["v1"]);
@@ -257,7 +260,7 @@ async fn whole_server() -> (World, Proxy, [stand_in::StandIn; 2], Arc<Mutex<Misd
     (world, proxy, [topics, deployments], misdeeds)
 }
 
-/// A namespace of its own on the world's server, with a Kafka.
+/// A separate namespace on the same server, with a Kafka.
 async fn namespace(world: &World) -> World {
     let namespace = unique("ns");
     let object = serde_json::from_value(json!({"metadata": {"name": namespace}})).unwrap();
@@ -307,7 +310,7 @@ async fn each_request_may_fail_once_in_any_way() {
     }
     misdeeds.lock().unwrap().are_none();
     let is_met = |fault: &&Fault| fault.met > fault.which;
-    // Whether an Event is repeated depends on how transitions fall together.
+    // Whether an Event is repeated depends on the timing of transitions.
     let is_sure = |fault: &&Fault| fault.which == 1 && fault.call.resource != "events";
     let unmet: Vec<_> = faults.values().filter(|fault| is_sure(fault) && !is_met(fault)).collect();
     assert!(unmet.is_empty(), "the operator no longer asks so: {unmet:?}");
@@ -316,7 +319,7 @@ async fn each_request_may_fail_once_in_any_way() {
     drop(operator);
 }
 
-/// What concerns no single pipeline: what the API server serves, and the watches, which begin with a list.
+/// Requests that concern no single pipeline: what the API server serves, and the watches, which begin with a list.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_request_of_the_operator_itself_may_fail_once() {
     let ends = FAULTS.map(|fate| async move {
@@ -355,7 +358,7 @@ async fn a_hundred_passes_over_a_settled_pipeline_write_nothing() {
     assert!(operator.passes() >= passes + 100.0);
     assert_eq!(proxy.writes()[writes..], [], "nothing had changed");
 
-    // Nor does a new process write, which knows nothing of what its predecessor did.
+    // A new process, which does not know what its predecessor did, does not write either.
     drop(operator);
     let operator = proxy.operator(&world).await;
     operator.look(&world, "logins", 2).await;

@@ -1,4 +1,4 @@
-//! Whatever is accepted can be applied, and what was applied is not applied again.
+//! Every accepted spec can be applied, and an applied one is not applied again.
 
 use std::fmt::Debug;
 
@@ -28,7 +28,7 @@ use crate::{specs, support::World};
 const MANAGER: &str = "login-pipeline-operator";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn every_object_of_any_accepted_spec_can_be_applied_and_needs_it_once() {
+async fn every_object_of_any_accepted_spec_is_applied_by_one_write() {
     let world = World::new().await;
     let mut runner = TestRunner::deterministic();
     for _ in 0..50 {
@@ -60,7 +60,7 @@ async fn apply_all(world: &World, pipeline: &LoginPipeline) {
     }
 }
 
-/// Applies an object over the one of the spec before.
+/// Applies an object over that of the previous spec.
 async fn applied<K>(world: &World, object: &K, pipeline: &LoginPipeline)
 where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()> + Serialize + DeserializeOwned + Clone + Debug,

@@ -1,4 +1,4 @@
-//! Of several operators one works, and the next one takes over: soon where it ends in order, in time where it does not.
+//! One of several operators works, and the next one takes over: soon after an orderly end, in time after any other.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ use testkit::wait_for_async;
 
 use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
 
-/// How the operator ends that leads no more.
+/// The exit code of an operator that lost leadership.
 const LEADERSHIP_LOST: i32 = 3;
 
 async fn candidate(world: &World) -> Operator {
@@ -25,14 +25,14 @@ fn leads(operator: &Operator) -> bool {
     operator.metric("login_pipeline_operator_leader") == 1.0
 }
 
-/// The one that leads first. It may not have looked at any pipeline yet.
+/// The first leader. It may not have looked at any pipeline yet.
 async fn leader_of(world: &World) -> Operator {
     let operator = candidate(world).await;
     wait_for_async("a leader", BOUND, || async { leads(&operator).then_some(()) }).await;
     operator
 }
 
-/// A Lease that nobody renews lasts 15 s from its last renewal, which was up to 2 s ago.
+/// A Lease that is not renewed expires 15 s after its last renewal, which was up to 2 s ago.
 const EXPIRES: Duration = Duration::from_secs(12);
 
 fn leases(world: &World) -> Api<Lease> {
@@ -40,7 +40,7 @@ fn leases(world: &World) -> Api<Lease> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_operators_one_works_and_hands_over_when_it_is_asked_to_end() {
+async fn of_two_operators_one_leads_and_hands_over_when_terminated() {
     let world = World::new().await;
     let _cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
@@ -49,7 +49,7 @@ async fn of_two_operators_one_works_and_hands_over_when_it_is_asked_to_end() {
     world.apply(EXAMPLE).unwrap();
     world.wait_ready("logins").await;
     assert!(!leads(&second) && second.metric("login_pipeline_operator_reconciliations_total") == 0.0);
-    // Standing by it asks for the Lease, and for nothing else.
+    // A standby asks only for the Lease.
     let metrics = second.get("/metrics");
     let asked: Vec<_> = metrics.lines().filter(|line| line.contains("_api_requests_total{")).collect();
     assert!(matches!(asked[..], [line] if line.contains("resource=\"leases\"")), "{asked:?}");
@@ -70,9 +70,9 @@ async fn of_two_operators_one_works_and_hands_over_when_it_is_asked_to_end() {
     assert_eq!(lease.lease_transitions, Some(2));
 }
 
-/// A machine that stands still is as one that died, until it wakes.
+/// A stopped machine is like a dead one, until it resumes.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_leader_that_stands_still_is_succeeded_and_ends_when_it_wakes() {
+async fn a_frozen_leader_is_succeeded_and_exits_when_it_resumes() {
     let world = World::new().await;
     let mut first = leader_of(&world).await;
     let second = candidate(&world).await;
@@ -134,7 +134,7 @@ async fn a_leader_whose_lease_is_taken_or_deleted_ends() {
 
     leases(&world).delete("login-pipeline-operator", &DeleteParams::default()).await.unwrap();
     let mut second = leader_of(&world).await;
-    // Who writes beside it, and takes nothing, is no reason.
+    // Another writer that does not take the Lease is no reason to stop.
     let label = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
     leases(&world).patch("login-pipeline-operator", &PatchParams::default(), &label).await.unwrap();
     let renewed = leases(&world).get("login-pipeline-operator").await.unwrap().resource_version();
@@ -147,9 +147,9 @@ async fn a_leader_whose_lease_is_taken_or_deleted_ends() {
     assert_eq!(second.process.wait(BOUND).unwrap(), LEADERSHIP_LOST);
 }
 
-/// What happens at worst when two lead at once: nothing.
+/// The worst result of two leaders at once: none.
 #[tokio::test(flavor = "multi_thread")]
-async fn two_operators_without_election_come_to_the_same_objects_and_then_write_nothing() {
+async fn two_operators_without_election_converge_then_write_nothing() {
     let world = World::new().await;
     let _cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
@@ -186,7 +186,7 @@ async fn two_operators_without_election_come_to_the_same_objects_and_then_write_
     assert_eq!(before, after);
 }
 
-/// As if another operator had taken the same number for another content, at the same moment.
+/// As if another operator had used the same number for another content at the same moment.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_number_that_is_taken_twice_is_used_by_no_pod() {
     let world = World::new().await;
@@ -204,7 +204,7 @@ async fn a_number_that_is_taken_twice_is_used_by_no_pod() {
         let metadata = json!({"name": name, "labels": labels, "ownerReferences": [owner]});
         serde_json::from_value(json!({"metadata": metadata, "data": data})).unwrap()
     };
-    // One that was not there when the pass looked.
+    // One that did not exist when the pass looked.
     world.config_maps().create(&PostParams::default(), &theirs("theirs", &json!({}))).await.unwrap();
     let operator = Operator::start(&world).await;
     let contested = world.wait_condition("logins", "ProcessorAvailable", Unknown, "ApiServerFailed").await;
@@ -214,7 +214,7 @@ async fn a_number_that_is_taken_twice_is_used_by_no_pod() {
     world.wait_ready("logins").await;
     assert_eq!(world.config("logins").await.revision, number);
 
-    // One that is there when the next pass looks.
+    // One that exists when the next pass looks.
     let ours = world.config_maps().get(&world.config("logins").await.config_map).await.unwrap();
     let mut data = ours.data.unwrap();
     data.insert("inputs.json".to_owned(), "{}".to_owned());

@@ -1,7 +1,7 @@
-//! The operator as a process, against a real API server and a real Kafka.
+//! The operator as a process, on a real API server and a real Kafka.
 //!
-//! What a real cluster has beside these is played by `support::StandIn`: the topic operator of Strimzi, and the controller
-//! that runs Deployments.
+//! `support::StandIn` plays what a real cluster has in addition: Strimzi's topic operator, and the controller that runs
+//! Deployments.
 
 #![expect(clippy::needless_pass_by_value, clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
 

@@ -1,4 +1,4 @@
-//! Lag and rate: from pods that answer, to a status that is not written more often than it says.
+//! Lag and rate: from answering pods to a status that is written no more often than documented.
 
 use std::{
     io::{Read as _, Write as _},
@@ -22,11 +22,11 @@ use testkit::wait_for_async;
 
 use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
 
-/// A pod that the API server knows and that answers at an address of its own.
+/// A pod in the API server that answers at its own address.
 struct TestPod {
     name: String,
     api: Api<Pod>,
-    /// What it counts: events, and the lag of each of the eight partitions. None: it does not answer.
+    /// Its metrics: events, and the lag of each of the eight partitions. `None`: it does not answer.
     counted: Arc<Mutex<Option<(u64, i64)>>>,
 }
 
@@ -86,7 +86,7 @@ fn serve(listener: &TcpListener, partitions: &std::ops::Range<i32>, counted: &Mu
     }
 }
 
-/// An operator that measures this often, and may not read one of the namespaces that it watches.
+/// An operator that measures at this interval, and may not read one of the namespaces that it watches.
 async fn measuring(world: &World, pause: Duration) -> Operator {
     let user = world.user();
     world.allow(&user, &rules(Place::Watched));
@@ -121,21 +121,21 @@ async fn lag_and_rate_are_what_the_pods_count() {
     wait_figures(&world, "the lag of eight partitions", |(lag, _)| lag == Some(350)).await;
     wait_figures(&world, "no event in a second", |figures| figures == (Some(350), Some(0))).await;
 
-    // Nothing differs, nothing is written.
+    // Without a difference there is no write.
     let version = world.pipelines().get("logins").await.unwrap().metadata.resource_version;
     tokio::time::sleep(PAUSE * 4).await;
-    // Nor when the change is less than a step.
+    // A change of less than a step causes no write either.
     one.counts(1000, 14);
     tokio::time::sleep(PAUSE * 4).await;
     assert_eq!(world.pipelines().get("logins").await.unwrap().metadata.resource_version, version);
 
-    // An operator that starts anew says what was said until it knows better.
+    // A restarted operator keeps the reported values until it has new ones.
     drop(operator);
     let _operator = measuring(&world, PAUSE).await;
     tokio::time::sleep(PAUSE * 4).await;
     assert_eq!(world.pipelines().get("logins").await.unwrap().metadata.resource_version, version);
 
-    // A partition that nobody tells of has a lag that nobody knows.
+    // The lag of a partition that no pod reports is unknown.
     *other.counted.lock().unwrap() = None;
     wait_figures(&world, "no figures", |figures| figures == (None, None)).await;
     other.delete().await;
@@ -160,7 +160,7 @@ async fn the_status_is_not_written_more_often_than_it_says() {
     let mut changes = watcher(world.pipelines(), only).applied_objects().boxed();
     let (started, mut events, mut seen) = (Instant::now(), 0_u64, Vec::new());
     while started.elapsed() < PAUSE * 5 {
-        // Thousands of events in a second, and a lag that grows by half all the time.
+        // Thousands of events a second, and a lag that keeps growing by half.
         events += 500;
         let steps = i32::try_from(started.elapsed().as_millis() / 250).unwrap();
         pod.counts(events, (10.0 * 1.5_f64.powi(steps)) as i64);
@@ -171,7 +171,7 @@ async fn the_status_is_not_written_more_often_than_it_says() {
             seen.push((lag, rate));
         }
     }
-    // The first is what was there before.
+    // The first one is the earlier value.
     assert!((3..=6).contains(&seen.len()), "{seen:?}");
     let rate = seen.last().unwrap().1.unwrap();
     assert!((1_000..=10_000).contains(&rate), "{seen:?}");

@@ -1,5 +1,5 @@
-//! The page: what the API server has, as it changes, without asking more than somebody wants to see; and what it passes on of
-//! pods, and of nobody else.
+//! The page: the API server's state as it changes, without more requests than viewers need; and the pages of pods of
+//! its pipelines, and of no others.
 
 use std::{
     io::{BufRead, BufReader},
@@ -41,7 +41,7 @@ fn status(answer: &str) -> u16 {
     answer.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap_or_else(|| panic!("{answer}"))
 }
 
-/// What a stream tells, one event after the other.
+/// The events of a stream, one after the other.
 struct Told(BufReader<TcpStream>);
 
 impl Told {
@@ -49,7 +49,7 @@ impl Told {
         Self(BufReader::new(operator.begin("GET", path, "").unwrap()))
     }
 
-    /// The next event of this name, whatever comes before.
+    /// The next event with this name; skips others.
     fn next(&mut self, event: &str) -> Value {
         let mut is_wanted = false;
         loop {
@@ -64,7 +64,7 @@ impl Told {
     }
 }
 
-/// How often the operator has asked the API server for this.
+/// The number of the operator's requests of this kind to the API server.
 fn asked(operator: &Operator, verb: &str, resource: &str) -> f64 {
     operator.metric(&format!("login_pipeline_operator_api_requests_total{{verb=\"{verb}\",resource=\"{resource}\"}}"))
 }
@@ -98,14 +98,14 @@ async fn the_list_is_what_the_api_server_has_and_follows_it() {
     let gone = json!([[world.namespace, "logins"]]);
     assert!(std::iter::repeat_with(|| told.next("changes")["gone"] == gone).take(20).any(|is_so| is_so));
     assert_eq!(read(&operator, "/pipelines")["pipelines"], json!([]));
-    // Nobody has asked for one pipeline.
+    // No viewer has asked for one pipeline.
     assert_eq!(asked(&operator, "list", "events"), 0.0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pipeline_opens_to_its_conditions_topics_and_events() {
     let (world, operator, _cluster) = running().await;
-    // It tells of itself too, and is another.
+    // It reports its own state too, separately.
     world.apply(&EXAMPLE.replace("name: logins", "name: others")).unwrap();
     world.wait_condition("others", "Stalled", crds::pipeline::ConditionStatus::True, "Conflict").await;
     let path = format!("/pipelines/{}/logins", world.namespace);
@@ -135,12 +135,12 @@ async fn a_pipeline_opens_to_its_conditions_topics_and_events() {
     assert!(!found.iter().any(|event| event["reason"] == "Conflict"), "{found:?}");
     let times: Vec<_> = found.iter().map(|event| event["last"].as_str().unwrap()).collect();
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
-    // Each tells of itself.
+    // Each reports its own state.
     let others = read(&operator, &format!("/pipelines/{}/others", world.namespace));
     assert_eq!((&others["state"], &others["reason"]), (&json!("stalled"), &json!("Conflict")));
     assert!(others["events"]["found"].as_array().unwrap().iter().all(|event| event["reason"] != "Running"), "{others}");
 
-    // However many look, the API server is asked once in two seconds.
+    // Regardless of the number of viewers, the API server is asked once in two seconds.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let (before, began) = (asked(&operator, "list", "events"), Instant::now());
     while began.elapsed() < Duration::from_secs(1) {
@@ -171,16 +171,16 @@ async fn one_that_stands_by_says_who_leads_and_shows_nothing() {
         let answer = second.get(&path);
         assert!(status(&answer) == 503 && answer.contains(&format!("the one that leads, pod {leader}")), "{answer}");
     }
-    // Whoever looks at it sees it take over.
+    // A viewer of the standby sees it take over.
     let mut told = Told::by(&second, "/pipelines/events");
     assert_eq!(told.next("pipelines")["state"], "stands-by");
     first.process.signal("TERM");
     assert!(std::iter::repeat_with(|| told.next("changes")["state"] == "leads").take(5).any(|leads| leads));
 }
 
-/// A pod of the API server that answers at an address of its own.
+/// A pod in the API server that answers at its own address.
 struct TestPod {
-    /// What it was asked, head and all.
+    /// The requests it received, with their heads.
     asked: Arc<Mutex<Vec<String>>>,
     readers: Readers,
     api: Api<Pod>,
@@ -194,11 +194,10 @@ struct Says {
     readers: Readers,
 }
 
-/// Streams of a pod that somebody reads.
+/// Streams of a pod that have a reader.
 #[derive(Clone, Default)]
 struct Readers(Arc<AtomicUsize>);
 
-/// One of them.
 struct Reader(Readers);
 
 impl Readers {
@@ -215,7 +214,7 @@ impl Drop for Reader {
 }
 
 impl TestPod {
-    /// Starts it, with this merged over its metadata.
+    /// Starts it, with `metadata` merged into its metadata.
     async fn start(world: &World, name: &str, metadata: Value) -> Self {
         let (listener, address) = listen().await;
         let says = Says { asked: Arc::default(), readers: Readers::default() };
@@ -262,7 +261,7 @@ async fn listen() -> (TcpListener, Ipv4Addr) {
     }
 }
 
-/// What a pod answers that means no good.
+/// Answers of a malicious pod.
 async fn say(State(says): State<Says>, request: Request) -> Response {
     let (method, path) = (request.method().clone(), request.uri().to_string());
     says.asked.lock().unwrap().push(format!("{method} {path} {:?}", request.headers()));
@@ -303,7 +302,7 @@ async fn a_replica_is_passed_through_as_data_and_told_nothing() {
     assert!(!head.contains("set-cookie") && !head.contains("elsewhere") && !head.contains("text/html"), "{answer}");
     assert!(asked.starts_with("GET /view {\"host\": \"127.") && !asked.contains(','), "{asked}");
 
-    // Its page is this release's, whatever it would answer itself.
+    // The page is this release's, whatever the pod itself would answer.
     let page = operator.get(&pod.path(&world, ""));
     assert!(status(&page) == 200 && page.contains("<!doctype html>") && page.contains("script-src 'nonce-"), "{page}");
     assert_eq!(pod.asked.lock().unwrap().len(), 1);
@@ -314,7 +313,7 @@ async fn a_replica_is_passed_through_as_data_and_told_nothing() {
         assert!(status(&answer) == 502 && answer.contains(expected) && !answer.contains("elsewhere"), "{answer}");
     }
 
-    // Nothing else of it can be had, and nothing can be done to it.
+    // Nothing else of the pod can be read, and nothing can be done to it.
     let asked = pod.asked.lock().unwrap().len();
     for path in
         ["secret", "healthz", "view/", "view/secret", "../secret", "%2e%2e/secret", "view%2f..%2fsecret", "//secret"]
@@ -329,7 +328,7 @@ async fn a_replica_is_passed_through_as_data_and_told_nothing() {
     }
     assert_eq!(pod.asked.lock().unwrap().len(), asked);
 
-    // Gone, it is not asked for; silent, it is not waited for.
+    // A pod that is gone is not asked; a silent pod is not waited for.
     pod.serving.abort();
     let has_ended = || async { pod.serving.is_finished().then_some(()) };
     wait_for_async("its end", BOUND, has_ended).await;
@@ -355,7 +354,7 @@ async fn a_pod_of_others_is_not_asked() {
     for (name, metadata) in strangers {
         pods.push(TestPod::start(&world, name, metadata).await);
     }
-    // Of a namespace that is not watched.
+    // A pod in a namespace that is not watched.
     let elsewhere = World::new().await;
     let far = TestPod::start(&elsewhere, "logins-processor-7d9-a", json!({})).await;
     for (world, pod) in pods.iter().map(|pod| (&world, pod)).chain([(&elsewhere, &far)]) {
@@ -367,7 +366,7 @@ async fn a_pod_of_others_is_not_asked() {
     }
     let opened = read(&operator, &format!("/pipelines/{}/logins", world.namespace));
     assert_eq!(opened["pods"], json!({"found": [], "problem": null}));
-    // Names that are none: no request is made of them.
+    // Invalid names: no request is made for them.
     for path in [
         "/pods/%2e%2e/%2e%2e/view",
         "/pods/127.0.0.1:6443/a/view",
@@ -405,7 +404,7 @@ async fn streams_are_passed_on_as_they_come_and_end_with_their_reader() {
     pod.wait_readers(AT_ONCE - 1).await;
     Told::by(&operator, &path).next("view");
 
-    // Nobody who reads keeps an operator that ends.
+    // Open streams do not delay an operator that ends.
     let _list = Told::by(&operator, "/pipelines/events");
     operator.process.signal("TERM");
     assert_eq!(operator.process.wait(BOUND).unwrap(), 0);

@@ -1,4 +1,4 @@
-//! Between the operator and the API server: it notes every request, and lets some fail as a plan says.
+//! A proxy between the operator and the API server: it records every request, and makes some fail as planned.
 
 use std::{
     net::{Shutdown, TcpStream},
@@ -23,16 +23,16 @@ use tokio::{net::TcpListener, sync::watch};
 
 use crate::support::{Operator, World};
 
-/// A request, in Kubernetes' words.
+/// A request, in Kubernetes' terms.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Call {
     /// `get`, `list`, `watch`, `create`, `update`, `patch` or `delete`.
     pub verb: &'static str,
-    /// The plural, and behind a slash the subresource; of a path that names none, the path.
+    /// The plural, with `/` and the subresource if there is one; the path, if the path names no resource.
     pub resource: String,
-    /// Empty where the request is for no namespace, or all.
+    /// Empty when the request is for no namespace, or for all.
     pub namespace: String,
-    /// Empty where the request names no object.
+    /// Empty when the request names no object.
     pub name: String,
 }
 
@@ -65,35 +65,35 @@ impl Call {
         Self { verb, resource, namespace: namespace.to_owned(), name: name.to_owned() }
     }
 
-    /// Whether it changes anything but a Lease, which says who leads and has to be renewed.
+    /// Whether it changes anything other than a Lease, which the leader has to renew.
     pub fn is_write(&self) -> bool {
         !matches!(self.verb, "get" | "list" | "watch") && self.resource != "leases"
     }
 }
 
-/// What becomes of a request.
+/// The fate of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fate {
-    /// It goes through.
+    /// It passes through.
     Through,
-    /// It is answered so, and does not reach the API server.
+    /// The proxy gives this answer, and the request does not reach the API server.
     Answer(StatusCode),
-    /// It does not reach the API server, and nothing answers.
+    /// It does not reach the API server, and gets no answer.
     Stall,
-    /// It goes through, but the connection breaks before the answer.
+    /// It passes through, but the connection breaks before the answer.
     LoseReply,
-    /// The connection breaks before it.
+    /// The connection breaks before it is sent.
     Cut,
-    /// It goes through, and from then on nothing is answered any more: the moment to kill whoever asked.
+    /// It passes through, and afterwards nothing is answered any more: the moment to kill the sender.
     Last,
 }
 
 type Plan = Box<dyn FnMut(&Call) -> Fate + Send>;
 
-/// What a request waits for before it goes through, if it waits.
+/// What a request waits for before it passes through, if anything.
 type Hold = Box<dyn Fn(&Call) -> Option<BoxFuture<'static, ()>> + Send + Sync>;
 
-/// Sees each request with its body just before it goes through.
+/// Sees each request with its body just before it passes through.
 pub type Witness = Box<dyn Fn(Call, Bytes) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// A proxy in front of an API server, until it is dropped.
@@ -111,11 +111,11 @@ struct Shared {
     hold: Mutex<Hold>,
     calls: Mutex<Vec<Call>>,
     lines: Mutex<Vec<Line>>,
-    /// Whether the last request has gone through.
+    /// Whether the last request has passed through.
     is_over: watch::Sender<bool>,
 }
 
-/// A connection, to break it.
+/// A connection that can be broken.
 #[derive(Clone)]
 struct Line(Arc<TcpStream>);
 
@@ -140,7 +140,7 @@ impl Drop for Proxy {
 }
 
 impl Proxy {
-    /// In front of this client's API server, with this client's rights. Everything goes through.
+    /// Starts in front of this client's API server, with this client's rights. All requests pass through.
     pub async fn start(client: Client) -> Self {
         Self::with_witness(client, None).await
     }
@@ -172,51 +172,49 @@ impl Proxy {
         Self { shared, kubeconfig, _folder: folder, task }
     }
 
-    /// Starts an operator behind it, for the world's namespace, and waits until it is ready.
+    /// Starts an operator that uses the proxy, for this namespace, and waits until it is ready.
     pub async fn operator(&self, world: &World) -> Operator {
         Operator::start_with(world, &self.kubeconfig, &["--leader-election=false"]).await
     }
 
-    /// The same for all namespaces.
+    /// Starts an operator for all namespaces.
     pub async fn operator_of_all(&self, world: &World) -> Operator {
         let arguments = ["--leader-election=false", "--watch-namespaces", ""];
         Operator::start_with(world, &self.kubeconfig, &arguments).await
     }
 
-    /// From now on requests end as this says.
+    /// Sets the fate of requests from now on.
     pub fn plan(&self, plan: impl FnMut(&Call) -> Fate + Send + 'static) {
         *self.shared.plan.lock().unwrap() = Box::new(plan);
     }
 
-    /// From now on requests wait as this says.
+    /// Sets what requests wait for from now on.
     pub fn hold(&self, hold: impl Fn(&Call) -> Option<BoxFuture<'static, ()>> + Send + Sync + 'static) {
         *self.shared.hold.lock().unwrap() = Box::new(hold);
     }
 
-    /// Breaks every connection.
     pub fn cut(&self) {
         for line in self.shared.lines.lock().unwrap().drain(..) {
             line.cut();
         }
     }
 
-    /// Waits until [`Fate::Last`] was met.
+    /// Waits until a request met [`Fate::Last`].
     pub async fn over(&self) {
         self.shared.is_over.subscribe().wait_for(|is_over| *is_over).await.unwrap();
     }
 
-    /// Answers again, whoever asks now.
+    /// Answers all requests again.
     pub fn resume(&self) {
         self.plan(|_| Fate::Through);
         self.shared.is_over.send_replace(false);
     }
 
-    /// Every request so far.
     pub fn calls(&self) -> Vec<Call> {
         self.shared.calls.lock().unwrap().clone()
     }
 
-    /// Every request so far that would change something.
+    /// Every request so far that would change an object.
     pub fn writes(&self) -> Vec<Call> {
         self.calls().into_iter().filter(Call::is_write).collect()
     }
@@ -286,7 +284,7 @@ fn refusal(status: StatusCode) -> Response {
         "message": format!("{status}, says the test"), "reason": status.canonical_reason().unwrap_or_default().replace(' ', ""),
     });
     let answer = Response::builder().status(status).header(header::CONTENT_TYPE, "application/json");
-    // Only of those who ask too much it is expected.
+    // The client expects it only with this status.
     let answer = if status == StatusCode::TOO_MANY_REQUESTS { answer.header(header::RETRY_AFTER, "1") } else { answer };
     answer.body(Body::from(body.to_string())).unwrap()
 }

@@ -1,4 +1,4 @@
-//! What pods run: a change that fails and is rolled back, what an operator's restart leaves alone, how many pods there are.
+//! What pods run: a failed change that is rolled back, what an operator's restart leaves alone, and the number of pods.
 
 use crds::pipeline::{ConditionStatus::False, ConditionStatus::True, LoginPipelineStatus};
 use serde_json::json;
@@ -11,7 +11,7 @@ use crate::{
 
 const PROCESSOR: &str = "logins-processor";
 
-/// A world in which the example runs.
+/// A namespace in which the example runs.
 async fn running(arguments: &[&str]) -> (World, Operator, StandIn) {
     let world = World::new().await;
     let operator = operator(&world, arguments).await;
@@ -41,7 +41,7 @@ async fn replicas(world: &World) -> i32 {
     world.deployments().get(PROCESSOR).await.unwrap().spec.unwrap().replicas.unwrap()
 }
 
-/// Waits until a condition says this, which pods may say a moment after it has its reason.
+/// Waits until a condition has this message, which may change a moment after its reason.
 async fn wait_words(world: &World, type_: &str, reason: &str, words: &str) {
     let said = || async {
         let condition = world.condition("logins", type_).await?;
@@ -51,7 +51,7 @@ async fn wait_words(world: &World, type_: &str, reason: &str, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_change_that_fails_is_rolled_back_once_with_the_pods_own_reason() {
+async fn a_failed_change_is_rolled_back_once_with_the_pods_reason() {
     let (world, operator, cluster) = running(&["--processor-image", "processor:1"]).await;
     let first = world.config("logins").await;
     cluster.fate("no-such-image", Some(Fate::NoImage));
@@ -60,7 +60,7 @@ async fn a_change_that_fails_is_rolled_back_once_with_the_pods_own_reason() {
     assert!(back.message.contains("1 of 1 pods: the image no-such-image:1 cannot be had"), "{}", back.message);
     assert_eq!(world.condition("logins", "Stalled").await.unwrap().status, True);
 
-    // Config, image and template are those of before, under a number of their own; topics grew all the same.
+    // Config, image and template are those of before, under a new number; topics grew all the same.
     let status = status(&world).await;
     let (config, healthy) = (status.config.unwrap(), status.last_healthy.unwrap());
     assert_eq!(config.revision, first.revision + 2);
@@ -69,7 +69,7 @@ async fn a_change_that_fails_is_rolled_back_once_with_the_pods_own_reason() {
     assert_eq!(world.topic("source").await.unwrap().spec.partitions, Some(9));
     assert_eq!(world.pipelines().get("logins").await.unwrap().spec.processor.image.unwrap(), "no-such-image:1");
 
-    // One attempt: neither time nor another operator nor the image's arrival make a second one.
+    // Only one attempt: neither time nor another operator nor the image's arrival cause a second one.
     operator.look(&world, "logins", 1).await;
     let before = world.children().await;
     cluster.fate("no-such-image", None);
@@ -79,7 +79,7 @@ async fn a_change_that_fails_is_rolled_back_once_with_the_pods_own_reason() {
     operator.look(&world, "logins", 2).await;
     assert_eq!(world.children().await, before);
     world.wait_condition("logins", "Ready", False, "RolledBack").await;
-    // Nor a change of what no pod is told.
+    // A change that does not reach the pods does not cause one either.
     world.change("logins", json!({"processor": {"replicas": 3}})).await;
     world.wait_replicas(3).await;
     operator.quiet().await;
@@ -94,7 +94,7 @@ async fn a_change_that_fails_is_rolled_back_once_with_the_pods_own_reason() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_config_with_which_pods_crash_is_rolled_back_with_their_last_words() {
+async fn a_config_that_crashes_pods_is_rolled_back_with_their_output() {
     let (world, _operator, cluster) = running(&[]).await;
     let deployment = world.deployments().get(PROCESSOR).await.unwrap();
     cluster.fate("\"threads\": 64", Some(Fate::Crash("INFO started\nprocessor: too many threads\n")));
@@ -103,7 +103,7 @@ async fn a_config_with_which_pods_crash_is_rolled_back_with_their_last_words() {
     assert!(back.message.contains("it ends with exit code 2: processor: too many threads"), "{}", back.message);
     let config_map = world.config_maps().get(&world.config("logins").await.config_map).await.unwrap();
     assert!(config_map.data.unwrap()["job.json"].contains("\"threads\": 1"));
-    // The very template of before, but for the name of the config.
+    // The same template as before, except for the name of the config.
     let [before, after] = [deployment, world.deployments().get(PROCESSOR).await.unwrap()].map(|deployment| {
         let mut pod = deployment.spec.unwrap().template.spec.unwrap();
         pod.volumes.as_mut().unwrap()[0].config_map.as_mut().unwrap().name = String::new();
@@ -128,7 +128,7 @@ async fn nothing_is_rolled_back_while_the_topics_may_be_to_blame() {
     operator.look(&world, "logins", 3).await;
     assert_eq!(image(&world).await, "no-such-image");
 
-    // Nor without any Kafka.
+    // Not even without any Kafka.
     world.delete("kafka", "my-cluster").unwrap();
     world.wait_condition("logins", "TopicsReady", False, "KafkaNotFound").await;
     cluster.answer("-state", Answer::Well);
@@ -147,13 +147,13 @@ async fn a_change_that_fails_stays_where_the_spec_wants_no_rollback() {
     wait_words(&world, "Ready", "ProgressDeadlineExceeded", "cannot be had: no-such-image: not found").await;
     operator.look(&world, "logins", 3).await;
     assert_eq!(image(&world).await, "no-such-image");
-    // From the moment that it does, it is.
+    // As soon as the spec allows it, it is rolled back.
     world.change("logins", json!({"processor": {"rollback": "OnFailure"}})).await;
     world.wait_condition("logins", "Ready", False, "RolledBack").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pods_that_have_never_run_say_why_and_there_is_nothing_to_return_to() {
+async fn pods_that_never_ran_report_why_and_are_not_rolled_back() {
     let world = World::new().await;
     let operator = Operator::start(&world).await;
     let cluster = StandIn::start(&world, &[]);
@@ -178,14 +178,14 @@ async fn pods_that_have_never_run_say_why_and_there_is_nothing_to_return_to() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn another_operator_restarts_no_pod_until_the_spec_changes_or_says_so() {
+async fn another_operator_restarts_no_pod_unless_the_spec_demands_it() {
     let (world, operator, _cluster) = running(&["--processor-image", "processor:1"]).await;
     let before = world.children().await;
     drop(operator);
     let operator = self::operator(&world, &["--processor-image", "processor:2"]).await;
     operator.look(&world, "logins", 2).await;
     assert_eq!(world.children().await, before);
-    // What shapes no pod is no reason either.
+    // A change that does not reach the pods has no effect either.
     world.change("logins", json!({"processor": {"replicas": 3}, "source": {"partitions": 9}})).await;
     world.wait_replicas(3).await;
     world.wait_ready("logins").await;
@@ -203,7 +203,7 @@ async fn another_operator_restarts_no_pod_until_the_spec_changes_or_says_so() {
     let renewed = || async { (image(&world).await == "processor:3").then_some(()) };
     wait_for_async("the image of the new operator", BOUND, renewed).await;
     world.wait_ready("logins").await;
-    // Back to pinned: nothing happens.
+    // Pinned again: nothing happens.
     operator.quiet().await;
     let before = world.children().await;
     world.change("logins", json!({"processor": {"upgradePolicy": "Pinned"}})).await;
@@ -250,7 +250,7 @@ async fn an_autoscaler_scales_the_pipeline_up_to_its_partitions() {
     let selector = "app.kubernetes.io/component=processor,loginpipeline.dev/pipeline=logins";
     assert_eq!(seen["status"]["selector"], selector);
     for wanted in [5, 1, 12] {
-        // An autoscaler, too, asks again where a status was written between its question and its answer.
+        // Like an autoscaler, it retries when a status was written between its read and its write.
         let put = || async {
             let mut asked = scale();
             asked["spec"]["replicas"] = wanted.into();
@@ -272,7 +272,7 @@ async fn an_autoscaler_scales_the_pipeline_up_to_its_partitions() {
     let reached = || async { (scale()["status"]["replicas"] == 8).then_some(()) };
     wait_for_async("eight replicas in the scale subresource", BOUND, reached).await;
 
-    // Whoever scales the Deployment itself is corrected.
+    // Scaling the Deployment directly is corrected.
     let by_hand = ["scale", "deployment", PROCESSOR, "--replicas=1", "-n", &world.namespace];
     assert!(world.server.kubectl(&by_hand, "").unwrap().status.success());
     world.wait_replicas(8).await;

@@ -1,5 +1,5 @@
-//! A Kafka with TLS and SASL, reached by Secrets: topics are made over it, a Secret that is missing is said and stops
-//! nothing, a rotated one rolls the pods once, and none of it is shown anywhere.
+//! A Kafka with TLS and SASL, through Secrets: topics are created over it, a missing Secret is reported and stops
+//! nothing, a rotated one rolls the pods once, and no secret is shown anywhere.
 
 use std::sync::OnceLock;
 
@@ -24,7 +24,7 @@ async fn kafka() -> &'static Secured {
     tokio::task::spawn_blocking(|| SHARED.get_or_init(|| Secured::start().unwrap())).await.unwrap()
 }
 
-/// A pipeline whose topics nobody else has.
+/// A pipeline with unique topics.
 fn manifest(kafka: &Value) -> (String, String) {
     let [source, output, dead_letters] = ["in", "out", "dead"].map(unique);
     let [aggregates, insights, alerts] = ["aggregates", "insights", "alerts"].map(unique);
@@ -58,12 +58,12 @@ impl World {
         self.apply(&secret.to_string()).unwrap();
     }
 
-    /// The Deployment as it should be.
+    /// The desired Deployment.
     async fn wanted(&self) -> DeploymentSpec {
         self.deployments().get("logins-processor").await.unwrap().spec.unwrap()
     }
 
-    /// Waits until the pods are to be others than these.
+    /// Waits until the Deployment's spec differs from this one.
     async fn wait_rolled(&self, before: &DeploymentSpec) -> DeploymentSpec {
         wait_for_async("another pod template", BOUND, || async {
             let now = self.wanted().await;
@@ -72,7 +72,7 @@ impl World {
         .await
     }
 
-    /// Everything of the namespace that somebody without a right to Secrets may read.
+    /// Everything in the namespace that a reader without a right to Secrets may read.
     async fn readable(&self) -> String {
         let all = ListParams::default();
         let events = Api::<Event>::namespaced(self.client.clone(), &self.namespace).list(&all).await.unwrap();
@@ -87,7 +87,7 @@ impl World {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_missing_secret_is_said_and_a_rotated_one_rolls_the_pods_once() {
+async fn a_missing_secret_is_reported_and_a_rotated_one_rolls_pods() {
     let (world, kafka) = (World::new().await, kafka().await);
     let operator = Operator::start(&world).await;
     let _cluster = StandIn::start(&world, &[]);
@@ -103,7 +103,7 @@ async fn a_missing_secret_is_said_and_a_rotated_one_rolls_the_pods_once() {
     assert!(world.deployments().get_opt("logins-processor").await.unwrap().is_none());
     assert_eq!(kafka.cluster.partitions(&source).unwrap(), None);
 
-    // Nobody touches the pipeline: the operator looks again by itself.
+    // The pipeline is unchanged: the operator looks again by itself.
     world.secret("kafka-ca", &json!({"ca.crt": kafka.ca}));
     world.secret("kafka-user", &json!({"password": PASSWORD}));
     world.wait_ready("logins").await;
@@ -111,7 +111,7 @@ async fn a_missing_secret_is_said_and_a_rotated_one_rolls_the_pods_once() {
     let first = world.wanted().await;
     let revision = world.config("logins").await.revision;
 
-    // The same password, written anew.
+    // The same password, written again.
     world.secret("kafka-user", &json!({"password": format!("{PASSWORD}\n")}));
     operator.look(&world, "logins", 1).await;
     let second = world.wait_rolled(&first).await;
@@ -148,7 +148,7 @@ async fn a_certificate_opens_a_listener_that_asks_for_one() {
         "tls": {"ca": {"name": "client"}, "clientCertificate": {"name": "client"}},
     }}));
     let pair = |ca: &str, Identity { certificate, key }: &Identity| json!({"ca.crt": ca, "tls.crt": certificate, "tls.key": key});
-    // One that the broker does not know.
+    // An identity that the broker does not know.
     let other = tokio::task::spawn_blocking(|| Identity::unknown().unwrap()).await.unwrap();
     world.secret("client", &pair(&kafka.ca, &other));
     world.apply(&manifest).unwrap();
@@ -175,8 +175,8 @@ async fn a_wrong_password_is_said_with_what_to_check() {
     assert!(!operator.process.log().contains("wrong horse"), "the password is in the log");
 }
 
-/// What commands that docs/security.md tells to type allow, for this pipeline's names: the options of `acl`, which is
-/// played.
+/// The rights that commands of docs/security.md grant, with this pipeline's names: the options of `acl`, which a script
+/// plays.
 fn documented(commands: &[Command], manifest: &str, namespace: &str) -> Vec<Vec<String>> {
     let spec: Value = serde_json::from_str(manifest).unwrap();
     let topic = |pointer: &str| spec.pointer(&format!("/spec/{pointer}/topic")).unwrap().as_str().unwrap().to_owned();
@@ -197,7 +197,7 @@ fn documented(commands: &[Command], manifest: &str, namespace: &str) -> Vec<Vec<
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_documented_is_all_that_the_operator_must_be_allowed_in_kafka() {
+async fn the_operator_needs_no_acls_beyond_the_documented_ones() {
     let (world, kafka) = (World::new().await, kafka().await);
     let operator = Operator::start(&world).await;
     let _cluster = StandIn::start(&world, &[]);
@@ -209,7 +209,7 @@ async fn what_is_documented_is_all_that_the_operator_must_be_allowed_in_kafka() 
     assert!(refused.contains("Topic authorization failed"), "{refused}");
 
     let mut script = Script::of(
-        "operator/tests/cluster/secrets.rs: what_is_documented_is_all_that_the_operator_must_be_allowed_in_kafka",
+        "operator/tests/cluster/secrets.rs: the_operator_needs_no_acls_beyond_the_documented_ones",
     );
     let commands = script.take_all("docs/security.md");
     let rules = tokio::task::block_in_place(|| documented(&commands, &manifest, &world.namespace));
@@ -224,9 +224,9 @@ async fn what_is_documented_is_all_that_the_operator_must_be_allowed_in_kafka() 
     wait_for_async("the source's growth", BOUND, grown).await;
 }
 
-/// The certificates that Strimzi publishes are trusted, and reach the pods by their job config.
+/// The certificates that Strimzi publishes are trusted, and reach the pods in their job config.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_strimzi_listener_with_tls_is_used_with_its_own_certificates() {
+async fn a_strimzi_listener_with_tls_is_used_with_its_certificates() {
     let (world, kafka) = (World::new().await, kafka().await);
     let _operator = Operator::start(&world).await;
     let _cluster = StandIn::start(&world, &[]);
@@ -235,7 +235,7 @@ async fn a_strimzi_listener_with_tls_is_used_with_its_own_certificates() {
         {"name": "tls", "bootstrapServers": kafka.sasl_ssl, "certificates": [kafka.ca]},
     ]}});
     world.dynamic("Kafka").patch_status("my-cluster", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
-    // As a KafkaUser's.
+    // Like the Secret of a KafkaUser.
     world.secret("logins", &json!({"password": PASSWORD}));
     let (_, manifest) = manifest(&json!({"strimzi": {
         "cluster": "my-cluster", "listener": "tls",

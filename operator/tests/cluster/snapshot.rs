@@ -1,4 +1,4 @@
-//! Everything in a namespace, told so that two runs of the same history can be compared.
+//! The content of a namespace, in a form in which two runs of the same history are equal.
 
 use std::collections::BTreeMap;
 
@@ -9,10 +9,10 @@ use kube::{
 };
 use serde_json::Value;
 
-/// The objects of a namespace by kind and name; what must differ between two runs is taken out or renamed.
+/// The objects of a namespace by kind and name; values that differ between runs are removed or renamed.
 pub type Snapshot = BTreeMap<String, Value>;
 
-/// Everything in these namespaces, but Events and Leases, whatever made it.
+/// Every object in these namespaces, of any creator, except Events and Leases.
 pub async fn snapshots(client: &Client, namespaces: &[&str]) -> Vec<Snapshot> {
     let kinds = kinds(client).await;
     let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
@@ -31,12 +31,12 @@ pub async fn snapshots(client: &Client, namespaces: &[&str]) -> Vec<Snapshot> {
     namespaces.iter().map(|namespace| comparable(namespace, found.remove(*namespace).unwrap_or_default())).collect()
 }
 
-/// Everything in one namespace.
+/// The snapshot of one namespace.
 pub async fn snapshot(client: &Client, namespace: &str) -> Snapshot {
     snapshots(client, &[namespace]).await.remove(0)
 }
 
-/// Every kind of object that can stand in a namespace.
+/// Every namespaced kind.
 async fn kinds(client: &Client) -> Vec<ApiResource> {
     let discovery = Discovery::new(client.clone()).exclude(&["events.k8s.io", "coordination.k8s.io"]);
     let discovery = discovery.run().await.unwrap();
@@ -48,8 +48,8 @@ async fn kinds(client: &Client) -> Vec<ApiResource> {
     stored.map(|(resource, _)| resource).collect()
 }
 
-/// Gives the names that every run makes anew (the namespace, UIDs, revisions, the ConfigMaps that are named by them) the
-/// names of their place, and takes times and versions out.
+/// Replaces the names that each run generates (the namespace, UIDs, revisions, the ConfigMaps named after them) by
+/// fixed ones, and removes times and versions.
 fn comparable(namespace: &str, objects: Vec<Value>) -> Snapshot {
     let text = |object: &Value, path: &str| object.pointer(path).and_then(Value::as_str).unwrap_or_default().to_owned();
     let key = |object: &Value| format!("{}/{}", text(object, "/kind"), text(object, "/metadata/name"));
@@ -66,7 +66,7 @@ fn comparable(namespace: &str, objects: Vec<Value>) -> Snapshot {
     let told = objects.into_iter().map(|mut object| {
         strip(&mut object);
         if object["kind"] == "Deployment" {
-            // Replicas and pods may be changed together, or one after the other.
+            // Replicas and pods may change together, or one after the other.
             object["metadata"]["generation"].take();
             object["status"]["observedGeneration"].take();
         }
@@ -89,7 +89,7 @@ fn strip(object: &mut Value) {
             }
             members.values_mut().for_each(strip);
             if let Some(Value::Array(entries)) = members.get_mut("managedFields") {
-                // Sorted by time, and this in seconds.
+                // They are sorted by time, which has a resolution of seconds.
                 entries.sort_by_key(ToString::to_string);
             }
         }
@@ -98,7 +98,7 @@ fn strip(object: &mut Value) {
     }
 }
 
-/// Where two snapshots differ, a line for each place; empty where they are the same.
+/// The differences of two snapshots, one line for each place; empty when they are equal.
 pub fn differences(expected: &Snapshot, found: &Snapshot) -> Vec<String> {
     let mut lines = Vec::new();
     let names = expected.keys().chain(found.keys()).collect::<std::collections::BTreeSet<_>>();

@@ -1,4 +1,4 @@
-//! What earlier versions stored is read and run by this one, and what they reported still counts.
+//! This version reads and runs resources that earlier versions stored, and their reported status still counts.
 
 use crds::{
     job::{JobConfig, VERSION},
@@ -25,7 +25,8 @@ async fn what_the_first_version_stored_is_run_by_this_one() {
     world.kafka("my-cluster").await;
     world.kafka("other-cluster").await;
     world.apply(PIPELINES).unwrap();
-    // As its operator reported: the ConfigMap is gone since, and its number must not come to mean another config.
+    // The old operator reported it: the ConfigMap is gone since then, and its number must not be reused for another
+    // config.
     let reported = world.first_revision("logins").await + 5;
     let role = |role: &str, name: &str| json!({"role": role, "name": name, "partitions": 8, "created": true});
     let status = json!({
@@ -51,7 +52,7 @@ async fn what_the_first_version_stored_is_run_by_this_one() {
             (ready.reason == "Running" && status.topics.len() == 9).then_some(pipeline)
         };
         let pipeline = wait_for_async(name, BOUND, ready).await;
-        // Nobody has written to the spec: not to store it anew, not to complete it.
+        // The spec was not written: neither to store it again nor to complete it.
         assert_eq!(pipeline.metadata.generation, Some(1), "{name}");
     }
     assert_eq!(world.config("logins").await.revision, reported + 1);
@@ -64,7 +65,7 @@ async fn what_the_first_version_stored_is_run_by_this_one() {
     assert_eq!(container.image.as_deref(), Some("registry.example.org/processor:0.1.0"));
     assert_eq!(deployment.replicas, Some(3));
 
-    // It goes on changing as any other.
+    // It accepts changes like any other.
     world.change("everything", json!({"processor": {"replicas": 4}, "topics": {"adopt": true}})).await;
     let scaled = || async {
         let deployment = world.deployments().get("everything-processor").await.unwrap();
@@ -75,7 +76,7 @@ async fn what_the_first_version_stored_is_run_by_this_one() {
 
 const REVISION: &str = include_str!("../fixtures/first-revision.yaml");
 
-/// What pods run: the Deployment's template, and every job config that is kept.
+/// What pods run: the Deployment's template, and every stored job config.
 async fn running(world: &World) -> (Value, Vec<(String, String)>) {
     let deployment = world.deployments().get("logins-processor").await.unwrap();
     let config_maps = world.config_maps().list(&ListParams::default()).await.unwrap();
@@ -85,7 +86,7 @@ async fn running(world: &World) -> (Value, Vec<(String, String)>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_revision_that_an_earlier_operator_stored_stays_until_the_spec_changes() {
+async fn a_revision_stored_by_an_older_operator_stays_until_a_change() {
     let world = World::new().await;
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
@@ -111,7 +112,7 @@ async fn a_revision_that_an_earlier_operator_stored_stays_until_the_spec_changes
     assert!(before.1.len() == 1 && before.1[0].1.contains("\"version\": 1"), "{before:?}");
 
     let _cluster = StandIn::start(&world, &[]);
-    // Neither today's image, nor looking again, nor another operator changes what pods run.
+    // Neither the new default image, nor another pass, nor another operator changes what pods run.
     for image in ["processor:today", "processor:tomorrow"] {
         let arguments = ["--leader-election=false", "--processor-image", image];
         let operator = Operator::start_with(&world, world.server.kubeconfig(), &arguments).await;

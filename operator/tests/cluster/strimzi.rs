@@ -1,4 +1,4 @@
-//! A manifest becomes a running pipeline on a Kafka that Strimzi runs, and its status tells no lie on the way.
+//! A manifest becomes a running pipeline on a Kafka that Strimzi runs, and its status is correct at every step.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World, running, 
 const OUTPUTS: [&str; 8] = ["output", "dead-letters", "deltas", "aggregates", "insights", "alerts", "state", "replays"];
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_manifest_becomes_a_pipeline_that_is_ready_when_all_of_it_is() {
+async fn a_manifest_becomes_a_pipeline_ready_when_all_its_parts_are() {
     let world = World::new().await;
     let operator = Operator::start(&world).await;
     let cluster = StandIn::start(&world, &[("", Answer::Never)]);
@@ -65,7 +65,7 @@ async fn a_manifest_becomes_a_pipeline_that_is_ready_when_all_of_it_is() {
     cluster.answer("-processor", Answer::Well);
     world.wait_ready("logins").await;
     check_objects(&world).await;
-    // By its watch, a moment later.
+    // The watch reports it a moment later.
     let ready = "login_pipeline_operator_pipelines{ready=\"True\"}";
     wait_for_async("the metric", BOUND, || async { (operator.metric(ready) == 1.0).then_some(()) }).await;
 }
@@ -98,7 +98,7 @@ async fn check_objects(world: &World) {
         assert_eq!(labels[key], value);
     }
 
-    // They go when the pipeline goes: Kubernetes' garbage collector follows these.
+    // They are deleted with the pipeline: Kubernetes' garbage collector follows these.
     let uid = pipeline.uid().unwrap();
     let service_account = world.service_accounts().get("logins-processor").await.unwrap();
     for owner in [deployment.owner_references(), config_map.owner_references(), service_account.owner_references()] {
@@ -119,7 +119,7 @@ async fn check_objects(world: &World) {
 async fn a_pipeline_that_is_deleted_leaves_its_topics() {
     let (world, operator, _cluster) = running().await;
     operator.quiet().await;
-    // With the resource version, that of the whole object.
+    // With the resource version, which is that of the whole object.
     let metadata = async || {
         let topics = world.topics().list(&ListParams::default()).await.unwrap();
         topics.into_iter().map(|topic| topic.metadata).collect::<Vec<_>>()
@@ -134,7 +134,7 @@ async fn a_pipeline_that_is_deleted_leaves_its_topics() {
     assert!(before.iter().all(|topic| topic.owner_references.is_none()));
     world.collect_garbage("logins");
 
-    // A successor of the same name uses them, and takes none.
+    // A successor with the same name uses them, and takes none over.
     world.apply(EXAMPLE).unwrap();
     world.wait_ready("logins").await;
     operator.quiet().await;
@@ -158,7 +158,8 @@ async fn a_pipeline_that_is_deleted_leaves_its_topics() {
     world.wait_ready("logins").await;
 }
 
-/// What is left of a pipeline in Kafka is found by one of the same name: in its log a revision must go on meaning one config.
+/// A pipeline with the same name finds what its predecessor left in Kafka: in its log, a revision must keep its one
+/// config.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_successor_numbers_its_configs_above_its_predecessor() {
     let (world, operator, _cluster) = running().await;
@@ -174,7 +175,7 @@ async fn a_successor_numbers_its_configs_above_its_predecessor() {
     world.delete("loginpipeline", "logins").unwrap();
     operator.quiet().await;
     world.collect_garbage("logins");
-    // Creation is known to the second, and a change every second is the most that the numbers bear.
+    // Creation times have a resolution of seconds, and the numbers allow at most one change a second.
     tokio::time::sleep(Duration::from_secs(2)).await;
 
     world.apply(EXAMPLE).unwrap();
@@ -185,7 +186,7 @@ async fn a_successor_numbers_its_configs_above_its_predecessor() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_it() {
+async fn ready_is_lost_with_a_topic_or_replica_and_returns_with_it() {
     let (world, operator, cluster) = running().await;
     operator.quiet().await;
     let since = world.condition("logins", "ConfigValid").await.unwrap().last_transition_time;
@@ -194,7 +195,7 @@ async fn ready_is_withdrawn_when_a_topic_or_a_replica_is_lost_and_returns_with_i
     let lost = world.wait_condition("logins", "Ready", False, "TopicNotSupported").await;
     assert!(lost.message.contains("output topic processed-user-login"), "{}", lost.message);
     assert!(lost.message.contains("Decreasing partitions not supported"), "{}", lost.message);
-    // The pods go on.
+    // The pods keep running.
     assert_eq!(world.condition("logins", "ProcessorAvailable").await.unwrap().status, True);
     cluster.answer("-output", Answer::Well);
     world.wait_ready("logins").await;
@@ -227,14 +228,14 @@ async fn outputs_grow_before_the_source() {
     world.wait_ready("logins").await;
     assert_eq!(partitions("output").await, 12);
     assert_eq!(partitions("deltas").await, 1);
-    // Partitions are no part of the config: nothing restarted.
+    // Partitions are not part of the config: nothing restarted.
     assert_eq!(world.config("logins").await.revision, world.first_revision("logins").await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn topics_of_others_are_used_and_never_taken() {
     let (world, operator, cluster) = started().await;
-    // A source of 16 partitions and larger messages, described by somebody else's object.
+    // A source of 16 partitions and larger messages, described by another owner's object.
     let theirs = json!({
         "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic",
         "metadata": {"name": "theirs", "labels": {"strimzi.io/cluster": "my-cluster"}},
@@ -244,7 +245,7 @@ async fn topics_of_others_are_used_and_never_taken() {
         world.topics().create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap()
     };
     create(theirs).await;
-    // And an object that has the name of ours, for another topic.
+    // And an object with the name of ours, for another topic.
     let name = format!("{}-logins-deltas", world.namespace);
     let taken = json!({
         "apiVersion": "kafka.strimzi.io/v1", "kind": "KafkaTopic", "metadata": {"name": name}, "spec": {"partitions": 3},
@@ -276,7 +277,7 @@ async fn topics_of_others_are_used_and_never_taken() {
     assert!(theirs.managed_fields().iter().all(|entry| entry.manager.as_deref() != Some("login-pipeline-operator")));
     assert!(before.contains_key("KafkaTopic/theirs"));
 
-    // It fails, and so does the pipeline.
+    // The topic fails, and so does the pipeline.
     cluster.answer("theirs", Answer::Badly);
     world.wait_condition("logins", "Ready", False, "TopicNotSupported").await;
 }
@@ -290,7 +291,7 @@ async fn a_listener_that_is_not_there_is_named() {
     world.change("logins", json!({"kafka": {"strimzi": {"listener": "plain"}}})).await;
     world.wait_ready("logins").await;
 
-    // Once pods run, a listener that is gone stops none: they can even be scaled.
+    // While pods run, a missing listener stops none of them: they can even be scaled.
     let status = Patch::Merge(json!({"status": {"listeners": []}}));
     world.dynamic("Kafka").patch_status("my-cluster", &PatchParams::default(), &status).await.unwrap();
     world.wait_condition("logins", "Ready", False, "ListenerNotFound").await;
@@ -307,7 +308,7 @@ async fn strimzi_may_come_later_and_in_an_older_version() {
     world.apply(EXAMPLE).unwrap();
     let missing = world.wait_condition("logins", "Ready", False, "StrimziNotInstalled").await;
     assert!(missing.message.contains("install it"), "{}", missing.message);
-    // The others do not miss it.
+    // The others do not need it.
     let kafka = tokio::task::spawn_blocking(kafka::shared).await.unwrap();
     let elsewhere = json!({
         "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": "elsewhere"},
@@ -330,7 +331,7 @@ async fn strimzi_may_come_later_and_in_an_older_version() {
     world.wait_condition("logins", "Ready", False, "KafkaNotFound").await;
     let kafka = r#"{"apiVersion": "kafka.strimzi.io/v1beta2", "kind": "Kafka", "metadata": {"name": "my-cluster"}, "spec": {}}"#;
     world.apply(kafka).unwrap();
-    // Nothing is made before it is known whether it is there already.
+    // Nothing is created before it is known whether it already exists.
     world.wait_condition("logins", "Ready", False, "ListenerNotFound").await;
     let kafka = tokio::task::spawn_blocking(kafka::shared).await.unwrap();
     let status = json!({"status": {"listeners": [{"name": "plain", "bootstrapServers": kafka.bootstrap()}]}});
@@ -347,7 +348,7 @@ async fn strimzi_may_come_later_and_in_an_older_version() {
     };
     wait_for_async("the outputs' KafkaTopics", BOUND, || made(OUTPUTS.len())).await;
 
-    // An upgrade of Strimzi: the same objects in another version, which the stand-in answers.
+    // An upgrade of Strimzi: the same objects in another version, with answers of the stand-in.
     world.install_strimzi(&["v1", "v1beta2"]);
     wait_for_async("the source's KafkaTopic", BOUND, || made(Role::ALL.len())).await;
     world.wait_ready("logins").await;

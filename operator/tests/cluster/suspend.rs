@@ -1,4 +1,4 @@
-//! A pipeline that stops and goes on, on a real Kafka: at rest is what has no pod and no open transaction.
+//! A pipeline that is suspended and resumed, on a real Kafka: at rest it has no pod and no open transaction.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
 
 const BOUND: Duration = Duration::from_secs(10);
 
-/// A pod of the pipeline, which a real Deployment would have made.
+/// A pod of the pipeline, as a real Deployment would create it.
 async fn pod(pods: &Api<Pod>) {
     let pod = json!({
         "metadata": {"name": "logins-processor-1", "labels": {
@@ -34,7 +34,7 @@ async fn pod(pods: &Api<Pod>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn suspended_is_paused_when_no_pod_and_no_transaction_is_left_and_goes_on_with_as_many_as_before() {
+async fn a_pipeline_pauses_once_drained_and_resumes_at_its_old_size() {
     let (world, kafka) = (World::new().await, shared().await);
     let names = Names::new(&world);
     let operator = Operator::start(&world).await;
@@ -44,7 +44,7 @@ async fn suspended_is_paused_when_no_pod_and_no_transaction_is_left_and_goes_on_
     assert_eq!(world.condition("logins", "Paused").await.unwrap().reason, "NotSuspended");
     let template = world.deployments().get("logins-processor").await.unwrap().spec.unwrap().template;
 
-    // What a pod that was killed leaves behind.
+    // What a killed pod leaves.
     let producer: BaseProducer = ClientConfig::new()
         .set("bootstrap.servers", kafka.bootstrap())
         .set("transactional.id", unique("open"))
@@ -76,7 +76,7 @@ async fn suspended_is_paused_when_no_pod_and_no_transaction_is_left_and_goes_on_
     world.wait_condition("logins", "Ready", False, "Suspended").await;
     assert_eq!(world.condition("logins", "Stalled").await.unwrap().status, False);
     assert_eq!(world.condition("logins", "Reconciling").await.unwrap().status, False);
-    // What is at rest is left alone.
+    // A pipeline at rest is left alone.
     operator.quiet().await;
     let before = world.versions().await;
     operator.look(&world, "logins", 2).await;

@@ -1,4 +1,4 @@
-//! Topics of a real Kafka that others have made, changed or deleted.
+//! Topics of a real Kafka that others have created, changed or deleted.
 
 use crds::{
     pipeline::{
@@ -25,7 +25,7 @@ async fn id_of(world: &World, role: Role) -> String {
     status.topics.into_iter().find(|topic| topic.role == role).unwrap().topic_id.unwrap()
 }
 
-/// Sets configs of a topic as somebody with Kafka's own tools would.
+/// Sets configs of a topic as a user of Kafka's own tools would.
 async fn set(cluster: &Cluster, topic: &str, configs: &[(&str, &str)]) {
     let admin = Admin::new(Access { servers: cluster.bootstrap().to_owned(), ..Access::default() });
     let topic = Topic { role: Role::Output, name: topic.to_owned(), partitions: 1, config: Vec::new() };
@@ -33,7 +33,7 @@ async fn set(cluster: &Cluster, topic: &str, configs: &[(&str, &str)]) {
     admin.alter(&topic, configs).await.unwrap();
 }
 
-/// A namespace with names of its own on the Kafka that tests share, an operator, and who answers it.
+/// A namespace with unique names on the Kafka that tests share, an operator, and a stand-in.
 async fn started() -> (World, &'static Cluster, Names, Operator, StandIn) {
     let (world, cluster) = (World::new().await, shared().await);
     let operator = Operator::start(&world).await;
@@ -50,7 +50,7 @@ async fn a_topic_that_was_deleted_or_made_again_waits_for_a_person() {
     let first = id_of(&world, Role::Output).await;
     let pods = world.deployments().get("logins-processor").await.unwrap();
 
-    // Deleted: it is not made again.
+    // A deleted topic is not created again.
     cluster.delete_topic(&names.output).unwrap();
     operator.look(&world, "logins", 1).await;
     let lost = world.wait_condition("logins", "Ready", False, "TopicLost").await;
@@ -60,7 +60,7 @@ async fn a_topic_that_was_deleted_or_made_again_waits_for_a_person() {
     operator.look(&world, "logins", 2).await;
     assert_eq!(cluster.partitions(&names.output).unwrap(), None);
 
-    // Made again by somebody else: that is another topic.
+    // A topic that another user creates again is another topic.
     cluster.create_topic(&names.output, 1, &[("max.message.bytes", "2000000")]).unwrap();
     operator.look(&world, "logins", 1).await;
     let again = wait_for_async("another topic", BOUND, || async {
@@ -78,7 +78,7 @@ async fn a_topic_that_was_deleted_or_made_again_waits_for_a_person() {
     let output = status(&world).await.topics.into_iter().find(|topic| topic.role == Role::Output).unwrap();
     assert!(!output.created, "this pipeline did not make it");
 
-    // What was accepted holds for that topic alone.
+    // A consent applies to that topic only.
     cluster.delete_topic(&names.output).unwrap();
     operator.look(&world, "logins", 1).await;
     world.wait_condition("logins", "Ready", False, "TopicLost").await;
@@ -108,7 +108,7 @@ async fn configs_that_were_set_are_brought_back_and_no_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_others_made_is_changed_by_consent_alone_and_as_it_was_listed() {
+async fn foreign_topics_are_changed_only_by_consent_and_as_listed() {
     let (world, cluster, names, operator, _pods) = started().await;
     let odd = [("cleanup.policy", "compact"), ("max.message.bytes", "1000"), ("retention.ms", "7654321")];
     cluster.create_topic(&names.dead_letters, 1, &odd).unwrap();

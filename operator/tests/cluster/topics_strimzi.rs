@@ -1,4 +1,4 @@
-//! Every state in which a `KafkaTopic` can be, topics that exist without one, and whose they are.
+//! Every state of a `KafkaTopic`, topics without one, and their owners.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use testkit::{kafka::shared, unique, wait_for_async};
 
 use crate::support::{Answer, BOUND, EXAMPLE, Operator, StandIn, World, running};
 
-/// A pipeline on Strimzi whose output nobody else has.
+/// A pipeline on Strimzi with a unique output.
 fn manifest(name: &str, output: &str) -> String {
     json!({
         "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": name},
@@ -31,7 +31,7 @@ async fn annotate(world: &World, role: &str, key: &str, value: Option<&str>) {
     world.topics().patch(&name, &PatchParams::default(), &patch).await.unwrap();
 }
 
-/// The topic operator takes an existing topic as the output, under the identifier that it has.
+/// The topic operator takes over an existing topic as the output, with its existing identifier.
 async fn take_over(world: &World) {
     wait_for_async("the output's KafkaTopic", BOUND, || world.topic("output")).await;
     let known = || async {
@@ -44,7 +44,7 @@ async fn take_over(world: &World) {
     report(world, json!({"observedGeneration": generation, "conditions": ready, "topicId": id})).await;
 }
 
-/// What the topic operator reports of the output, and no stand-in takes back.
+/// Sets the topic operator's report on the output, which no stand-in changes.
 async fn report(world: &World, status: Value) {
     let name = world.topic("output").await.unwrap().name_any();
     let patch = Patch::Merge(json!({"status": status}));
@@ -96,7 +96,7 @@ async fn each_state_of_a_kafka_topic_is_recognized_and_stops_no_pod() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_object_that_no_topic_operator_looks_after_is_recognized_after_a_minute() {
+async fn an_unmanaged_kafka_topic_is_reported_after_a_minute() {
     let world = World::new().await;
     let _operator = Operator::start(&world).await;
     let _cluster = StandIn::start(&world, &[("", Answer::Never)]);
@@ -114,7 +114,7 @@ async fn an_object_that_no_topic_operator_looks_after_is_recognized_after_a_minu
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kafka_topic_that_is_deleted_is_not_made_again_before_a_person_agrees() {
+async fn a_deleted_kafka_topic_stays_absent_until_loss_is_accepted() {
     let (world, operator, _cluster) = running().await;
     let before = world.topic("source").await.unwrap();
     world.topics().delete(&before.name_any(), &DeleteParams::default()).await.unwrap();
@@ -129,7 +129,7 @@ async fn a_kafka_topic_that_is_deleted_is_not_made_again_before_a_person_agrees(
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_topic_that_exists_is_given_an_object_where_nothing_is_reset_or_by_consent() {
+async fn an_existing_topic_gets_an_object_if_unchanged_or_by_consent() {
     let world = World::new().await;
     let operator = Operator::start(&world).await;
     let _cluster = StandIn::start(&world, &[("-output", Answer::Never)]);
@@ -155,10 +155,10 @@ async fn a_topic_that_exists_is_given_an_object_where_nothing_is_reset_or_by_con
     assert_eq!(adopted.annotations()["loginpipeline.dev/adopted"], "true");
     let topics = world.pipelines().get("logins").await.unwrap().status.unwrap().topics;
     let others: Vec<_> = topics.iter().filter(|topic| !topic.created).map(|topic| topic.role).collect();
-    // The source's object was made under the same consent, which asks no questions.
+    // The source's object was created under the same consent, without a query.
     assert_eq!(others, [Role::Output, Role::Source]);
 
-    // One that is as it should be needs no consent.
+    // A suitable topic needs no consent.
     let second = World::new().await;
     let _operator = Operator::start(&second).await;
     let _cluster = StandIn::start(&second, &[("-output", Answer::Never)]);
@@ -187,9 +187,9 @@ async fn nothing_is_made_while_nobody_can_tell_whether_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kafka_of_another_namespace_is_used_as_long_as_its_owner_allows_for_it() {
+async fn a_kafka_of_another_namespace_is_used_while_it_allows_that() {
     let (world, owners) = (World::new().await, World::new().await);
-    // With no more rights there than the table has for that.
+    // With only the rights that the table lists for that.
     let user = world.user();
     world.allow(&user, &rules(Place::Watched));
     owners.allow(&user, &rules(Place::Kafka));
@@ -213,7 +213,7 @@ async fn a_kafka_of_another_namespace_is_used_as_long_as_its_owner_allows_for_it
 
     grant(Some(&format!("another, {}", world.namespace))).await;
     operator.look(&world, "logins", 1).await;
-    // Nothing of that namespace is watched here.
+    // Nothing in that namespace is watched here.
     let ready = wait_for_async("a pipeline that is ready", 2 * BOUND, || async {
         world.condition("logins", "Ready").await.filter(|ready| ready.status == True)
     });
@@ -225,7 +225,7 @@ async fn a_kafka_of_another_namespace_is_used_as_long_as_its_owner_allows_for_it
     let pods = world.deployments().get("logins-processor").await.unwrap();
     let before = owners.children().await;
 
-    // A grant that is withdrawn stops nothing that runs, and changes no topic.
+    // A withdrawn grant stops no running pod, and changes no topic.
     grant(None).await;
     operator.look(&world, "logins", 1).await;
     world.wait_condition("logins", "Ready", False, "NamespaceNotAllowed").await;
@@ -236,7 +236,7 @@ async fn a_kafka_of_another_namespace_is_used_as_long_as_its_owner_allows_for_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_pipelines_that_write_one_topic_the_later_one_waits_for_the_other_to_go() {
+async fn of_two_pipelines_that_write_one_topic_the_later_one_waits() {
     let (world, operator, _cluster) = running().await;
     let (_, before) = (operator.quiet().await, world.children().await);
 
@@ -250,7 +250,7 @@ async fn of_two_pipelines_that_write_one_topic_the_later_one_waits_for_the_other
     assert_eq!(world.children().await, before, "nothing of it is made, and nothing of the other is touched");
     world.wait_ready("logins").await;
 
-    // The first one goes, and the second one with it gets what it needs, within seconds.
+    // After the deletion of the first one, the second one gets its topics within seconds.
     world.delete("loginpipeline", "logins").unwrap();
     world.wait_ready("second").await;
 }

@@ -1,4 +1,4 @@
-//! Ready is no lie either when nobody can look: a state that is not known is reported as that.
+//! Ready stays correct when the operator cannot look: an unknown state is reported as unknown.
 
 use std::sync::{Arc, Mutex};
 
@@ -26,7 +26,7 @@ async fn a_pipeline_that_cannot_be_looked_at_is_not_called_ready() {
     operator.quiet().await;
     let before = world.children().await;
 
-    // One hiccup is none.
+    // A single failure is ignored.
     proxy.plan(|call| if call.resource == "deployments" { Fate::Answer(StatusCode::FORBIDDEN) } else { Fate::Through });
     operator.look(&world, "logins", 1).await;
     assert_eq!(world.condition("logins", "Ready").await.unwrap().status, True);
@@ -41,7 +41,7 @@ async fn a_pipeline_that_cannot_be_looked_at_is_not_called_ready() {
     assert_eq!(world.children().await, before);
 }
 
-/// Whether Strimzi is installed only the API server can say: a question that fails is no answer.
+/// Only the API server can tell whether Strimzi is installed: a failed request is not an answer.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_strimzi_of_which_nobody_can_tell_is_not_called_missing() {
     let world = World::new().await;
@@ -63,7 +63,7 @@ async fn a_strimzi_of_which_nobody_can_tell_is_not_called_missing() {
     drop(operator);
     reported.lock().unwrap().clear();
 
-    // A hiccup at the start changes nothing.
+    // A failure at the start changes nothing.
     let mut failures = 0;
     proxy.plan(move |call| {
         failures += usize::from(call.resource == "/apis");
@@ -78,7 +78,7 @@ async fn a_strimzi_of_which_nobody_can_tell_is_not_called_missing() {
     }
     drop(operator);
 
-    // One that lasts is named, and what runs still follows the spec.
+    // A lasting failure is reported, and running pods still follow the spec.
     proxy.plan(|call| if call.resource == "/apis" { INTERNAL } else { Fate::Through });
     let _operator = proxy.operator(&world).await;
     let unknown = world.wait_condition("logins", "TopicsReady", Unknown, "ApiServerFailed").await;

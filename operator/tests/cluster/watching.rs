@@ -1,4 +1,4 @@
-//! Which namespaces are watched, with which rights.
+//! The watched namespaces, and the rights that they need.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use testkit::wait_for_async;
 use crate::support::{BOUND, EXAMPLE, Operator, StandIn, World};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_and_no_others() {
+async fn the_namespaces_given_are_watched_with_documented_rights_only() {
     let (a, b, c) = (World::new().await, World::new().await, World::new().await);
     let _clusters = [&a, &b, &c].map(|world| StandIn::start(world, &[]));
     let user = a.user();
@@ -32,7 +32,7 @@ async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_
     }
     assert_eq!(c.condition("logins", "Ready").await, None);
 
-    // What prunes, asks pods, and deletes.
+    // Exercises pruning, requests to pods, and deletion.
     for change in 1..=3 {
         a.change("logins", json!({"aggregation": {"allowedLateness": format!("{change}m")}})).await;
         a.wait_condition("logins", "Ready", True, "Running").await;
@@ -40,7 +40,7 @@ async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_
     }
     a.change("logins", json!({"networkPolicy": {"enabled": false}})).await;
     operator.quiet().await;
-    // What the page asks, for somebody who has opened a pipeline.
+    // The page's requests, for a viewer of a pipeline.
     let opened = operator.get(&format!("/pipelines/{}/logins", a.namespace));
     assert_eq!(opened.matches("\"problem\":null").count(), 2, "{opened}");
     let requests = requests(&operator);
@@ -49,7 +49,7 @@ async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_
         let is_allowed = |right: &&Right| right.resource == resource && right.verbs.contains(&verb.as_str());
         assert!(resource.starts_with('/') || RIGHTS.iter().any(|right| is_allowed(&right)), "{verb} {resource}");
     }
-    // And nothing is in vain: what creates is a patch, and the rest is for other histories.
+    // Every granted right is used: objects are created by patches, and other tests exercise the rest.
     let elsewhere = [
         ("patch", "loginpipelines"),
         ("get", "secrets"),
@@ -73,7 +73,7 @@ async fn the_namespaces_that_are_named_are_watched_with_the_rights_of_the_table_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_namespace_that_cannot_be_watched_keeps_the_others_from_nothing() {
+async fn a_namespace_that_cannot_be_watched_does_not_block_the_others() {
     let (a, b) = (World::new().await, World::new().await);
     let _clusters = [&a, &b].map(|world| StandIn::start(world, &[]));
     let user = a.user();
@@ -94,7 +94,7 @@ async fn a_namespace_that_cannot_be_watched_keeps_the_others_from_nothing() {
     wait_for_async("readiness", BOUND, ready).await;
 }
 
-/// What an operator has asked of the API server: verb and resource.
+/// An operator's requests to the API server: verb and resource.
 fn requests(operator: &Operator) -> BTreeSet<(String, String)> {
     let metrics = operator.get("/metrics");
     let lines =

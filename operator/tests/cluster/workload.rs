@@ -1,5 +1,5 @@
-//! The objects beside the Deployment: they come and go with the spec, come back when they are gone, and belong to one
-//! pipeline alone.
+//! The objects other than the Deployment: they follow the spec, are restored when deleted, and belong to one pipeline
+//! alone.
 
 use crds::pipeline::ConditionStatus;
 use kube::{
@@ -14,10 +14,10 @@ use crate::{
     support::{BOUND, Operator, StandIn, World, running, started},
 };
 
-/// Every choice of how pods run, and a name that begins with a digit.
+/// Every option for pods, and a name that begins with a digit.
 const EVERYTHING: &str = include_str!("../fixtures/everything.yaml");
 
-/// What the API server completes by itself.
+/// A spec that the API server completes with defaults.
 const NARROW: &str = include_str!("../fixtures/narrow.yaml");
 
 const PROCESSOR: &str = "logins-processor";
@@ -37,7 +37,7 @@ async fn every_choice_of_how_pods_run_is_taken_and_then_left_alone() {
     operator.look(&world, name, 3).await;
     assert_eq!(before, world.children().await);
 
-    // What a user adds to the pods goes when the user takes it away.
+    // A user's additions to the pods are removed when the user removes them.
     let nothing =
         json!({"processor": {"podLabels": null, "affinity": null, "tolerations": null, "nodeSelector": null}});
     world.change(name, nothing).await;
@@ -51,7 +51,7 @@ async fn every_choice_of_how_pods_run_is_taken_and_then_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pass_over_what_is_settled_asks_little_and_writes_nothing_whatever_the_spec() {
+async fn a_pass_over_a_settled_pipeline_reads_little_writes_nothing() {
     let world = World::new().await;
     let proxy = Proxy::start(world.client.clone()).await;
     let operator = proxy.operator(&world).await;
@@ -92,7 +92,7 @@ async fn a_network_policy_goes_and_comes_with_the_spec() {
     let gone = || async { policies.get_opt(PROCESSOR).await.unwrap().is_none().then_some(()) };
     wait_for_async("no NetworkPolicy", BOUND, gone).await;
 
-    // Another's of that name is not taken, wanted or not.
+    // Another owner's object with that name is not taken over, whether the spec wants one or not.
     let theirs = json!({"metadata": {"name": PROCESSOR}, "spec": {"podSelector": {}}});
     let theirs = policies.create(&PostParams::default(), &serde_json::from_value(theirs).unwrap()).await.unwrap();
     operator.look(&world, "logins", 2).await;
@@ -129,7 +129,7 @@ async fn comes_back<K>(operator: &Operator, api: &Api<K>, name: &str)
 where
     K: kube::Resource + Clone + serde::de::DeserializeOwned + std::fmt::Debug,
 {
-    // So that nothing but the deletion itself leads to a pass.
+    // So that only the deletion itself causes a pass.
     operator.quiet().await;
     let gone = api.get(name).await.unwrap();
     api.delete(name, &DeleteParams::default()).await.unwrap();

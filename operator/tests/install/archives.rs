@@ -1,4 +1,4 @@
-//! `scripts/images` and `scripts/kind load`, with a program of this machine in the place of each binary.
+//! `scripts/images` and `scripts/kind load`, with a program of this machine in place of each binary.
 
 use std::{fs, process::Command};
 

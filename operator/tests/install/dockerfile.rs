@@ -7,7 +7,7 @@ use testkit::install::Checks;
 
 use crate::{path, read, said};
 
-/// The build of a target: its image's config, and its steps.
+/// The build of a target: its image's config and its steps.
 pub fn build(file: &Path, target: &str) -> Value {
     serde_json::from_str(&said(Checks::find().unwrap().dockerfile(file, target).unwrap())).unwrap()
 }
@@ -32,7 +32,7 @@ fn both_images_run_their_binary_as_nobody_in_particular() {
     assert_eq!(build(&path("Dockerfile"), "operator"), build(&path("Dockerfile"), ""), "the default");
 }
 
-/// What is not named there would be missing in the build; that it names no more keeps the build's cache.
+/// A crate that is not named there would be missing in the build; naming nothing else keeps the build's cache valid.
 #[test]
 fn the_build_is_given_every_crate_and_nothing_else() {
     let manifest = read("Cargo.toml");

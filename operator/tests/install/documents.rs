@@ -1,4 +1,5 @@
-//! What the documents tell to type where docker is, typed as it stands; docker is played, and so is cargo, for all is built.
+//! Runs the documented commands that need docker, unchanged; scripts play docker, and cargo, because everything is
+//! built.
 
 use std::fs;
 
@@ -6,7 +7,7 @@ use testkit::docs::{Checkout, Script};
 
 use crate::machine::Machine;
 
-/// The played machine, in a folder like a clone.
+/// The played machine, in a folder that looks like a clone.
 fn checkout(machine: &Machine) -> Checkout {
     let mut checkout = Checkout::new().unwrap();
     for (name, value) in machine.variables() {
@@ -29,7 +30,7 @@ fn what_is_typed_where_docker_is() {
     assert!(calls.contains("apply -f scripts/kafka.yaml\n"), "{calls}");
     assert_eq!(calls.matches("images import").count(), 2, "{calls}");
 
-    // It begins with a registry that docs/install.md names in a command of its own.
+    // The command begins with a registry, which another command of docs/install.md names.
     let page = testkit::docs::read("docs/install.md").unwrap();
     let registry = testkit::docs::commands("docs/install.md", &page).unwrap().remove(0);
     assert_eq!(registry.text, "registry=registry.example.com/team");

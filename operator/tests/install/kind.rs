@@ -1,12 +1,12 @@
-//! `kind-config.yaml`, `scripts/kind` and `scripts/kafka.yaml`. kind is the real one; docker, and the cluster that it would
-//! give, are played.
+//! `kind-config.yaml`, `scripts/kind` and `scripts/kafka.yaml`. kind is real; docker and the resulting cluster are
+//! played.
 
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{machine::Machine, path, read, said};
 
-/// The first place of each text, which must be there, in this order.
+/// Asserts that these texts occur in this order.
 fn assert_in_order(calls: &str, texts: &[&str]) {
     let mut rest = calls;
     for text in texts {
@@ -16,7 +16,7 @@ fn assert_in_order(calls: &str, texts: &[&str]) {
 }
 
 #[test]
-fn kind_makes_the_cluster_of_the_config_and_refuses_a_field_that_it_does_not_know() {
+fn kind_creates_the_config_cluster_and_refuses_unknown_fields() {
     let machine = Machine::new();
     said(machine.run("kind", &["create", "cluster", "--config", "kind-config.yaml", "--wait", "5s"]));
     let calls = machine.calls();
@@ -41,7 +41,7 @@ fn kind_makes_the_cluster_of_the_config_and_refuses_a_field_that_it_does_not_kno
 }
 
 #[test]
-fn up_makes_registry_cluster_strimzi_and_kafka_and_again_nothing_and_down_takes_it_all() {
+fn kind_up_creates_everything_once_and_kind_down_removes_it_all() {
     let machine = Machine::new();
     let script = path("scripts/kind");
     said(machine.run(&script, &["up"]));
@@ -73,13 +73,13 @@ fn up_makes_registry_cluster_strimzi_and_kafka_and_again_nothing_and_down_takes_
 }
 
 #[test]
-fn in_another_cluster_strimzi_and_kafka_are_made_where_kubectl_points() {
+fn strimzi_and_kafka_are_installed_in_kubectls_current_context() {
     let machine = Machine::new();
     said(machine.run(path("scripts/kind"), &["kafka"]));
     assert_in_order(&machine.calls(), &["helm --kube-context somewhere ", "kubectl --context somewhere apply "]);
 }
 
-/// The Kafka that the tests run, under the name that the example has.
+/// The Kafka version that the tests run, under the name that the example uses.
 #[test]
 fn the_kafka_is_the_examples_and_of_the_version_that_is_tested() {
     let documents = |text: &str| -> Vec<Value> {
@@ -95,6 +95,6 @@ fn the_kafka_is_the_examples_and_of_the_version_that_is_tested() {
     for object in made.iter().filter(|object| object["kind"] != "Kafka") {
         assert_eq!(&object["metadata"]["labels"]["strimzi.io/cluster"], cluster);
     }
-    // The listener of a spec that names none.
+    // The default listener of a spec that names none.
     assert_eq!(kafka["spec"]["kafka"]["listeners"][0]["name"], "plain");
 }

@@ -1,4 +1,4 @@
-//! A machine with kind, on which docker, cargo, helm and kubectl are played: their calls are written down.
+//! A machine with kind, and scripts that play docker, cargo, helm and kubectl and record their calls.
 
 use std::{
     os::unix::fs::symlink,
@@ -10,7 +10,6 @@ use testkit::{install::Checks, process::Folder};
 
 use crate::path;
 
-/// The machine.
 pub struct Machine {
     pub folder: Folder,
     kind: PathBuf,
@@ -27,7 +26,7 @@ impl Machine {
         Self { folder, kind: Checks::find().unwrap().folder().join("kind") }
     }
 
-    /// One on which both binaries are built: programs of this machine in their place.
+    /// Creates one with both binaries built: programs of this machine stand in for them.
     pub fn built() -> Self {
         let machine = Self::new();
         let release = machine.target().join("release");
@@ -38,12 +37,11 @@ impl Machine {
         machine
     }
 
-    /// The program.
     pub fn kind(&self) -> &Path {
         &self.kind
     }
 
-    /// What the played programs and the scripts are told.
+    /// Variables for the played programs and the scripts.
     pub fn variables(&self) -> [(&'static str, PathBuf); 4] {
         [
             ("PLAYED", self.folder.path().to_owned()),
@@ -69,12 +67,12 @@ impl Machine {
         format!("{}:{}:{rest}", self.folder.path().display(), kind.display())
     }
 
-    /// Where binaries and images are.
+    /// The folder of binaries and images.
     pub fn target(&self) -> PathBuf {
         self.folder.path().join("target")
     }
 
-    /// The calls until now, and what they were given.
+    /// The calls so far, with their inputs.
     pub fn calls(&self) -> String {
         std::fs::read_to_string(self.folder.path().join("calls")).unwrap()
     }

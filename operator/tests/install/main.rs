@@ -1,5 +1,5 @@
-//! The files by which the project is installed and developed in a cluster: what reads them here is what reads them there, or
-//! speaks its language.
+//! The files that install the project and set up its development in a cluster: the tests read them with the real
+//! reader, or with one of the same language.
 
 #![expect(clippy::panic, clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -26,7 +26,7 @@ fn read(relative: &str) -> String {
     std::fs::read_to_string(path(relative)).unwrap_or_else(|error| panic!("{relative}: {error}"))
 }
 
-/// What a command says that must succeed.
+/// The output of a command that must succeed.
 fn said(output: Output) -> String {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()

@@ -1,4 +1,5 @@
-//! The Tiltfile, run in Tilt's language with Tilt's functions played: what it names is there, and the chart takes its values.
+//! The Tiltfile, run in Tilt's language with Tilt's functions played: the files it names exist, and the chart accepts
+//! its values.
 
 use std::{collections::BTreeSet, process::Command, sync::LazyLock, time::Duration};
 
@@ -29,7 +30,7 @@ fn calls(function: &str) -> Vec<&'static Value> {
     arguments
 }
 
-/// A text or a list of texts.
+/// A text or a list of texts, as a list.
 fn texts(value: &Value) -> Vec<&str> {
     match value {
         Value::Array(items) => items.iter().map(|item| item.as_str().unwrap()).collect(),
@@ -38,7 +39,7 @@ fn texts(value: &Value) -> Vec<&str> {
     }
 }
 
-/// The objects that the chart gives with the values of the Tiltfile.
+/// The objects that the chart renders with the values of the Tiltfile.
 fn chart() -> Vec<Value> {
     let helm = calls("helm")[0];
     let chart = path(helm["paths"].as_str().unwrap());
@@ -49,7 +50,7 @@ fn chart() -> Vec<Value> {
     serde_yaml::Deserializer::from_str(&rendered).map(|document| Value::deserialize(document).unwrap()).collect()
 }
 
-/// The object of a pipeline, as the Tiltfile gives it to Tilt.
+/// The pipeline object that the Tiltfile passes to Tilt.
 fn pipeline() -> &'static Value {
     let objects = calls("encode_yaml").into_iter().map(|encoded| &encoded["obj"]);
     objects.into_iter().find(|object| object["kind"] == "LoginPipeline").unwrap()
@@ -76,7 +77,7 @@ fn every_path_is_there() {
     assert!(named.len() > 10, "{named:?}");
 }
 
-/// `helm template` checks them against the schema, which knows no other values.
+/// `helm template` checks them against the schema, which allows no other values.
 #[test]
 fn the_chart_takes_the_values_and_runs_the_image_that_is_built() {
     let objects = chart();
@@ -85,7 +86,7 @@ fn the_chart_takes_the_values_and_runs_the_image_that_is_built() {
     let image = container["image"].as_str().unwrap().split(':').next().unwrap();
     let built: Vec<_> = calls("docker_build").into_iter().map(|image| image["ref"].as_str().unwrap()).collect();
     assert_eq!(built, [image, pipeline()["spec"]["processor"]["image"].as_str().unwrap()]);
-    // Else nothing could be put in the binary's place, and its arguments would be lost.
+    // Otherwise live update could not replace the binary, or would lose its arguments.
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], false);
     assert_eq!((&container["command"], &container["args"][0]), (&Value::Null, &Value::from("run")));
     let found = calls("k8s_kind")[0]["image_json_path"].as_str().unwrap();
@@ -152,8 +153,8 @@ fn the_images_are_built_from_what_their_context_has() {
     }
 }
 
-/// What live update relies on: the command is ended and run anew, with its arguments; an end of its own is the container's; a
-/// stopped container stops it.
+/// Live update relies on this: the command is restarted on request, with its arguments; if it ends by itself, the
+/// container ends; stopping the container stops it.
 #[test]
 fn a_command_is_run_anew_when_that_is_asked() {
     let folder = Folder::new("rerun").unwrap();
@@ -166,7 +167,7 @@ fn a_command_is_run_anew_when_that_is_asked() {
     let begun = |container: &Process, times: usize| {
         wait_for("another run", BOUND, || (container.log() == "begun run\n".repeat(times)).then_some(()));
     };
-    // The process that runs, once it is another than this.
+    // The process that runs, once it differs from this one.
     let running = |before: &str| {
         let file = folder.path().join("rerun.pid");
         let other = |pid: &String| !pid.is_empty() && pid != before;
@@ -181,7 +182,7 @@ fn a_command_is_run_anew_when_that_is_asked() {
     let second = running(&first);
     assert_eq!(container.terminate(BOUND).unwrap(), 7, "stopped, with the command's code");
 
-    // Ended by somebody else: so is the container.
+    // Another process ends it: the container ends too.
     let mut container = start("second");
     begun(&container, 1);
     let pid = running(&second);

@@ -1,4 +1,4 @@
-//! A Kafka that is nobody's in the cluster, with TLS and a password.
+//! A Kafka outside the cluster, with TLS and a password.
 
 use testkit::{
     kafka::{PASSWORD, Secured},

@@ -1,4 +1,4 @@
-//! A pipeline from `helm install` to the end of its days, under load: its results are right after everything that happens.
+//! A pipeline from `helm install` to its deletion, under load: its results are correct after every change.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -11,14 +11,14 @@ use crate::{
     watch::Watch,
 };
 
-/// Events a second: what a build without optimization, on a machine that does all else besides, keeps up with.
+/// Events a second: the rate that a build without optimization sustains on a busy machine.
 const LOAD: u32 = 500;
 
 #[tokio::test(flavor = "multi_thread")]
-async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
+async fn results_stay_correct_through_all_changes_and_failures() {
     let place = Place::new().await;
 
-    // From nothing to results.
+    // From installation to the first results.
     let began = Instant::now();
     place.apply_example();
     let partitions = wait_for("the source", BOUND, || place.kafka.partitions("user-login").unwrap());
@@ -30,7 +30,7 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     let started = first_words(&place).await;
     the_page_shows_it(&place).await;
 
-    // A new config, pod by pod.
+    // A new config is rolled out pod by pod.
     assert_eq!(place.pods().await.len(), 2);
     let before = place.pod_names().await;
     let rolling = Instant::now();
@@ -45,7 +45,7 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     println!("longest gap in a config roll of {:?}: {any:?} of all output, {one:?} of a partition", rolled - rolling);
     assert!(one < Duration::from_secs(30), "{one:?}");
 
-    // Fewer and more of them.
+    // Scaling down and up.
     for replicas in ["1", "3"] {
         place.kubectl(&["scale", "loginpipeline", "logins", "--replicas", replicas], "");
         place.settle().await;
@@ -53,7 +53,7 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     }
     place.audit("after 1 and 3 replicas").await;
 
-    // One ends in order; then all are gone at once, without a word.
+    // One pod ends in order; then all are killed at once.
     let names = place.pod_names().await;
     place.kubectl(&["delete", "pod", &names[0]], "");
     place.settle().await;
@@ -66,14 +66,14 @@ async fn results_are_right_after_everything_that_happens_to_a_pipeline() {
     place.audit("after an upgrade of the operator").await;
     assert!(place.sent() > 10_000);
 
-    // What all of that rests on: the audit sees a single event too many.
+    // The check that all of the above relies on: the audit detects a single surplus event.
     let stray = NewRecord { payload: Some(b"{}".to_vec()), ..NewRecord::default() };
     place.kafka.produce("processed-user-login", [stray]).unwrap();
     let (status, report) = place.report().await;
     assert_eq!(status, 1, "{report}");
 }
 
-/// The operator's page, and through it a replica's own words, where `kubectl proxy` has them.
+/// The operator's page, and a replica's own page through it, as `kubectl proxy` serves them.
 async fn the_page_shows_it(place: &Place) {
     let operator = place.kubectl(&["get", "pods", "-n", OPERATOR, "-o=jsonpath={.items[0].metadata.name}"], "");
     let read = |path: &str| {
@@ -99,10 +99,10 @@ async fn the_page_shows_it(place: &Place) {
     assert!(processed > 0);
 }
 
-/// Nothing of the pipeline is started anew, and what comes after is done.
+/// The upgrade restarts nothing of the pipeline, and later changes take effect.
 async fn the_operator_is_upgraded(place: &Place) {
     let before = place.pod_names().await;
-    // A cluster that is not ours has no image of that name: then the same one runs with another setting.
+    // An existing cluster has no image with that tag: the same image then runs with another setting.
     let next = place.target.node().map_or("log.level=debug".to_owned(), |_| format!("image.tag={NEXT}"));
     let operators = ["get", "pods", "-n", OPERATOR, "-o=name"];
     let running = || String::from_utf8(place.target.kubectl(&operators, "").unwrap().stdout).unwrap();
@@ -122,7 +122,7 @@ async fn the_operator_is_upgraded(place: &Place) {
     assert!(after.iter().all(|pod| before.contains(&pod.name_any())));
 }
 
-/// When the first replica said its first words.
+/// The time of the first replica's first log line.
 async fn first_words(place: &Place) -> SystemTime {
     let mut times = Vec::new();
     for pod in place.pod_names().await {

@@ -1,4 +1,4 @@
-//! A namespace of the cluster, with a Kafka of its own and who plays the topic operator there.
+//! A namespace of the cluster, with its own Kafka and a stand-in for the topic operator.
 
 use std::{
     path::PathBuf,
@@ -27,16 +27,16 @@ use testkit::{
 };
 use tokio::sync::{Mutex, MutexGuard};
 
-/// For anything to become of a change, on a busy machine.
+/// The time limit for a change to take effect, on a busy machine.
 pub const BOUND: Duration = Duration::from_secs(120);
 
-/// Where the operator runs.
+/// The operator's namespace.
 pub const OPERATOR: &str = "login-pipeline";
 
-/// Its release.
+/// The operator's Helm release.
 pub const RELEASE: &str = "login-pipeline-operator";
 
-/// What the operator's image is called besides, as if it were the next version's.
+/// A second tag of the operator's image, as if it were the next version.
 pub const NEXT: &str = "next";
 
 /// The cluster, with the operator installed as the README says.
@@ -54,14 +54,13 @@ fn installed() -> &'static Target {
         }
         let strimzi = strimzi_definitions(&["v1", "v1beta2"]);
         success(target.kubectl(&["apply", "--server-side", "-f", "-"], &strimzi).unwrap());
-        // An earlier run may have left one on a cluster that stays.
+        // An earlier run may have left a release on an existing cluster.
         let _ = target.helm(&["uninstall", RELEASE, "--namespace", OPERATOR, "--wait"]).unwrap();
         install(target);
     });
     target
 }
 
-/// Installs the operator.
 pub fn install(target: &Target) {
     let chart = chart();
     let install = ["install", RELEASE, chart, "--namespace", OPERATOR, "--create-namespace", "--wait"];
@@ -73,7 +72,7 @@ pub fn chart() -> &'static str {
     concat!(env!("CARGO_MANIFEST_DIR"), "/../charts/login-pipeline-operator")
 }
 
-/// What was built, of which this test is a part: `debug/deps/node-…`.
+/// A folder of the build that this test belongs to: `debug/deps/node-…`.
 fn build(path: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     test.ancestors().nth(3).unwrap().join(path)
@@ -85,10 +84,10 @@ fn success(output: Output) -> String {
     text(&output.stdout)
 }
 
-/// One place at a time has the cluster.
+/// Only one place at a time uses the cluster.
 static ALONE: Mutex<()> = Mutex::const_new(());
 
-/// A namespace, where the pipeline `logins` will be.
+/// A namespace for the pipeline `logins`.
 pub struct Place {
     pub target: &'static Target,
     pub namespace: String,
@@ -96,17 +95,17 @@ pub struct Place {
     pub kafka: Arc<Cluster>,
     topic_operator: Option<StandIn>,
     folder: Folder,
-    /// None of a neighbour.
+    /// `None` for a neighbour.
     _alone: Option<MutexGuard<'static, ()>>,
 }
 
 impl Place {
-    /// With a Kafka resource named `my-cluster`, which shows a real Kafka.
+    /// With a Kafka resource named `my-cluster`, which points to a real Kafka.
     pub async fn new() -> Self {
         Self::named(unique("shop")).await
     }
 
-    /// The same in a namespace of this name.
+    /// The same, in a namespace with this name.
     pub async fn named(namespace: String) -> Self {
         let mut place = Self::of(namespace, |host| Cluster::start_on(host).unwrap()).await;
         let answer = topic_operator(Arc::clone(&place.kafka), place.namespace.clone());
@@ -120,7 +119,7 @@ impl Place {
         place
     }
 
-    /// With a Kafka that nobody in the cluster knows, started on the address that pods reach.
+    /// With a Kafka that has no resource in the cluster, started on the address that pods reach.
     pub async fn beside(kafka: impl FnOnce(&'static str) -> Cluster) -> Self {
         Self::of(unique("shop"), kafka).await
     }
@@ -142,17 +141,16 @@ impl Place {
         Self { target: self.target, namespace, client, kafka, topic_operator: None, folder, _alone: None }
     }
 
-    /// Runs kubectl in the namespace. Gives what it says.
+    /// Runs kubectl in the namespace. Returns its output.
     pub fn kubectl(&self, arguments: &[&str], input: &str) -> String {
         success(self.target.kubectl(&[&["--namespace", &self.namespace], arguments].concat(), input).unwrap())
     }
 
-    /// `kubectl apply` of the README's manifest, as it is.
+    /// Runs `kubectl apply` on the README's manifest, unchanged.
     pub fn apply_example(&self) {
         self.kubectl(&["apply", "-f", concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipeline.yaml")], "");
     }
 
-    /// Changes the pipeline's spec.
     pub fn change(&self, spec: &Value) {
         let patch = json!({"spec": spec}).to_string();
         self.kubectl(&["patch", "loginpipeline", "logins", "--type=merge", "-p", &patch], "");
@@ -166,7 +164,7 @@ impl Place {
         Api::namespaced(self.client.clone(), &self.namespace).get("logins-processor").await.unwrap()
     }
 
-    /// The replicas' pods, those that are ending too.
+    /// The replicas' pods, including terminating ones.
     pub async fn pods(&self) -> Vec<Pod> {
         let pods = Api::<Pod>::namespaced(self.client.clone(), &self.namespace);
         let ours = ListParams::default().labels("loginpipeline.dev/pipeline=logins");
@@ -177,13 +175,13 @@ impl Place {
         self.pods().await.iter().map(ResourceExt::name_any).collect()
     }
 
-    /// What they run.
+    /// The images that the pods run.
     pub async fn images(&self) -> Vec<Option<String>> {
         let image = |pod: &Pod| pod.spec.as_ref().unwrap().containers[0].image.clone();
         self.pods().await.iter().map(image).collect()
     }
 
-    /// Waits until a condition of the pipeline, as of the present generation, has this status and reason.
+    /// Waits until a condition of the pipeline, for its current generation, has this status and reason.
     pub async fn wait_condition(&self, type_: &str, status: ConditionStatus, reason: &str) {
         let what = format!("{type_} {status:?} {reason}");
         let says = || async {
@@ -196,13 +194,13 @@ impl Place {
         wait_for_async(&what, BOUND, says).await;
     }
 
-    /// Waits until the pipeline is Ready as it is specified, and there are as many pods as that takes, no more.
+    /// Waits until the pipeline is Ready for its current spec, with exactly the number of pods that it needs.
     pub async fn settle(&self) {
         self.wait_condition("Ready", ConditionStatus::True, "Running").await;
         self.all_pods_ready().await;
     }
 
-    /// Waits until every pod is one of the Deployment's present template, and Ready, and none is too many.
+    /// Waits until exactly the desired pods exist, all Ready and of the Deployment's current template.
     pub async fn all_pods_ready(&self) {
         let settled = || async {
             let deployment = self.deployment().await;
@@ -215,21 +213,21 @@ impl Place {
         wait_for_async("as many pods as are specified", BOUND, settled).await;
     }
 
-    /// Sends realistic events to the source, until it is dropped.
     pub fn load(&self, per_second: u32) -> Process {
         let rate = per_second.to_string();
         let send = ["generate", "--topic", "user-login", "--events", "100000000", "--rate", &rate];
         self.processor("generate").args(send).args(["--bootstrap", self.kafka.bootstrap()]).spawn(&self.folder).unwrap()
     }
 
-    /// The audit, as its user runs it, must find nothing.
+    /// Runs the audit as a user does, and expects no faults.
     pub async fn audit(&self, when: &str) {
         let (status, report) = self.report().await;
         assert_eq!(status, 0, "{when}: {report}");
         eprintln!("audit {when}: clean, of {} events", self.sent());
     }
 
-    /// The exit status of the audit, and what it says. It asks the plain listener of Kafka, whatever the pods do.
+    /// The exit status of the audit, and its output. It uses the plain listener of Kafka, regardless of the pods'
+    /// listener.
     pub async fn report(&self) -> (i32, String) {
         let config = self.pipeline().await.status.unwrap().config.unwrap().config_map;
         let maps = Api::<ConfigMap>::namespaced(self.client.clone(), &self.namespace);
@@ -243,7 +241,7 @@ impl Place {
         (audit.wait(BOUND).unwrap(), audit.log())
     }
 
-    /// How many events the source has.
+    /// The number of events in the source.
     pub fn sent(&self) -> i64 {
         self.kafka.end_offsets("user-login", Isolation::ReadCommitted).unwrap().values().sum()
     }
@@ -253,7 +251,7 @@ impl Place {
     }
 }
 
-/// Gives the cluster back; where a test fails, shows what a person would look at.
+/// Releases the cluster; if a test fails, shows the state that a person would look at.
 impl Drop for Place {
     fn drop(&mut self) {
         if thread::panicking() {

@@ -1,5 +1,5 @@
-//! The commands that the README, the runbook and the pages on Kubernetes, tools and migrating run in a cluster, typed as they stand: the
-//! namespace is `kafka`, its Kafka is `my-cluster`, and pods find it as Strimzi would name it.
+//! Runs the commands of the README, the runbook and the pages on Kubernetes, tools and migrating in a cluster,
+//! unchanged: the namespace is `kafka`, its Kafka is `my-cluster`, and pods find it as Strimzi would name it.
 
 use std::{
     io::{Read, Write},
@@ -20,7 +20,7 @@ const README: &str = "README.md";
 const KUBERNETES: &str = "docs/kubernetes.md";
 const TOOLS: &str = "docs/tools.md";
 
-/// The Service that Strimzi makes for a Kafka, here of one that is no pod.
+/// The Service that Strimzi creates for a Kafka, here for one outside of pods.
 fn bootstrap_service(place: &Place) {
     let (address, port) = place.kafka.bootstrap().rsplit_once(':').unwrap();
     let name = "my-cluster-kafka-bootstrap";
@@ -34,7 +34,7 @@ fn bootstrap_service(place: &Place) {
     place.kubectl(&["apply", "-f", "-"], &format!("{service}\n---\n{endpoints}"));
 }
 
-/// Asks for the operator's page through `kubectl port-forward`.
+/// Requests the operator's page through `kubectl port-forward`.
 fn the_page_is_there(forward: &Process) {
     let address = wait_for("the forwarded port", BOUND, || {
         let log = forward.log();
@@ -54,14 +54,14 @@ async fn what_is_told_of_a_cluster() {
     let place = Place::named("kafka".to_owned()).await;
     bootstrap_service(&place);
     let checkout = Checkout::new().unwrap().cluster(place.target.kubeconfig()).unwrap();
-    // Any free port of this machine, in the place of one that somebody else may have.
+    // Any free port of this machine, instead of one that may be in use.
     let mut checkout = checkout.replace("login-pipeline-operator 8080", "login-pipeline-operator :8080");
     let forward = script.take("docs/monitoring.md", "kubectl -n login-pipeline port-forward");
     let (runbook, migrating) = (script.take_all("docs/runbook.md"), script.take_all("docs/migrating.md"));
     let mut type_ =
         |page: &str, begins: &str| tokio::task::block_in_place(|| checkout.succeed(&script.take(page, begins)));
 
-    // The tests share an operator, which was installed under the same names: away with it first.
+    // The tests share an operator, which is installed under the same names: uninstall it first.
     let uninstall = ["uninstall", RELEASE, "--namespace", OPERATOR, "--wait"];
     assert!(place.target.helm(&uninstall).unwrap().status.success());
     type_(README, "helm install");

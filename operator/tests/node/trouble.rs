@@ -1,4 +1,4 @@
-//! What happens to images, nodes and people: a pipeline under load bears it, and its results are right.
+//! Trouble with images, nodes and people: a pipeline under load survives it, and its results are correct.
 
 use std::{thread, time::Duration};
 
@@ -13,7 +13,7 @@ use crate::place::{BOUND, OPERATOR, Place, RELEASE, install};
 /// Events a second.
 const LOAD: u32 = 200;
 
-/// The pipeline of the README, Ready and under load.
+/// The README's pipeline, Ready and under load.
 async fn running() -> (Place, Process) {
     let place = Place::new().await;
     place.apply_example();
@@ -32,7 +32,7 @@ async fn an_image_that_is_nowhere_is_given_up_for_the_old_one() {
     assert_eq!(place.images().await, image);
     place.audit("after a rollback").await;
 
-    // What the status says is the remedy: another spec.
+    // The remedy that the status names: another spec.
     place.change(&json!({"processor": {"image": null}}));
     place.settle().await;
     place.audit("after the image was put right").await;
@@ -43,7 +43,7 @@ async fn a_pipeline_rests_and_goes_on_where_it_was() {
     let (place, _load) = running().await;
     place.change(&json!({"suspend": true}));
     place.wait_condition("Paused", True, "Drained").await;
-    // Those that are there still are Kubernetes' to remove: their containers have ended.
+    // Kubernetes removes the remaining pods: their containers have ended.
     let ended = |pod: &Pod| pod.status.as_ref().unwrap().phase.as_deref() == Some("Succeeded");
     assert!(place.pods().await.iter().all(ended));
     place.change(&json!({"suspend": false}));
@@ -56,7 +56,8 @@ async fn a_drained_node_keeps_one_replica_until_another_can_run() {
     let (place, _load) = running().await;
     let Some(node) = place.target.node() else { return eprintln!("left out: the nodes are not ours to drain") };
     let before = place.pod_names().await;
-    // There is no other node: the disruption budget lets one replica go, which finds no place, and no other.
+    // There is no other node: the disruption budget allows the eviction of only one replica, which cannot be scheduled
+    // again.
     let drain = ["drain", "node", "--force", "--ignore-daemonsets", "--delete-emptydir-data", "--timeout=20s"];
     assert!(!node.kubectl(&drain, "").unwrap().status.success());
     let pods = place.pods().await;
@@ -74,7 +75,7 @@ async fn replicas_go_on_while_nobody_looks_after_them() {
     let Some(node) = place.target.node() else { return eprintln!("left out: the nodes are not ours to stop") };
     let before = place.pod_names().await;
     node.stop_kubelet().unwrap();
-    // Longer than it takes Kubernetes to notice.
+    // Longer than Kubernetes takes to notice.
     node.wait_ready("Unknown", BOUND).unwrap();
     place.wait_condition("Ready", False, "Progressing").await;
     thread::sleep(Duration::from_secs(10));
@@ -92,7 +93,7 @@ async fn a_pipeline_outlives_its_operator_and_obeys_the_next_one() {
     let before = place.pod_names().await;
     let uninstall = ["uninstall", RELEASE, "--namespace", OPERATOR, "--wait"];
     assert!(place.target.helm(&uninstall).unwrap().status.success());
-    // The definition and the pipeline stay, and a wish waits.
+    // The definition and the pipeline stay, and the change waits.
     place.kubectl(&["scale", "loginpipeline", "logins", "--replicas=1"], "");
     thread::sleep(Duration::from_secs(5));
     assert_eq!(place.pod_names().await, before);
@@ -124,7 +125,7 @@ async fn two_namespaces_read_one_source_and_neither_minds_the_other() {
     other.audit("beside another's").await;
     place.audit("beside another's").await;
 
-    // One that ends, or cannot start, is its own affair.
+    // A pod that ends or cannot start does not affect the others.
     let before = place.pod_names().await;
     other.change(&json!({"processor": {"image": "nowhere.invalid/processor:1", "rollback": "Never"}}));
     other.wait_condition("Ready", False, "Progressing").await;

@@ -1,4 +1,4 @@
-//! When committed events arrive in a topic.
+//! The times at which committed events arrive in a topic.
 
 use std::{
     collections::BTreeMap,
@@ -15,16 +15,16 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
 };
 
-/// Reads a topic from its beginning, in the background, as a user of the results does.
+/// Reads a topic from its beginning, in the background, as a consumer of the results does.
 pub struct Watch {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Arrivals>,
 }
 
-/// When each event came.
+/// The arrival time of each event.
 #[derive(Default)]
 pub struct Arrivals {
-    /// The first one by the clock on the wall.
+    /// The first arrival, by the wall clock.
     pub first: Option<SystemTime>,
     /// By partition, in order.
     times: BTreeMap<i32, Vec<Instant>>,
@@ -67,7 +67,7 @@ impl Watch {
 }
 
 impl Arrivals {
-    /// The longest time without an event of any partition, and of the one that waited longest.
+    /// The longest time without an event of any partition, and the longest time of a single partition.
     pub fn longest_gaps(&self, from: Instant, to: Instant) -> (Duration, Duration) {
         let all = self.times.values().flatten().copied().collect();
         let worst = self.times.values().map(|times| longest_gap(times.clone(), from, to)).max();

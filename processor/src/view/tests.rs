@@ -75,7 +75,7 @@ fn points(times: &[i64]) -> Vec<(i64, Option<f64>)> {
 }
 
 #[test]
-fn each_second_has_a_point_and_one_of_which_nothing_is_known_has_no_values() {
+fn each_second_has_one_point_and_unknown_seconds_have_no_values() {
     assert_eq!(points(&[]), []);
     assert_eq!(points(&[1500, 2500, 3500]), [(1000, Some(0.0)), (2000, Some(1.0)), (3000, Some(2.0))]);
     assert_eq!(points(&[1500, 3999]), [(1000, Some(0.0)), (2000, None), (3000, Some(1.0))]);

@@ -1,5 +1,5 @@
-//! Stage 2 on a real Kafka, with replicas as processes: whatever happens to them, the last revision of each count is what a
-//! plain count of the output gives.
+//! Stage 2 on a real Kafka, with replicas as processes: after every fault, the last revision of each count equals a
+//! plain count of the output.
 
 #![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and tells what it measured")]
 
@@ -42,7 +42,7 @@ fn results(pipeline: &Pipeline<'_>) -> ResultTopics {
     pipeline.job.topics.results.clone()
 }
 
-/// The last value of each key; none of those that were removed.
+/// The last value of each key, without removed keys.
 fn last(records: Vec<Record>) -> BTreeMap<String, Vec<u8>> {
     let mut last = BTreeMap::new();
     for record in records {
@@ -66,13 +66,13 @@ fn aggregates(pipeline: &Pipeline<'_>) -> Vec<Aggregate> {
         .collect()
 }
 
-/// Waits until stage 2 has emitted what stage 1 has written; the audit counts all of it anew, and compares.
+/// Waits until stage 2 has emitted everything that stage 1 has written; the audit counts all of it again, and compares.
 fn settle(pipeline: &Pipeline<'_>) -> Vec<Aggregate> {
     pipeline.settle().assert_exactly_once();
     aggregates(pipeline)
 }
 
-/// Which of the replicas emits.
+/// The index of the replica that emits.
 fn emitter(replicas: &[Replica]) -> usize {
     wait_for("an emitter", BOUND, || {
         replicas.iter().position(|replica| {
@@ -119,7 +119,7 @@ fn counts_appear_windows_close_and_insights_tell_of_them() {
     replica.stop();
 }
 
-/// The longest time between two records of results, milliseconds.
+/// The longest time between two result records, milliseconds.
 fn longest_gap(pipeline: &Pipeline<'_>) -> i64 {
     let records = pipeline.read(&results(pipeline).aggregates);
     let times: Vec<i64> = records.iter().filter_map(|record| record.timestamp).collect();
@@ -132,7 +132,7 @@ fn a_standby_takes_over_from_an_emitter_that_is_killed() {
     let feeder = pipeline.feed(u64::MAX, 1000, mixed());
     let mut replicas: Vec<Replica> = ["a", "b"].map(|name| pipeline.start(name)).into();
     replicas.iter_mut().for_each(Replica::ready);
-    // Long enough for a snapshot: the next one must hold what changed since, though another replica writes it.
+    // Long enough for a snapshot: the next one, although another replica writes it, must hold the changes since then.
     let victim = emitter(&replicas);
     std::thread::sleep(Duration::from_secs(12));
     replicas[victim].process.kill();
@@ -143,7 +143,7 @@ fn a_standby_takes_over_from_an_emitter_that_is_killed() {
     settle(&pipeline);
     eprintln!("the emitter killed: no results for {} ms", longest_gap(&pipeline));
     replicas.into_iter().for_each(Replica::stop);
-    // What the survivor wrote is enough for a newcomer.
+    // A new replica can restore from what the survivor wrote.
     let mut newcomer = pipeline.start("c");
     newcomer.ready();
     pipeline.write_logins(4, 100);
@@ -177,7 +177,7 @@ fn a_cold_start_reads_the_snapshot_and_the_deltas_behind_it() {
     let feeder = pipeline.feed(u64::MAX, 1000, mixed());
     let mut replica = pipeline.start("a");
     replica.ready();
-    // The second snapshot makes the deltas before the first one superfluous.
+    // After the second snapshot, the deltas before the first one are not needed any more.
     wait_for("two snapshots", BOUND, || {
         replica.get("/metrics")?.1.contains("aggregate_snapshots_total 2").then_some(())
     });
@@ -214,7 +214,7 @@ fn a_committed_offset_that_is_gone_is_found_again_in_the_state() {
         settle(&pipeline);
         replica.stop();
     }
-    // Counts and revisions only grow: nothing was emitted anew from an earlier state.
+    // Counts and revisions only grow: nothing was emitted again from an earlier state.
     let records = pipeline.read(&results(&pipeline).aggregates);
     let mut revisions = BTreeMap::new();
     for (key, value) in records.into_iter().filter_map(|record| Some((record.key?, record.payload?))) {
@@ -233,7 +233,7 @@ fn the_transaction_of_an_emitter_that_is_gone_is_ended() {
     replica.ready();
     settle(&pipeline);
     replica.stop();
-    // A replica whose pod is gone: its last transaction is committed, its next one open for a minute.
+    // A replica whose pod is gone: its last transaction is committed, its next one stays open for a minute.
     let id = pipeline.job.pipeline.aggregate_transactional_id("gone");
     let client = |settings: &[(&str, &str)]| {
         let mut config = ClientConfig::new();
@@ -280,7 +280,7 @@ fn the_transaction_of_an_emitter_that_is_gone_is_ended() {
 }
 
 #[test]
-fn a_partition_that_wakes_with_day_old_events_is_counted_in_full() {
+fn a_partition_that_wakes_with_day_old_events_is_fully_counted() {
     let pipeline = Pipeline::new("waking", 2, |spec| {
         short(spec);
         spec.aggregation.retention = "10s".parse().unwrap();
@@ -323,7 +323,7 @@ fn scaled_from_one_to_three_and_back() {
 }
 
 #[test]
-fn deltas_that_contradict_themselves_stop_the_aggregation_and_nothing_else() {
+fn contradictory_deltas_stop_the_aggregation_and_nothing_else() {
     let pipeline = Pipeline::new("halted", 2, short);
     pipeline.write_logins(2, 100);
     let mut replica = pipeline.start("a");

@@ -1,4 +1,4 @@
-//! `processor audit` and `processor generate` on a real Kafka. The outcomes are written here by hand, not by the pipeline.
+//! `processor audit` and `processor generate` on a real Kafka. This test, not the pipeline, writes the outcomes.
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
@@ -41,7 +41,7 @@ struct Rig {
     folder: Folder,
 }
 
-/// What a pipeline writes.
+/// The output of a pipeline.
 #[derive(Clone, Default)]
 struct Outcomes {
     output: Vec<NewRecord>,
@@ -80,7 +80,7 @@ impl Rig {
         self.folder.path().join("job.json").to_str().unwrap().to_owned()
     }
 
-    /// Writes events to every partition: in a transaction, then others that are aborted, then the rest.
+    /// Writes events to every partition: some in a transaction, then some that are aborted, then the rest.
     fn write_input(&self) {
         let events = |range: std::ops::Range<i64>| -> Vec<NewRecord> {
             range.flat_map(|index| (0..PARTITIONS).map(move |partition| event(partition, index))).collect()
@@ -96,7 +96,7 @@ impl Rig {
         self.kafka.read_to_end(&self.job.topics.source, Isolation::ReadCommitted).unwrap()
     }
 
-    /// What the pipeline should make of the input.
+    /// The correct outcomes for the input.
     fn right_outcomes(&self) -> Outcomes {
         let mut outcomes = Outcomes::default();
         for record in self.input() {
@@ -224,7 +224,7 @@ fn transaction(producer: &BaseProducer, topic: &str, records: &[NewRecord], comm
 
 const FAULTS: [&str; 6] = ["lost", "duplicated", "out_of_order", "misrouted", "altered", "unexpected"];
 
-/// Plants a fault into right outcomes, and expects the audit to find it and nothing else.
+/// Plants a fault into correct outcomes, and expects the audit to find only that.
 fn check(plant: impl FnOnce(&mut Outcomes), expected: &[(&str, u64)]) -> Value {
     let rig = Rig::new("Earliest");
     rig.write_input();
@@ -297,7 +297,7 @@ fn an_alteration_is_found() {
     assert!(!report.to_string().contains("RI"), "no personal data: {report:#}");
 }
 
-/// The offset before the end of a transaction's topic is the mark of its commit, which no reader sees.
+/// The last offset of a topic written in transactions is the commit marker, which no reader sees.
 #[test]
 fn what_is_written_behind_the_fixed_end_is_not_read() {
     let rig = Rig::new("Earliest");
@@ -335,7 +335,7 @@ fn the_audit_waits_for_a_pipeline_that_is_at_work() {
     let mut log = BufReader::new(waiting.stderr.take().unwrap()).lines();
     assert!(log.any(|line| line.unwrap().contains("the end of the source is fixed")));
     let outcomes = rig.right_outcomes();
-    // Younger than the audit.
+    // Newer than the audit.
     rig.kafka.produce(&rig.job.topics.source, [event(0, 0)]).unwrap();
     rig.write(&outcomes);
     let output = waiting.wait_with_output().unwrap();
@@ -368,9 +368,9 @@ fn a_pipeline_that_began_with_the_latest_is_audited_from_there() {
     assert_eq!((code, &report["input"], &report["unchecked"]), (Some(0), &json!(20), &json!(60)), "{report:#}");
 }
 
-/// What an aggregation writes, by hand.
+/// The output of an aggregation, written by hand.
 impl Rig {
-    /// Writes a delta that says how far the source is processed, and commits it for the aggregation, or not.
+    /// Writes a delta with the processed range of the source, and, if `commit` is set, commits it for the aggregation.
     fn write_delta(&self, commit: bool) -> i64 {
         let ends = self.kafka.end_offsets(&self.job.topics.source, Isolation::ReadCommitted).unwrap();
         let range =
@@ -436,7 +436,7 @@ impl Rig {
         self.kafka.produce(&self.results().aggregates, [NewRecord { key, payload, ..Default::default() }]).unwrap();
     }
 
-    /// Expects that the results are not compared, and why.
+    /// Asserts that the results are not compared, and the reason.
     fn assert_skipped(&self, why: &str) {
         let (code, report) = self.audit(&[]);
         assert_eq!((code, &report["aggregates_checked"]), (Some(0), &json!(0)), "{report:#}");
@@ -444,7 +444,8 @@ impl Rig {
     }
 }
 
-/// What the input counts: everything came within a minute, and the late events an hour before that. No window is closed.
+/// The counts for the input: all events came within a minute, the late ones with times an hour earlier. No window is
+/// closed.
 fn right_aggregates() -> Vec<Aggregate> {
     let windows: Vec<Window> = serde_json::from_value(json!(["1m", "1h", "all"])).unwrap();
     let mut aggregates = Vec::new();
@@ -511,7 +512,7 @@ fn results_are_compared_when_they_count_exactly_what_is_audited() {
     rig.write_aggregate(&aggregates[1]);
     clean(20);
 
-    // A delta that the aggregation has not committed; then one behind the snapshot that it has.
+    // A delta that the aggregation has not committed; then a committed one after the snapshot.
     let second = rig.write_delta(false);
     rig.assert_skipped("the pipeline is still at work");
     rig.commit_delta(second);

@@ -13,7 +13,7 @@ use testkit::{
     process::{Folder, Program},
 };
 
-/// What becomes of an event.
+/// The outcome of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Becomes {
     Output,
@@ -101,7 +101,7 @@ fn the_example_on_the_page_is_what_a_replica_writes() {
     assert_eq!(dead.payload.as_deref(), Some(invalid.as_bytes()));
     let text = |value: &Option<Vec<u8>>| String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
     let written: Vec<_> = dead.headers.iter().map(|(name, value)| format!("{name}: {}", text(value))).collect();
-    // The topic of this test, and the time at which its broker got the record.
+    // This test's topic, and the time at which its broker received the record.
     let headers = headers.replace(": user-login\n", &format!(": {}\n", pipeline.job.topics.source));
     let timestamp = pipeline.read(&pipeline.job.topics.source)[1].timestamp.unwrap().to_string();
     let headers = headers.replace("1720576826500", &timestamp);
@@ -109,7 +109,7 @@ fn the_example_on_the_page_is_what_a_replica_writes() {
 }
 
 #[test]
-fn each_event_ends_where_the_rules_say_and_keeps_key_headers_and_order() {
+fn each_event_follows_the_rules_and_keeps_key_headers_and_order() {
     let pipeline = Pipeline::new("bad", 1, |_| {});
     let table = table();
     let headers = vec![("trace".to_owned(), Some(b"1".to_vec())), ("trace".to_owned(), None)];
@@ -149,10 +149,10 @@ fn each_event_ends_where_the_rules_say_and_keeps_key_headers_and_order() {
 }
 
 #[test]
-fn what_does_not_fit_is_a_dead_letter_and_what_fits_nowhere_is_cut() {
+fn oversized_events_are_dead_letters_and_are_cut_if_necessary() {
     let pipeline = Pipeline::new("large", 1, |_| {});
     let topics = &pipeline.job.topics;
-    // A source that takes more than the outputs do.
+    // A source that accepts larger records than the outputs do.
     pipeline.kafka.delete_topic(&topics.source).unwrap();
     let large = [("max.message.bytes", "4000000")];
     testkit::wait_for("a larger source", support::BOUND, || {
@@ -185,7 +185,7 @@ fn what_does_not_fit_is_a_dead_letter_and_what_fits_nowhere_is_cut() {
 }
 
 #[test]
-fn a_config_that_cannot_be_run_is_refused_with_field_value_and_remedy() {
+fn an_unusable_config_is_refused_with_field_value_and_remedy() {
     let folder = Folder::new("config").unwrap();
     let file = folder.path().join("job.json");
     let refused = |text: Option<&str>, expected: &str| {

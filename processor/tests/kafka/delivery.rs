@@ -1,4 +1,4 @@
-//! Exactly once, on a real Kafka, with replicas as processes.
+//! Exactly-once processing on a real Kafka, with replicas as processes.
 
 use crate::support;
 
@@ -56,7 +56,7 @@ fn scaled_from_one_to_three_and_back() {
     first.stop();
 }
 
-/// What was processed before the rules changed stays right by those of then.
+/// Events from before a change of rules stay correct by the rules of that time.
 #[test]
 fn two_configs_with_different_rules_in_turn() {
     let mut pipeline = Pipeline::new("before", 4, |_| {});
@@ -80,7 +80,7 @@ fn two_configs_with_different_rules_in_turn() {
     let outcome = pipeline.settle();
     outcome.assert_exactly_once();
     assert_eq!(outcome.input, 20_200);
-    // What was processed before is counted too, and the audit compares all of it.
+    // Events from before count too, and the audit compares all of it.
     assert!(!pipeline.read(&results.aggregates).is_empty());
     replica.stop();
 }

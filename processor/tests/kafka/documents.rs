@@ -1,7 +1,7 @@
-//! What the documents tell to type, typed as it stands, on a Kafka of its own: only its address is another.
+//! Runs the commands of the documents unchanged, on a separate Kafka: only its address differs.
 //!
-//! The folder looks like a clone after `cargo build --release`: there the binary is the one that the tests were built with,
-//! and `cargo` is played, for it has built already.
+//! The folder looks like a clone after `cargo build --release`: its binary is the one that the tests were built with,
+//! and a script plays `cargo`, because the build is already done.
 
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
@@ -32,15 +32,15 @@ case $1 in
   *) exit 9 ;;
 esac"#;
 
-/// A clone, whose reader has a Kafka on `localhost:9092`.
+/// A clone for a reader with a Kafka on `localhost:9092`.
 fn checkout(kafka: &str) -> Checkout {
     let checkout = Checkout::new().unwrap().built("processor", env!("CARGO_BIN_EXE_processor")).unwrap();
-    // The port of a replica is the reader's choice.
+    // The reader chooses the port of a replica.
     let checkout = checkout.played("cargo", CARGO).unwrap().variable("LOGIN_PIPELINE_LISTEN", "127.0.0.1:0");
     checkout.replace("localhost:9092", kafka)
 }
 
-/// The last line that a run of `local` printed.
+/// The last line of a run of `local`.
 fn summary(said: &str) -> Value {
     serde_json::from_str(said.lines().last().unwrap_or_default()).unwrap()
 }
@@ -57,7 +57,7 @@ fn what_is_typed_on_a_machine_with_a_kafka() {
     let run = summary(&said);
     assert_eq!((run["broker"].as_str(), run["lost"].as_u64()), (Some("kafka"), Some(0)), "{run:#}");
 
-    // Its topics and its config, as the operator makes them.
+    // Its topics and its config, as the operator creates them.
     let pipeline = Pipeline::on(&kafka, "readme", 8, |spec| spec.source.topic = "user-login".to_owned());
     fs::copy(pipeline.job_file(), checkout.path().join("job.json")).unwrap();
     let mut replica = checkout.start(&script.take(tools, "processor run")).unwrap();
@@ -75,7 +75,7 @@ fn what_is_typed_on_a_machine_with_a_kafka() {
     assert_eq!((run["broker"].as_str(), run["lost"].as_u64()), (Some("embedded"), Some(0)), "{run:#}");
 }
 
-/// What a page says at a path below it, when it says something.
+/// The page's answer at a path below it, if there is one.
 fn get(page: &str, path: &str) -> Option<String> {
     let address = page.strip_prefix("http://")?.trim_end_matches('/');
     let mut stream = TcpStream::connect(address).ok()?;
@@ -105,7 +105,7 @@ fn the_demo() {
     let on_kafka = script.take("docs/quickstart.md", "target/release/processor local");
     let mut run = checkout.start(&demo).unwrap();
     shows_a_live_pipeline(&page(&run));
-    // From another terminal.
+    // In another terminal.
     let mut checkout = checkout.replace("/tmp/login-pipeline-0123abcd/job.json", &job_file(&run));
     for command in script.take_all("docs/quickstart.md") {
         let said = checkout.succeed(&command);
@@ -122,13 +122,13 @@ fn the_demo() {
     assert_eq!((&summary(&run.log())["broker"], &summary(&run.log())["lost"]), (&json!("kafka"), &json!(0)));
 }
 
-/// The job config that a run of `local` tells to use with other commands.
+/// The job config that a run of `local` names for other commands.
 fn job_file(run: &Process) -> String {
     let log = run.log();
     log.split_whitespace().find(|word| word.ends_with("/job.json")).unwrap().to_owned()
 }
 
-/// Events, closed windows and alerts on the page.
+/// Asserts that the page shows events, closed windows and alerts.
 fn shows_a_live_pipeline(page: &str) {
     assert!(get(page, "").unwrap().contains("<html"));
     wait_for("events on the page", 2 * BOUND, || {

@@ -1,4 +1,4 @@
-//! What goes wrong around a replica, on a real Kafka: nothing is lost or doubled, and it is said what is wrong.
+//! Faults around a replica, on a real Kafka: nothing is lost or duplicated, and the fault is reported.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -14,7 +14,7 @@ use testkit::{
 };
 
 #[test]
-fn a_replica_that_hangs_neither_blocks_its_partitions_nor_commits_when_it_wakes() {
+fn a_replica_that_hangs_blocks_no_partition_and_commits_nothing() {
     let pipeline = Pipeline::new("zombie", 4, |_| {});
     let feeder = pipeline.feed(u64::MAX, 4000, mixed());
     let mut zombie = pipeline.start("a");
@@ -22,7 +22,7 @@ fn a_replica_that_hangs_neither_blocks_its_partitions_nor_commits_when_it_wakes(
     std::thread::sleep(Duration::from_secs(1));
     zombie.process.signal("STOP");
     let mut heir = pipeline.start("b");
-    // Ready means that every partition is taken up, though the zombie's transaction was open.
+    // Ready means that every partition is taken up, although the zombie's transaction was open.
     wait_for("an heir with every partition", BOUND, || {
         (heir.process.log().matches("taken up").count() >= 4).then_some(())
     });
@@ -36,7 +36,7 @@ fn a_replica_that_hangs_neither_blocks_its_partitions_nor_commits_when_it_wakes(
 }
 
 #[test]
-fn offsets_that_are_gone_are_found_again_in_what_the_pipeline_wrote() {
+fn offsets_that_are_gone_are_recovered_from_pipeline_topics() {
     let pipeline = Pipeline::new("expired", 3, |_| {});
     let topics = &pipeline.job.topics;
     let run = || {
@@ -52,7 +52,7 @@ fn offsets_that_are_gone_are_found_again_in_what_the_pipeline_wrote() {
     run();
     pipeline.settle();
     delete_group();
-    // Without deltas and snapshots only the outputs are left.
+    // Without deltas and snapshots, only the outputs remain.
     for topic in [&topics.deltas, &topics.results.state] {
         pipeline.kafka.delete_topic(topic).unwrap();
         let limit = [("max.message.bytes", "1200000")];
@@ -62,14 +62,14 @@ fn offsets_that_are_gone_are_found_again_in_what_the_pipeline_wrote() {
 }
 
 #[test]
-fn a_snapshot_tells_how_far_a_partition_is_when_its_deltas_are_gone() {
+fn a_snapshot_gives_a_partitions_position_when_deltas_are_gone() {
     let pipeline = Pipeline::new("trimmed", 2, |spec| spec.aggregation.idle_timeout = "1h".parse().unwrap());
     let now = 1_720_576_825;
     pipeline.write((0..100).map(|index| login(index % 2, now)));
     let mut replica = pipeline.start("a");
     replica.ready();
     pipeline.settle_records().assert_exactly_once();
-    // Stage 2 deletes the deltas before a snapshot when there is another one, for which something must have changed.
+    // Stage 2 deletes the deltas before a snapshot once there is a newer one, which needs a change.
     wait_for("the deltas of partition 0 to go", BOUND, || {
         pipeline.write([login(1, now)]);
         let deltas = pipeline.read(&pipeline.job.topics.deltas);
@@ -79,7 +79,7 @@ fn a_snapshot_tells_how_far_a_partition_is_when_its_deltas_are_gone() {
     pipeline.settle_records().assert_exactly_once();
     replica.stop();
     pipeline.kafka.delete_group(&pipeline.job.pipeline.ingest_group()).unwrap();
-    // Behind the last output it would not be known to be late.
+    // From the last output alone, without the snapshot, the event would not be recognized as late.
     pipeline.write([login(0, now - 31)]);
     let mut replica = pipeline.start("a");
     replica.ready();
@@ -90,7 +90,7 @@ fn a_snapshot_tells_how_far_a_partition_is_when_its_deltas_are_gone() {
 }
 
 #[test]
-fn a_source_that_was_made_anew_stops_its_partitions_until_somebody_decides() {
+fn a_recreated_source_stops_its_partitions_and_is_reported() {
     let pipeline = Pipeline::new("truncated", 2, |_| {});
     pipeline.write_logins(2, 100);
     let mut replica = pipeline.start("a");
@@ -113,7 +113,7 @@ fn a_source_that_was_made_anew_stops_its_partitions_until_somebody_decides() {
 }
 
 #[test]
-fn partitions_that_are_added_are_picked_up_once_the_outputs_have_them() {
+fn partitions_that_are_added_start_once_the_outputs_have_them() {
     let pipeline = Pipeline::new("grown", 2, |_| {});
     pipeline.write_logins(2, 100);
     let mut replica = pipeline.start("a");
@@ -142,7 +142,7 @@ fn latest_starts_with_the_first_event_after_the_start() {
     pipeline.write_logins(2, 20);
     wait_for("the new events", BOUND, || (pipeline.read(&pipeline.job.topics.output).len() >= 20).then_some(()));
     replica.stop();
-    // A restart goes on from what is committed, wherever the end is.
+    // A restart continues from the committed offset, wherever the end is.
     pipeline.write_logins(2, 10);
     let mut replica = pipeline.start("a");
     replica.ready();
@@ -178,7 +178,7 @@ fn a_kafka_that_is_away_is_waited_for_at_no_cost() {
     replica.stop();
 }
 
-/// The replica uses less than a tenth of a processor over three seconds.
+/// Asserts that the replica uses less than a tenth of a processor over three seconds.
 fn assert_idle(replica: &Replica) {
     let ticks = || -> u64 {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", replica.process.id())).unwrap();
@@ -211,7 +211,7 @@ fn a_broker_of_three_may_die() {
 }
 
 #[test]
-fn an_idle_pipeline_has_no_lag_and_writes_nothing_but_that_it_is_idle() {
+fn an_idle_pipeline_has_no_lag_and_writes_only_idle_marks() {
     let pipeline = Pipeline::new("idle", 2, |spec| {
         spec.aggregation.idle_timeout = "1s".parse().unwrap();
     });

@@ -1,4 +1,4 @@
-//! A transaction is fenced by the generation of which its owner has heard.
+//! A transaction is fenced by the group generation that its owner knows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
 use crate::support;
@@ -19,7 +19,7 @@ use kafka::{
 use support::{BOUND, Pipeline};
 use testkit::kafka::Isolation;
 
-/// Polls until the group has assigned something.
+/// Polls until the group has assigned partitions.
 fn joined(consumer: &mut Consumer) -> GroupMetadata {
     let started = Instant::now();
     while started.elapsed() < BOUND {
@@ -32,13 +32,13 @@ fn joined(consumer: &mut Consumer) -> GroupMetadata {
     panic!("not joined");
 }
 
-/// Longer than a rebalance takes: some heartbeats.
+/// Longer than a rebalance takes: several heartbeats.
 const JOINED: Duration = Duration::from_secs(5);
 
-/// librdkafka goes through a rebalance in the background. A transaction that took its membership at the commit would belong
-/// to a generation of whose assignment its owner has not heard yet.
+/// librdkafka rebalances in the background. A transaction that took its group metadata at the commit would belong to a
+/// generation whose assignment its owner does not know yet.
 #[test]
-fn a_membership_is_that_of_the_last_word_of_the_group_not_that_of_the_commit() {
+fn a_commit_with_an_outdated_group_membership_is_refused() {
     let pipeline = Pipeline::new("fencing", 2, |_| {});
     let (group, source) = (pipeline.job.pipeline.ingest_group(), &pipeline.job.topics.source);
     // Never dropped: librdkafka would wait for the answer to a rebalance, which this test does not give.
@@ -66,8 +66,8 @@ fn a_membership_is_that_of_the_last_word_of_the_group_not_that_of_the_commit() {
     commit(1, &membership).unwrap();
 
     let mut second = join("second");
-    // Both join the next generation with their heartbeats; the first does not look meanwhile, and what is the second's will
-    // only be given to it when the first has given it back.
+    // Both join the next generation with their heartbeats; the first does not poll in the meantime, and the second gets
+    // its partitions only when the first has released them.
     let joining = Instant::now();
     while joining.elapsed() < JOINED {
         drop(second.poll(1, Duration::from_millis(100)));

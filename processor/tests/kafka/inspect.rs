@@ -1,4 +1,4 @@
-//! `processor inspect` on a real Kafka, of what a replica wrote, and of what it did not.
+//! `processor inspect` on a real Kafka, with topics that a replica wrote and topics that it did not write.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -14,7 +14,7 @@ use testkit::{
     wait_for,
 };
 
-/// Runs the command, and returns its exit code and what it printed.
+/// Runs the command, and returns its exit code and its output.
 fn inspect(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (i32, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_processor"))
         .args(["inspect", "--config"])
@@ -26,11 +26,11 @@ fn inspect(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (i32, String) {
     (output.status.code().unwrap(), text(output.stdout) + &text(output.stderr))
 }
 
-/// The same for a program; everything must be readable.
+/// Runs the command with JSON output; all of it must be readable.
 fn lines(pipeline: &Pipeline<'_>, arguments: &[&str]) -> Vec<Value> {
     let (code, text) = inspect(pipeline, &[&["--output", "json"], arguments].concat());
     assert_eq!(code, 0, "{text}");
-    // Beside them may stand how long it took.
+    // A line about the elapsed time may be next to them.
     let records = text.lines().filter(|line| !line.starts_with("reading from "));
     records.map(|line| serde_json::from_str(line).unwrap()).collect()
 }
@@ -100,7 +100,7 @@ fn the_state_is_decoded(pipeline: &Pipeline<'_>) {
     assert!(code == 0 && table.lines().any(|line| line.starts_with("all ") && line.contains(" 1000 ")), "{table}");
 }
 
-/// Three minutes of events that are long over, and one behind that closes them; then one that is late for the first of them.
+/// Three minutes of old events, and one later event that closes them; then one that is late for the first minute.
 #[test]
 fn insights_and_alerts_are_read_from_the_command_line() {
     let pipeline = Pipeline::new("insights", 1, |spec| {
@@ -141,7 +141,7 @@ fn insights_and_alerts_are_read_from_the_command_line() {
         "{text}"
     );
 
-    // A window that is changed again is shown once, as it is now.
+    // A window that changes again is shown once, in its current state.
     pipeline.kafka.produce(&pipeline.job.topics.source, [login(0, "WY")]).unwrap();
     let revised = minutes(1);
     let first = revised.iter().find(|insight| insight["start"] == "2024-07-10T02:00:00Z").unwrap();

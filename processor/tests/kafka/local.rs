@@ -29,7 +29,6 @@ const BOUND: Duration = Duration::from_secs(90);
 const HEAD: &str = "apiVersion: loginpipeline.dev/v1alpha1\nkind: LoginPipeline\nmetadata: {name: logins}\n";
 const KAFKA: &str = "kafka: {external: {bootstrapServers: 'nowhere.invalid:9092'}}";
 
-/// A folder with a manifest.
 struct Manifest {
     folder: Folder,
     file: PathBuf,
@@ -81,7 +80,7 @@ fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
 }
 
-/// The last line of what was printed.
+/// The last line of the output.
 fn summary(stdout: &[u8]) -> Value {
     let stdout = text(stdout);
     let last = stdout.lines().last().unwrap_or_default();
@@ -108,7 +107,7 @@ fn a_run_tells_who_logged_in_from_where_on_what() {
     for (dimension, most) in [("device_type", "iOS"), ("locale", "CA"), ("app_version", "2.3.0")] {
         assert_eq!(insights["dimensions"][dimension]["most"][0]["value"], most, "{insights:#}");
     }
-    // Ten minutes of events, of which the last stay open.
+    // Ten minutes of events; the last windows stay open.
     assert!(insights["windows_closed"].as_u64().unwrap() >= 8, "{insights:#}");
     assert!(insights["alerts"]["any-login"].as_u64().unwrap() >= 10, "{insights:#}");
 }
@@ -169,7 +168,7 @@ fn an_aggregate_that_somebody_invents_is_found() {
     assert!(process.log().contains(&format!("mismatch: aggregate {key}: count should be nothing, is 7")));
 }
 
-/// Writes the first record of a topic once more.
+/// Writes the first record of a topic again.
 fn double_first(servers: &str, topic: &str) {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", servers).set("group.id", "double");
@@ -186,14 +185,14 @@ fn double_first(servers: &str, topic: &str) {
     producer.flush(BOUND).unwrap();
 }
 
-/// A manifest whose topics nobody else uses.
+/// A manifest with unique topics.
 fn on_topics_of_its_own(name: &str) -> Manifest {
     let topics = format!("source: {{topic: {name}-in, partitions: 4}}, output: {{topic: {name}-out}}");
     let results =
         ["aggregates", "insights", "alerts"].map(|role| format!("{role}: {{topic: {name}-{role}}}")).join(", ");
     let results = format!("deadLetters: {{topic: {name}-dead}}, results: {{{results}}}");
     let manifest = Manifest::new(&format!("{KAFKA}, {topics}, {results}"));
-    // The name of the pipeline stands in the topic of the deltas.
+    // The topic of the deltas contains the pipeline's name.
     let text_of = fs::read_to_string(&manifest.file).unwrap().replace("name: logins", &format!("name: {name}"));
     fs::write(&manifest.file, text_of).unwrap();
     manifest
@@ -222,7 +221,7 @@ fn a_real_kafka_ends_clean_and_again_on_fresh_topics() {
     assert_eq!(untouched, written);
 }
 
-/// `processor local` on a terminal of its own, which `script` makes. It ends when the test does: the terminal hangs up.
+/// `processor local` on its own terminal, which `script` creates. It ends with the test: the terminal hangs up.
 struct Terminal {
     script: Child,
     log: PathBuf,
@@ -233,7 +232,7 @@ impl Terminal {
     fn start(manifest: Manifest, options: &str) -> Self {
         let log = manifest.folder.path().join("terminal.log");
         let program = env!("CARGO_BIN_EXE_processor");
-        // The shell lives on when Ctrl-C comes: some end with it, whatever the program makes of it.
+        // The shell must survive Ctrl-C: some shells end with it, regardless of the program.
         let command =
             format!("trap : INT; {program} local {} {options}; echo status $?; stty -a", manifest.file.display());
         let script = Command::new("script")
@@ -264,7 +263,7 @@ impl Terminal {
         }
     }
 
-    /// Waits for the end, and returns the summary and how the terminal is then.
+    /// Waits for the end, and returns the summary and the final state of the terminal.
     fn end(&mut self) -> (Value, String) {
         self.sees("icanon");
         self.script.wait().unwrap();
@@ -284,7 +283,7 @@ impl Drop for Terminal {
     }
 }
 
-/// What the page of a run shows, once it is as wanted.
+/// The content of a run's page, once it is as wanted.
 fn page(log: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let address = log.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
     let last = std::cell::RefCell::new(Value::Null);
@@ -337,7 +336,7 @@ fn keys_scale_kill_and_pause_replicas_and_nothing_is_lost() {
     terminal.press("p");
     terminal.sees("local-1 is paused (SIGSTOP)");
     page(&terminal.shown(), |view| states(view)[1] == ("local-1", "paused"));
-    // Until the others have its partitions.
+    // Until the others have taken its partitions.
     thread::sleep(Duration::from_secs(8));
     terminal.press("p");
     terminal.sees("local-1 goes on (SIGCONT)");
@@ -352,7 +351,7 @@ fn keys_scale_kill_and_pause_replicas_and_nothing_is_lost() {
     let processed = |view: &Value| view["totals"]["processed"].as_u64().unwrap();
     assert!(processed(&after) > processed(&before), "of those that are gone too");
 
-    // One more is paused: the end lets it go on.
+    // One more replica is paused: the end resumes it.
     terminal.press("p");
     terminal.sees("local-0 is paused");
     terminal.press("q");
@@ -371,14 +370,14 @@ fn the_embedded_broker_refuses_faults_but_scales() {
     terminal.sees("no real transactions");
     terminal.sees("local-2 starts");
     page(&terminal.shown(), |view| states(view).len() == 3);
-    // Ctrl-C, which the terminal makes a signal of, for this process alone.
+    // Ctrl-C, which the terminal turns into a signal, for this process alone.
     terminal.press("\x03");
     terminal.sees("icanon");
     let shown = terminal.shown();
     assert!(shown.contains(r#""lost":0"#) && shown.contains("clean: "), "{shown}");
 }
 
-/// The process ids of replicas whose job config is in a folder.
+/// The process ids of the replicas with their job config in a folder.
 fn replicas_of(folder: &Path) -> Vec<u32> {
     let job = folder.join("job.json");
     let processes = fs::read_dir("/proc").unwrap().filter_map(|it| it.ok()?.file_name().to_str()?.parse().ok());
@@ -393,20 +392,19 @@ fn signal(process: u32, signal: &str) {
     assert!(Command::new("sh").args(["-c", &format!("kill -s {signal} {process}")]).status().unwrap().success());
 }
 
-/// The folder of a run.
 fn folder_of(log: &str) -> PathBuf {
     let job = log.split("--config ").nth(1).unwrap().split_whitespace().next().unwrap();
     Path::new(job).parent().unwrap().to_owned()
 }
 
 #[test]
-fn no_replica_outlives_a_run_that_is_killed_not_even_one_that_stands_still() {
+fn no_replica_outlives_a_killed_run_even_if_it_is_frozen() {
     let mut process = Manifest::new(KAFKA).start(&["--rate", "500", "--listen", "127.0.0.1:0"]);
     wait_for("some events", BOUND, || process.log().contains("events sent").then_some(()));
     let folder = folder_of(&process.log());
     let replicas = replicas_of(&folder);
     assert_eq!(replicas.len(), 2);
-    // Other commands take its config, but for the audit, which needs more than this broker keeps.
+    // Other commands accept its config, except for the audit, which needs more than this broker keeps.
     let ask = |command: &[&str]| {
         let program = env!("CARGO_BIN_EXE_processor");
         Command::new(program).args(command).arg("--config").arg(folder.join("job.json")).output().unwrap()
@@ -427,7 +425,7 @@ fn no_replica_outlives_a_run_that_is_killed_not_even_one_that_stands_still() {
 }
 
 #[test]
-fn a_replica_that_somebody_kills_ends_a_run_on_the_embedded_broker() {
+fn a_killed_replica_ends_a_run_on_the_embedded_broker() {
     let mut process = Manifest::new(KAFKA).start(&["--rate", "500", "--listen", "127.0.0.1:0"]);
     wait_for("some events", BOUND, || process.log().contains("events sent").then_some(()));
     let folder = folder_of(&process.log());
@@ -485,13 +483,13 @@ fn within_seconds_there_is_something_to_see_everywhere() {
     });
     assert_eq!(view["scope"], "pipeline");
     assert_eq!(process.wait(BOUND).unwrap(), 0, "{}", process.log());
-    // The events of ten minutes, one after the other, and those of the seconds since.
+    // The events of ten minutes, in sequence, and those of the seconds since then.
     let summary = summary(process.log().as_bytes());
     assert_eq!((summary["produced"].as_u64(), summary["lost"].as_u64()), (Some(320_000), Some(0)), "{summary:#}");
     assert!(minutes(&view) <= 13, "{view:#}");
 }
 
-/// How many windows of a minute are shown that have some hundred events a second, and not only late ones.
+/// The number of displayed one-minute windows that have some hundred events a second, and not only late ones.
 fn minutes(view: &Value) -> usize {
     let is_full = |window: &&Value| window["window"] == "1m" && window["count"].as_u64() > Some(10_000);
     view["windows"].as_array().unwrap().iter().filter(is_full).count()

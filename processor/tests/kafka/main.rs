@@ -1,5 +1,5 @@
-//! The processor on a real Kafka. All of it is one program, so that its tests share one broker, and none waits for the last
-//! test of another file.
+//! The processor on a real Kafka. All of it is one program, so that its tests share one broker and run in parallel
+//! across files.
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,5 +1,5 @@
-//! A Kafka with TLS and SASL: pipelines process exactly once over it, every command reaches it, and what is wrong with a
-//! secret is said where people look, by a replica that goes on trying.
+//! A Kafka with TLS and SASL: pipelines process exactly once on it, every command reaches it, and a replica reports a
+//! faulty secret where people look, and keeps trying.
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use crate::support;
@@ -21,7 +21,7 @@ fn kafka() -> &'static Secured {
     SHARED.get_or_init(|| Secured::start().unwrap())
 }
 
-/// A pipeline whose topics are there, and whose replicas reach Kafka in this way.
+/// A pipeline with its topics, whose replicas reach Kafka with this security.
 fn pipeline(name: &str, servers: &str, security: impl FnOnce(&Pipeline) -> Option<Security>) -> Pipeline<'static> {
     let mut pipeline = Pipeline::on(&kafka().cluster, name, 3, |_| {});
     pipeline.job.kafka.security = security(&pipeline);
@@ -53,7 +53,7 @@ fn identified(pipeline: &Pipeline, identity: &Identity) -> Tls {
     }
 }
 
-/// Processes events with two replicas, one of which is killed, and audits that over the same listener.
+/// Processes events with two replicas, kills one of them, and audits the result over the same listener.
 fn processes_exactly_once(pipeline: &Pipeline) {
     let (mut first, mut second) = (pipeline.start("a"), pipeline.start("b"));
     first.ready();
@@ -89,7 +89,7 @@ fn mutual_tls_is_exactly_once() {
 fn the_other_mechanisms_work_too() {
     for (name, mechanism) in [("plain", Mechanism::Plain), ("scram-256", Mechanism::ScramSha256)] {
         let pipeline = pipeline(name, &kafka().sasl_ssl, |pipeline| {
-            // A newline at the end, as an editor leaves it.
+            // A newline at the end, as editors add it.
             let sasl = sasl(pipeline, mechanism, &format!("{PASSWORD}\n"));
             Some(Security { tls: Some(trusting(&kafka().ca)), sasl })
         });
@@ -101,14 +101,14 @@ fn the_other_mechanisms_work_too() {
     }
 }
 
-/// Within seconds a replica says in /readyz and in its log what is wrong, once; and it goes on.
+/// Asserts that within seconds a replica reports the fault in /readyz and once in its log, and keeps running.
 fn says(pipeline: &Pipeline, expected: &[&str]) {
     let mut replica = pipeline.start("a");
     let said = |text: &str| expected.iter().all(|expected| text.contains(expected));
     let readyz = wait_for("a reason in /readyz", Duration::from_secs(10), || {
         let (status, body) = replica.get("/readyz")?;
         assert_eq!(status, 503, "{body}");
-        // Every thread says it.
+        // Every thread reports it.
         body.lines().all(said).then_some(body)
     });
     assert_eq!(readyz.lines().count(), 2, "{readyz}");
@@ -179,8 +179,8 @@ fn a_secret_that_is_not_mounted_ends_the_replica_with_its_path() {
     );
 }
 
-/// What a command that docs/security.md tells to type allows, for this pipeline's names: the options of `kafka-acls`, which
-/// is played.
+/// The rights that a command of docs/security.md grants, with this pipeline's names: the options of `kafka-acls`, which
+/// a script plays.
 fn allowed(checkout: &mut Checkout, command: &Command, pipeline: &Pipeline) -> Vec<String> {
     let topics = &pipeline.job.topics;
     let results = &topics.results;
@@ -226,13 +226,13 @@ fn what_is_documented_is_all_that_a_user_must_be_allowed() {
     }
     replica.ready();
     replica.stop();
-    // The audit reads what replicas only write.
+    // The audit reads topics that replicas only write.
     let results = &pipeline.job.topics.results;
     for topic in [&results.aggregates, &results.insights, &results.alerts] {
         kafka().allow(&["--operation", "Read", "--topic", topic]).unwrap();
     }
     processes_exactly_once(&pipeline);
-    // Replaying writes the source, and asks what it takes.
+    // Replaying writes to the source, and reads its configuration.
     for operation in ["Write", "DescribeConfigs"] {
         kafka().allow(&["--operation", operation, "--topic", &pipeline.job.topics.source]).unwrap();
     }
@@ -248,7 +248,7 @@ fn command(pipeline: &Pipeline, arguments: &[&str]) -> Process {
         .unwrap()
 }
 
-/// The options of every command that is told on its command line how to reach Kafka.
+/// The security options of every command that takes them on its command line.
 fn security_file(pipeline: &Pipeline, password: &str) -> PathBuf {
     let sasl = sasl(pipeline, Mechanism::ScramSha512, password);
     let security = Security { tls: Some(trusting(&kafka().ca)), sasl };
@@ -280,7 +280,7 @@ fn every_command_reaches_a_secured_kafka_and_says_why_it_cannot() {
             let status = command.wait(BOUND).unwrap();
             let log = command.log();
             match reason {
-                // The audit finds what nobody processes.
+                // The audit finds unprocessed events.
                 None => assert_eq!(status, i32::from(arguments[0] == "audit"), "{arguments:?}: {log}"),
                 Some(reason) => {
                     assert!(status > 1 && log.contains(reason), "{arguments:?}: {status}: {log}");

@@ -1,4 +1,4 @@
-//! What `processor validate` says of lines is what a replica on a real Kafka makes of them.
+//! `processor validate` judges lines as a replica on a real Kafka does.
 
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
@@ -28,15 +28,15 @@ fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
-/// Generated events of every kind, and lines at the edges of the rules. What lies in the future does so by far: the timestamps of
-/// records are the broker's.
+/// Generated events of every kind, and lines at the limits of the rules. Future events are far in the future, because
+/// the broker sets the timestamps of records.
 fn lines() -> Vec<Vec<u8>> {
     let shares =
         [(Kind::Late, 0.2), (Kind::Odd, 0.2), (Kind::Malformed, 0.1), (Kind::Incomplete, 0.1), (Kind::Future, 0.05)];
     let shares = shares.into_iter().try_fold(Shares::NONE, |shares, (kind, share)| shares.with(kind, share)).unwrap();
     let events = Events::new(Options { seed: 7, shares, start: now() - 3000, per_second: 1, ..Options::default() });
     let is_line = |value: &Vec<u8>| !value.contains(&b'\n') && !value.ends_with(b"\r");
-    // A tombstone is no line.
+    // A tombstone is not a line.
     let mut lines: Vec<Vec<u8>> =
         events.take(3000).filter_map(|event| event.payload().map(<[u8]>::to_vec)).filter(is_line).collect();
     let old = now() - 20_000;
@@ -60,7 +60,7 @@ fn header(record: &Record, name: &str) -> String {
     String::from_utf8(value.clone().unwrap()).unwrap()
 }
 
-/// By offset: what became of it, and for a dead letter its reason and detail.
+/// The outcome by offset, and the reason and detail of a dead letter.
 fn became(pipeline: &Pipeline<'_>) -> BTreeMap<i64, (String, String)> {
     let mut found = BTreeMap::new();
     for record in pipeline.read(&pipeline.job.topics.output) {
@@ -83,7 +83,8 @@ fn it_agrees_with_a_replica_line_by_line() {
         spec.aggregation.allowed_lateness = Duration::from_secs(100);
         spec.aggregation.retention = Duration::from_secs(7200);
         spec.validation.ip = IpRule::Valid;
-        // An event without one would take the record's, which is the broker's for one and the clock's for the other.
+        // An event without a timestamp would take that of its record: the broker's in one case, the clock's in the
+        // other.
         spec.validation.required = vec![Field::UserId, Field::Locale, Field::Timestamp];
     });
     let lines = lines();
@@ -114,7 +115,7 @@ fn it_agrees_with_a_replica_line_by_line() {
         let text = |name: &str| said[name].as_str().unwrap_or_default();
         let said = match text("outcome") {
             "dead-letter" => (text("reason"), text("detail")),
-            // The output tells of these only that they are late.
+            // For these, the output says only that they are late.
             "unmerged" | "late" => ("late", ""),
             outcome => (outcome, ""),
         };
@@ -131,7 +132,7 @@ fn it_agrees_with_a_replica_line_by_line() {
     }
 }
 
-/// What people get wrong where a Kafka answers.
+/// Common mistakes while a Kafka answers.
 #[test]
 fn a_topic_that_is_not_there_is_named() {
     let pipeline = Pipeline::new("wrong-topic", 1, |_| {});
@@ -156,7 +157,7 @@ fn a_topic_that_is_not_there_is_named() {
     }
 }
 
-/// Each line is a record of its own, whatever ends it.
+/// Each line is a separate record, regardless of its line ending.
 #[test]
 fn a_manifest_and_its_job_config_judge_alike() {
     let pipeline = Pipeline::new("alike", 1, |_| {});

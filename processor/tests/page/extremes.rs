@@ -1,5 +1,5 @@
-//! The page of pipelines that no test runs: with markup in every text, with as many partitions and replicas as there can be,
-//! and with next to nothing.
+//! The page of pipelines that no other test runs: with markup in every text, with the maximum of partitions and
+//! replicas, and with almost no data.
 
 use std::{net::Ipv4Addr, ops::Range};
 
@@ -9,10 +9,10 @@ use tokio::{net::TcpListener, runtime::Runtime};
 
 use crate::look::Look;
 
-/// What would run in a page that takes text for markup.
+/// Code that would run in a page that treats text as markup.
 const MARKUP: &str = "<img src=x onerror=\"window.problems.push('markup of the data ran')\">";
 
-/// A page whose views are made by hand.
+/// A page with hand-made views.
 struct Stage {
     _runtime: Runtime,
     publisher: Publisher,
@@ -34,7 +34,7 @@ impl Stage {
     }
 }
 
-/// A view of a pipeline whose every text is this.
+/// A view of a pipeline in which every text is `text`.
 fn view(text: &str, partitions: usize, replicas: usize) -> Value {
     let latency = json!({"count": 0, "p50": null, "p99": null});
     let replica = |number: usize| {
@@ -75,7 +75,7 @@ fn view(text: &str, partitions: usize, replicas: usize) -> Value {
     })
 }
 
-/// Nothing went wrong, and nothing is wider than the page, on a desk and on a phone.
+/// Asserts that nothing went wrong, and that nothing is wider than the page, on a desktop and on a phone.
 fn assert_whole(look: &Look) {
     assert!(look.problems().is_empty(), "{:?}", look.problems());
     for width in [1440, 390] {
@@ -101,7 +101,7 @@ fn text_is_never_markup_and_a_link_never_a_script() {
 }
 
 #[test]
-fn a_thousand_partitions_are_summed_up_and_the_furthest_behind_comes_first() {
+fn a_thousand_partitions_are_summed_up_furthest_behind_first() {
     let stage = Stage::new();
     stage.show(&view("r", 1024, 64));
     let look = Look::opened(&stage.url, "unready");
@@ -112,7 +112,7 @@ fn a_thousand_partitions_are_summed_up_and_the_furthest_behind_comes_first() {
     assert_eq!(look.run("return document.querySelectorAll('[data-testid=cells] i').length"), 128);
     assert_eq!(look.run("return document.querySelectorAll('[data-testid=replica]').length"), 12);
     assert_whole(&look);
-    // One replica has few enough to list them all.
+    // One replica has few enough partitions to list them all.
     look.open_as(&format!("{}?replica=r5", stage.url), "unready");
     assert_eq!(look.texts(rows).len(), 16);
 }
@@ -144,7 +144,7 @@ fn what_is_wrong_is_said_before_all_else() {
     view["lag"] = json!(3);
     view["replicas"][0]["not_ready"] = Value::Null;
     view["replicas"][0]["threads"] = json!([]);
-    // Twenty seconds, of which the eighth is missing: its events are in the rate of the ninth.
+    // Twenty seconds without the eighth: the rate of the ninth contains its events.
     for second in (0..20).filter(|second| *second != 8) {
         view["time"] = json!(1_720_576_825_500_i64 + second * 1000);
         view["rates"]["transactions"] = json!(10.0);
@@ -185,7 +185,7 @@ fn who_looks_away_misses_nothing_of_the_past() {
              document.dispatchEvent(new Event('visibilitychange'));"
         ));
     };
-    // No view comes after the last, so that the page takes its connection for lost in the end, and would ask for the past then.
+    // No view follows, so the page finally treats its connection as lost, and would then request the past.
     look.run(
         "const health = document.querySelector('[data-testid=health]');
          window.lost = false;

@@ -1,4 +1,4 @@
-//! A look at a page, by what it shows: texts, exact values, names, colours.
+//! Reads from a page what it shows: texts, exact values, names, colours.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -7,7 +7,7 @@ use testkit::{browser::Browser, wait_for};
 
 use crate::support::BOUND;
 
-/// Notes what no page of ours does, before any of its own scripts runs.
+/// Records everything that a page of this project must not do, before the page's own scripts run.
 const WATCH: &str = "
     window.problems = [];
     addEventListener('error', event => problems.push(`error: ${event.message ?? event.target.src}`), true);
@@ -15,18 +15,17 @@ const WATCH: &str = "
     addEventListener('securitypolicyviolation', event => problems.push(`policy: ${event.violatedDirective} ${event.blockedURI}`));
 ";
 
-/// A browser that looks at one page.
+/// A browser with one page.
 pub struct Look {
     pub browser: Browser,
 }
 
 impl Look {
-    /// Opens a page and waits until it shows numbers.
     pub fn at(url: &str) -> Self {
         Self::opened(url, "live")
     }
 
-    /// Opens a page and waits until it shows numbers, and this as health.
+    /// Opens a page and waits until it shows numbers and this health.
     pub fn opened(url: &str, health: &str) -> Self {
         let look = Self { browser: Browser::start().unwrap() };
         look.browser.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({"source": WATCH})).unwrap();
@@ -34,28 +33,26 @@ impl Look {
         look
     }
 
-    /// Goes to another address of the page.
     pub fn open(&self, url: &str) {
         self.open_as(url, "live");
     }
 
-    /// Goes to another address of the page, which shows this as health.
+    /// Opens another address of the page, and waits for this health.
     pub fn open_as(&self, url: &str, health: &str) {
         self.browser.open(url).unwrap();
         self.await_value("health", health);
     }
 
-    /// Runs the body of a function in the page.
     pub fn run(&self, script: &str) -> Value {
         self.browser.run(script).unwrap()
     }
 
-    /// What a function's body returns: a list of texts.
+    /// The result of a function body: a list of texts.
     pub fn texts(&self, script: &str) -> Vec<String> {
         serde_json::from_value(self.run(script)).unwrap()
     }
 
-    /// The exact values that are shown, by their test ids; of several the first.
+    /// The exact values that the page shows, by test id; the first one of several.
     pub fn values(&self) -> BTreeMap<String, String> {
         let shown = self.run(
             "const values = {};
@@ -68,17 +65,17 @@ impl Look {
         serde_json::from_value(shown).unwrap()
     }
 
-    /// The exact value that is shown.
+    /// The exact value that the page shows.
     pub fn value(&self, id: &str) -> String {
         self.values().remove(id).unwrap_or_default()
     }
 
-    /// Waits until this is shown.
+    /// Waits until the page shows this value.
     pub fn await_value(&self, id: &str, expected: &str) {
         wait_for(&format!("{id} that is {expected}"), BOUND, || (self.value(id) == expected).then_some(()));
     }
 
-    /// Waits until a view is shown that is later than this one.
+    /// Waits until the page shows a later view than this one.
     pub fn await_later(&self, than: &str) {
         wait_for("a later view", Duration::from_secs(20), || {
             let time = self.value("time");
@@ -86,28 +83,28 @@ impl Look {
         });
     }
 
-    /// Everything that a reader may come to see: texts, names, descriptions, titles.
+    /// All text that a reader may see: texts, names, descriptions, titles.
     pub fn all_text(&self) -> String {
         self.run("return document.documentElement.outerHTML").as_str().unwrap().to_owned()
     }
 
-    /// What went wrong, or was refused.
+    /// Errors and refused requests.
     pub fn problems(&self) -> Vec<String> {
         self.texts("return window.problems")
     }
 
-    /// What the page has loaded.
+    /// The resources that the page has loaded.
     pub fn loaded(&self) -> Vec<String> {
         self.texts("return performance.getEntries().filter(entry => entry.name.includes(':')).map(entry => entry.name)")
     }
 
-    /// What the system asks for: `light` or `dark`.
+    /// Sets the system's preference: `light` or `dark`.
     pub fn prefer(&self, scheme: &str) {
         let media = json!({"features": [{"name": "prefers-color-scheme", "value": scheme}]});
         self.browser.devtools("Emulation.setEmulatedMedia", &media).unwrap();
     }
 
-    /// What a screen reader finds: role and name of each.
+    /// The elements that a screen reader finds: the role and name of each.
     pub fn accessible(&self) -> Vec<(String, String)> {
         self.browser.devtools("Accessibility.enable", &json!({})).unwrap();
         let tree = self.browser.devtools("Accessibility.getFullAXTree", &json!({})).unwrap();

@@ -1,4 +1,4 @@
-//! The live page in a browser, of a replica on a real Kafka: what it shows, to whom, and what it never shows.
+//! The live page in a browser, from a replica on a real Kafka: what it shows, to whom, and what it never shows.
 #![expect(clippy::unwrap_used, reason = "assertions of tests")]
 
 mod extremes;
@@ -34,7 +34,7 @@ fn pipeline(name: &str) -> Pipeline<'static> {
     })
 }
 
-/// Events of the last ten minutes, with some of everything that is wrong with real ones.
+/// Events of the last ten minutes, with samples of every fault of real events.
 fn events(count: usize) -> Vec<NewRecord> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
     let start = i64::try_from(now).unwrap() - 600;
@@ -56,7 +56,7 @@ fn view(replica: &Replica) -> View {
     serde_json::from_str(&replica.get("/view").unwrap().1).unwrap()
 }
 
-/// The metrics of a replica that the page shows, by the page's names for them.
+/// The metrics of a replica that the page shows, by the page's names.
 fn metrics(replica: &Replica) -> BTreeMap<String, String> {
     let text = replica.get("/metrics").unwrap().1;
     let samples: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.rsplit_once(' ')).collect();
@@ -94,13 +94,13 @@ fn metrics(replica: &Replica) -> BTreeMap<String, String> {
     shown.into_iter().chain([("lag".to_owned(), lag.to_string())]).collect()
 }
 
-/// What of the page differs from the metrics; nothing once both are of the same moment.
+/// The differences between the page and the metrics; empty once both are of the same moment.
 fn differences(look: &Look, replica: &Replica) -> Option<Vec<String>> {
     let before = metrics(replica);
     look.await_later(&look.value("time"));
     look.await_later(&look.value("time"));
     let shown = look.values();
-    // Counters go on while idle partitions are announced; they are compared where they stood still meanwhile.
+    // Counters advance while idle partitions are announced; compare those that did not change in the meantime.
     if metrics(replica) != before {
         return None;
     }
@@ -129,7 +129,7 @@ fn its_numbers_are_those_of_the_metrics_and_it_shows_nobody() {
     }
     assert!(rates.len() > 3, "the rate moves while events come: {rates:?}");
     pipeline.settle().assert_exactly_once();
-    // Every count, the same at one moment.
+    // Every count, at the same moment.
     let differing = wait_for("counters that stand still for a moment", BOUND, || differences(&look, &replica));
     assert!(differing.is_empty(), "{differing:#?}");
     let shown = look.values();
@@ -149,7 +149,7 @@ fn its_numbers_are_those_of_the_metrics_and_it_shows_nobody() {
     replica.stop();
 }
 
-/// The counts by window are right, and the page shows them.
+/// Asserts that the counts by window are correct, and that the page shows them.
 fn check_windows(look: &Look, view: &View) {
     let all = view.windows.iter().find(|window| window.end.is_none()).unwrap();
     assert_eq!(all.count, view.totals.processed);
@@ -171,7 +171,7 @@ fn check_windows(look: &Look, view: &View) {
     assert_eq!(alerts, BTreeSet::from(["busy-minute", "old-version"]));
 }
 
-/// The insight that is read is the record of the latest closed minute, and says what that says.
+/// Asserts that the displayed insight is the record of the latest closed minute, with the same content.
 fn check_insight(look: &Look, view: &View, pipeline: &Pipeline<'_>) {
     let latest = view.windows.iter().find_map(|window| window.insight.as_ref()).unwrap();
     assert_eq!(look.value("insight-record"), latest.key());
@@ -192,7 +192,7 @@ fn check_insight(look: &Look, view: &View, pipeline: &Pipeline<'_>) {
     assert!(sentence.as_str().unwrap().starts_with(&format!("{} logins by about", record.count)), "{sentence}");
 }
 
-/// No `user_id`, `ip` or `device_id` of any event is on the page, or in what a replica answers.
+/// Asserts that neither the page nor the replica's answers contain a `user_id`, `ip` or `device_id` of any event.
 fn shows_nobody(look: &Look, replica: &Replica, records: &[NewRecord]) {
     let fields = ["user_id", "ip", "device_id"];
     let payloads = records.iter().filter_map(|record| record.payload.as_ref());
@@ -204,7 +204,7 @@ fn shows_nobody(look: &Look, replica: &Replica, records: &[NewRecord]) {
     for path in ["/", "/view", "/view/history", "/metrics", "/healthz", "/readyz"] {
         seen.push((path, replica.get(path).unwrap().1));
     }
-    // Each reason has been looked at, for its sample is shown once it is chosen.
+    // Each reason was opened, because its sample is shown only once the reason is chosen.
     let count = |(id, count): (String, String)| Some((id.strip_prefix("total-dead-letters-")?.to_owned(), count));
     let counts: BTreeMap<String, String> = look.values().into_iter().filter_map(count).collect();
     let reasons: Vec<&String> = counts.iter().filter(|(_, count)| *count != "0").map(|(reason, _)| reason).collect();
@@ -236,11 +236,11 @@ fn it_lives_below_any_path_asks_nobody_else_and_comes_back() {
     wait_for("events on the page", BOUND, || (look.value("total-processed").parse::<u64>().ok()? > 400).then_some(()));
     wait_for("points in the plots", BOUND, || (look.value("plot-throughput").parse::<u64>().ok()? > 2).then_some(()));
 
-    // The replica goes; the page says so, and stands.
+    // The replica stops; the page says so, and stays.
     first.stop();
     look.await_value("health", "lost");
     assert!(look.value("total-processed").parse::<u64>().unwrap() > 400);
-    // Another one comes in its place: nobody has to reload.
+    // Another replica takes its place: no reload is needed.
     let mut second = pipeline.start("b");
     second.ready();
     proxy.switch_to(&address(&second));
@@ -260,7 +260,7 @@ fn it_lives_below_any_path_asks_nobody_else_and_comes_back() {
     second.stop();
 }
 
-/// How many events the replica has processed, once all are.
+/// The number of events that the replica has processed, once it has processed all.
 fn second_total(pipeline: &Pipeline<'_>, replica: &Replica) -> String {
     pipeline.settle_records().assert_exactly_once();
     metrics(replica).remove("total-processed").unwrap()
@@ -287,7 +287,7 @@ fn everybody_can_read_it_and_choose() {
     replica.stop();
 }
 
-/// What is chosen stands in the address, and is still chosen after the page is loaded again.
+/// Asserts that a choice is in the address, and is kept after a reload.
 fn check_choices(look: &Look, url: &str) {
     look.run(
         "const change = (id, value) => {
@@ -316,7 +316,7 @@ fn check_choices(look: &Look, url: &str) {
     look.browser.reload().unwrap();
     look.await_value("health", "live");
     await_chosen();
-    // Every row that is listed is of a closed window.
+    // Every listed row is of a closed window.
     let closed: BTreeSet<String> = serde_json::from_str::<Value>(&fetched(look)).unwrap()["windows"]
         .as_array()
         .unwrap()
@@ -329,12 +329,12 @@ fn check_choices(look: &Look, url: &str) {
     assert!(!rows.is_empty() && rows.iter().all(|row| closed.contains(row)), "{rows:?}");
 }
 
-/// What the page's own server tells, asked from within the page.
+/// The answers of the page's own server, requested from within the page.
 fn fetched(look: &Look) -> String {
     look.run("return fetch('view').then(answer => answer.text())").as_str().unwrap().to_owned()
 }
 
-/// Text is light on dark or dark on light, as the system or the reader asks for, and can be read.
+/// Asserts that text is light on dark or dark on light, as the system or the reader asks for, and is readable.
 fn check_colours(look: &Look) {
     let mut grounds = Vec::new();
     for scheme in ["light", "dark"] {
@@ -349,7 +349,7 @@ fn check_colours(look: &Look) {
     look.prefer("light");
 }
 
-/// Texts whose contrast to what is behind them is less than 4.5, or 3 where they are large (WCAG 2.2, AA).
+/// Texts with a contrast to their background of less than 4.5, or 3 for large text (WCAG 2.2, AA).
 const FAINT: &str = "
     const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
     window.colour = text => {
@@ -383,7 +383,7 @@ const FAINT: &str = "
     return [...faint];
 ";
 
-/// Nothing is wider than the page, on a desk, a tablet and a phone.
+/// Asserts that nothing is wider than the page, on a desktop, a tablet and a phone.
 fn check_widths(look: &Look) {
     for width in [1440, 834, 390] {
         look.browser.resize(width, 900).unwrap();
@@ -401,10 +401,10 @@ fn check_widths(look: &Look) {
     }
 }
 
-/// Tab reaches every control, and each shows that it has the focus.
+/// Asserts that Tab reaches every control, and that each shows its focus.
 fn check_keyboard(look: &Look) {
     look.run("document.activeElement.blur(); scrollTo(0, 0)");
-    // In the order of the document. Of radio buttons that belong together Tab reaches the chosen one.
+    // In document order. In a group of radio buttons, Tab reaches the chosen one.
     let controls: BTreeSet<String> = look
         .texts(&format!(
             "{NAME} return [...document.querySelectorAll('a[href], button, select, input, [tabindex=\"0\"]')]
@@ -426,7 +426,7 @@ fn check_keyboard(look: &Look) {
     }
     let missed: Vec<_> = controls.difference(&reached).collect();
     assert!(missed.is_empty(), "Tab does not reach {missed:?}, only {reached:?}");
-    // The map is one control for Tab: arrows go from state to state, Enter keeps one.
+    // The map is one control for Tab: arrow keys move from state to state, Enter chooses one.
     look.run("document.querySelector('[data-testid^=state-][tabindex=\"0\"]').focus()");
     let state = || look.run("return document.activeElement.dataset.testid").as_str().unwrap_or_default().to_owned();
     let before = state();
@@ -438,14 +438,14 @@ fn check_keyboard(look: &Look) {
     wait_for("a state that is kept", BOUND, || (kept() == expected).then_some(()));
 }
 
-/// What a control is called in this test.
+/// The name of a control in this test.
 const NAME: &str = "
     const name = one => `${one.tagName} ${one.dataset?.testid ?? one.name ?? ''} ${one.id || one.getAttribute('href') || one.value || ''} ${
         one.getAttribute('aria-label') ?? (one.tagName === 'SELECT' ? '' : one.textContent.slice(0, 30))}`;
 ";
 
-/// The control that has the focus, and whether it, or what stands for it, looks different without. The map draws the outline
-/// of a state above all others.
+/// The focused control, and whether the control or its stand-in looks different without focus. The map draws the
+/// outline of the focused state above the others.
 const FOCUSED: &str = "
     const one = document.activeElement;
     if (!one || one === document.body) return [];
@@ -461,7 +461,7 @@ const FOCUSED: &str = "
     return [name(one), String(focused !== blurred)];
 ";
 
-/// A screen reader finds the parts of the page by their names.
+/// Asserts that a screen reader finds the parts of the page by their names.
 fn check_names(look: &Look) {
     let found = look.accessible();
     let of = |role: &str| found.iter().filter(|(of, _)| of == role).map(|(_, name)| name.as_str()).collect::<Vec<_>>();
@@ -489,7 +489,7 @@ fn check_names(look: &Look) {
         assert!(nameless == 0 || may_be_nameless, "{nameless} of role {role} have no name: {:?}", of(role));
     }
     assert!(of("table").len() >= 3, "{:?}", of("table"));
-    // Each plot says in words what it draws, and the map what each state has.
+    // Each plot describes its content in words, and the map describes each state.
     let captions = look
         .texts("return [...document.querySelectorAll('[data-testid^=plot-] figcaption')].map(one => one.textContent)");
     assert!(captions.len() == 4 && captions.iter().all(|caption| caption.len() > 20), "{captions:?}");

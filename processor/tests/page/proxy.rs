@@ -1,5 +1,5 @@
-//! A proxy that serves a replica below a path of its own, as ways to a pod do, and notes what it is asked for. The replica
-//! behind it may change.
+//! A proxy that serves a replica below a path, as gateways to a pod do, and records the requests. The replica can be
+//! replaced.
 
 use std::{
     io::{self, Read, Write},
@@ -8,12 +8,10 @@ use std::{
     thread,
 };
 
-/// The path below which the replica's page is.
 pub const PREFIX: &str = "/a/way/to/the/pod";
 
 /// A proxy that ends with the test.
 pub struct Proxy {
-    /// The page's address.
     pub url: String,
     state: Arc<Mutex<State>>,
 }
@@ -34,7 +32,7 @@ impl Proxy {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let state = Arc::clone(&shared);
-                // A connection that breaks is the browser's to mend.
+                // The browser handles a broken connection.
                 thread::spawn(move || drop(pass(client, &state)));
             }
         });
@@ -46,13 +44,13 @@ impl Proxy {
         address.clone_into(&mut self.state.lock().unwrap().behind);
     }
 
-    /// The paths that were asked for.
+    /// The requested paths.
     pub fn asked(&self) -> Vec<String> {
         self.state.lock().unwrap().asked.clone()
     }
 }
 
-/// Passes one request on, and its answer back until that ends.
+/// Forwards one request, and its answer until that ends.
 fn pass(mut client: TcpStream, state: &Mutex<State>) -> io::Result<()> {
     let mut head = Vec::new();
     let mut byte = [0];

@@ -1,4 +1,4 @@
-//! A pipeline on a real Kafka: its topics, its job config, its replicas as processes, and what became of its events.
+//! A pipeline on a real Kafka: its topics, its job config, its replicas as processes, and the outcomes of its events.
 #![allow(
     dead_code,
     clippy::unwrap_used,
@@ -35,7 +35,7 @@ use testkit::{
     wait_for,
 };
 
-/// How long anything may take before the test fails.
+/// The time limit for any step before the test fails.
 pub const BOUND: Duration = Duration::from_secs(60);
 
 /// A pipeline and the folder of its files.
@@ -46,12 +46,12 @@ pub struct Pipeline<'k> {
 }
 
 impl<'k> Pipeline<'k> {
-    /// Makes the topics of a pipeline of this name, as the operator would.
+    /// Creates the topics of a pipeline with this name, as the operator would.
     pub fn new(name: &str, partitions: i32, change: impl FnOnce(&mut LoginPipelineSpec)) -> Self {
         Self::on(testkit::kafka::shared(), name, partitions, change)
     }
 
-    /// The same on a Kafka of the test's own.
+    /// Creates it on the test's own Kafka.
     pub fn on(kafka: &'k Cluster, name: &str, partitions: i32, change: impl FnOnce(&mut LoginPipelineSpec)) -> Self {
         let unique = testkit::unique(name);
         let mut spec: LoginPipelineSpec = serde_json::from_value(serde_json::json!({
@@ -72,7 +72,7 @@ impl<'k> Pipeline<'k> {
             let config: Vec<(&str, &str)> = topic.config.iter().map(|(name, value)| (*name, value.as_str())).collect();
             kafka.create_topic(&topic.name, topic.partitions, &config).unwrap();
         }
-        // Exactly what the operator would mount into the pods.
+        // Exactly the config that the operator would mount into the pods.
         let mut resource = LoginPipeline::new(&id.name, spec);
         resource.metadata.uid = Some("0".to_owned());
         let listener = Listener::without_certificates(kafka.bootstrap());
@@ -88,14 +88,13 @@ impl<'k> Pipeline<'k> {
         self.folder.path().join("job.json")
     }
 
-    /// Puts another job config in the place of the one that replicas are started with.
+    /// Replaces the job config that replicas start with.
     pub fn configure(&mut self, job: &serde_json::Value) {
         let text = job.to_string();
         std::fs::write(self.job_file(), &text).unwrap();
         self.job = JobConfig::parse(&text).unwrap();
     }
 
-    /// Starts a replica.
     pub fn start(&self, name: &str) -> Replica {
         let process = Program::new(testkit::unique(name), env!("CARGO_BIN_EXE_processor"))
             .args(["run", "--listen", "127.0.0.1:0", "--replica", name, "--config"])
@@ -106,7 +105,7 @@ impl<'k> Pipeline<'k> {
         Replica { process }
     }
 
-    /// Writes events from now on, in the background, until the feeder is stopped or has sent them all.
+    /// Writes events in the background, with current times, until the feeder is stopped or has sent them all.
     pub fn feed(&self, events: u64, per_second: u64, shares: Shares) -> Feeder {
         let stop = Arc::new(AtomicBool::new(false));
         let (topic, stopped) = (self.job.topics.source.clone(), Arc::clone(&stop));
@@ -130,14 +129,14 @@ impl<'k> Pipeline<'k> {
                 sent += chunk;
                 producer.poll(Duration::from_millis(100));
             }
-            // Also when brokers were away meanwhile: idempotence keeps each event once.
+            // Even when brokers were away in the meantime: the idempotent producer writes each event once.
             producer.flush(BOUND).unwrap();
             sent
         });
         Feeder { stop, thread }
     }
 
-    /// Waits until every source record has an outcome, and returns what is wrong with the outcomes. The deltas must agree.
+    /// Waits until every source record has an outcome, and returns the outcomes. The deltas must agree.
     pub fn settle(&self) -> Outcome {
         let outcome = self.settle_records();
         self.check_deltas();
@@ -145,7 +144,7 @@ impl<'k> Pipeline<'k> {
         outcome
     }
 
-    /// The audit, as its user runs it, must find nothing: it judges the content too.
+    /// Runs the audit as a user does, and expects no faults: it judges the content too.
     fn audit(&self) {
         let mut audit = Program::new(testkit::unique("audit"), env!("CARGO_BIN_EXE_processor"))
             .args(["audit", "--output", "json", "--wait", "10s", "--config"])
@@ -155,7 +154,7 @@ impl<'k> Pipeline<'k> {
         assert_eq!(audit.wait(BOUND).unwrap(), 0, "{}", audit.log());
     }
 
-    /// The same without the deltas.
+    /// Settles without checking the deltas.
     pub fn settle_records(&self) -> Outcome {
         let input = self.kafka.read_to_end(&self.job.topics.source, Isolation::ReadCommitted).unwrap();
         let count = |topic: &str| self.kafka.read_to_end(topic, Isolation::ReadCommitted).unwrap().len();
@@ -170,7 +169,7 @@ impl<'k> Pipeline<'k> {
         Outcome::of(&input, &output, &dead)
     }
 
-    /// The deltas must cover each source partition without gap or overlap, and count each valid event once.
+    /// Asserts that the deltas cover each source partition without gap or overlap, and count each valid event once.
     fn check_deltas(&self) {
         let (output, dead) = (self.read(&self.job.topics.output), self.read(&self.job.topics.dead_letters));
         let records = self.read(&self.job.topics.deltas);
@@ -186,11 +185,11 @@ impl<'k> Pipeline<'k> {
             records.iter().all(|record| identity(record) < next.get(&record.partition).copied().unwrap_or_default())
         };
         assert!(ended(&output, output_identity) && ended(&dead, dead_letter_identity), "an outcome beyond the deltas");
-        // Stage 2 deletes what two snapshots cover.
+        // Stage 2 deletes the deltas that two snapshots cover.
         if records.first().is_none_or(|record| record.offset == 0) {
             assert_eq!(counted, output.len() as u64, "each valid event counts once");
         }
-        // The offsets stand where the deltas end: they are part of the same transactions.
+        // The committed offsets equal the end of the deltas: both are part of the same transactions.
         let group = self.job.pipeline.ingest_group();
         let committed = self.kafka.committed(&group, &self.job.topics.source, Isolation::ReadCommitted).unwrap();
         let committed: BTreeMap<i32, i64> =
@@ -198,7 +197,7 @@ impl<'k> Pipeline<'k> {
         assert_eq!(committed, next);
     }
 
-    /// The records of a topic, committed.
+    /// The committed records of a topic.
     pub fn read(&self, topic: &str) -> Vec<Record> {
         self.kafka.read_to_end(topic, Isolation::ReadCommitted).unwrap()
     }
@@ -221,13 +220,12 @@ pub fn login(partition: i32, timestamp: u64) -> NewRecord {
     NewRecord { partition: Some(partition), payload: Some(payload.into_bytes()), ..NewRecord::default() }
 }
 
-/// A running replica.
 pub struct Replica {
     pub process: Process,
 }
 
 impl Replica {
-    /// Waits until /readyz says so.
+    /// Waits until /readyz reports ready.
     pub fn ready(&mut self) {
         wait_for("a replica that is ready", BOUND, || {
             self.process.check_running().unwrap();
@@ -235,7 +233,7 @@ impl Replica {
         });
     }
 
-    /// Asks the replica's HTTP server; none while it does not listen yet.
+    /// Sends a GET to the replica's HTTP server; `None` while it does not listen yet.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
         use std::io::{Read, Write};
         let log = self.process.log();
@@ -248,7 +246,7 @@ impl Replica {
         Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
-    /// SIGTERM; the replica drains within its bound.
+    /// Sends SIGTERM; the replica drains within its time limit.
     pub fn stop(mut self) {
         assert_eq!(self.process.terminate(Duration::from_secs(15)).unwrap(), 0, "{}", self.process.log());
     }
@@ -261,7 +259,7 @@ pub struct Feeder {
 }
 
 impl Feeder {
-    /// Stops, and returns how many events were written.
+    /// Stops, and returns the number of written events.
     pub fn stop(self) -> u64 {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().unwrap()
@@ -273,7 +271,7 @@ impl Feeder {
     }
 }
 
-/// What became of the source's records, by identity alone: whether the content is right is the audit's to say.
+/// The outcomes of the source's records, by identity only: the audit checks their content.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
     pub input: usize,
@@ -317,7 +315,7 @@ impl Outcome {
         Self { input: input.len(), output: output.len(), dead_letters: dead.len(), lost, duplicated, out_of_order }
     }
 
-    /// Fails when anything is lost, doubled or reordered.
+    /// Fails when a record is lost, duplicated or reordered.
     pub fn assert_exactly_once(&self) {
         assert_eq!((self.lost, self.duplicated, self.out_of_order), (0, 0, 0), "{self:?}");
         assert_eq!(self.input, self.output + self.dead_letters, "{self:?}");
@@ -325,7 +323,7 @@ impl Outcome {
 }
 
 fn output_identity(record: &Record) -> i64 {
-    // Added last, so its last occurrence counts. Not parsed as JSON: numbers may be of any size.
+    // It is added last, so its last occurrence counts. The value is not parsed as JSON: numbers may be of any size.
     let value = std::str::from_utf8(record.payload.as_ref().unwrap()).unwrap();
     let (_, id) = value.rsplit_once(&format!("\"{}\":\"", enrichment::EVENT_ID)).unwrap();
     let (id, _) = id.split_once('"').unwrap();
@@ -343,7 +341,7 @@ fn dead_letter_identity(record: &Record) -> i64 {
     header(dead_letter::SOURCE_OFFSET).parse().unwrap()
 }
 
-/// Some of everything that is wrong with real streams.
+/// Shares of every fault of real streams.
 pub fn mixed() -> Shares {
     use processor::commands::generate::Kind;
     [

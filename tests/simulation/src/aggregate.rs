@@ -1,4 +1,4 @@
-//! Stage 2 on the simulated Kafka: replicas of which one emits, and what goes wrong between them.
+//! Stage 2 on the simulated Kafka: replicas, one of which emits, and the faults between them.
 
 use crds::records::{
     offset::OffsetMetadata,
@@ -15,7 +15,7 @@ use super::{
     world::{Answer, Fetched, Group, Name, Producer, Record, Refused, World},
 };
 
-/// A transaction on its way.
+/// A transaction in progress.
 #[derive(Debug)]
 struct Emission {
     transaction: usize,
@@ -39,7 +39,6 @@ struct Replica {
     was: Role,
 }
 
-/// All replicas of stage 2.
 #[derive(Debug, Default)]
 pub struct Replicas {
     replicas: Vec<Replica>,
@@ -51,7 +50,7 @@ impl Replicas {
         self.replicas.len()
     }
 
-    /// Whether any is in the middle of reading the state.
+    /// Whether any replica is reading the state.
     pub fn any_restores(&self) -> bool {
         self.replicas.iter().any(|replica| matches!(replica.machine.reads(), Some(Reading::State { from: 1.. })))
     }
@@ -100,14 +99,14 @@ impl Replicas {
         self.replicas[index].hangs = turns;
     }
 
-    /// The group assigns the deltas to one of those who answer: mostly to who has them.
+    /// The group assigns the deltas to one of the responsive members, usually to the current owner.
     pub fn rebalance(&mut self, world: &mut World) {
         world.generations[Group::Aggregate as usize] += 1;
         let generation = world.generations[Group::Aggregate as usize];
         let now_ms = world.now_ms;
         let mut members: Vec<&mut Replica> = self.replicas.iter_mut().filter(|replica| replica.hangs == 0).collect();
         world.members[Group::Aggregate as usize] = members.iter().map(|replica| replica.id.clone()).collect();
-        // Who missed a generation is a new member, and has lost what it had.
+        // A member that missed a generation is a new member, and has lost its assignment.
         for replica in members.iter_mut().filter(|replica| replica.assigned && replica.generation + 1 != generation) {
             replica.lost(world);
         }
@@ -156,11 +155,11 @@ impl Replicas {
         }
     }
 
-    /// The fold of the emitter, once everything there is has been folded and committed.
+    /// The fold of the emitter, once everything is folded and committed.
     pub fn settled(&self, world: &World) -> Option<&fold::Fold> {
         let emitter = self.replicas.iter().find(|replica| replica.machine.role() == Role::Emitter)?;
         let fold = emitter.machine.fold()?;
-        // Perhaps its offset was lost again since.
+        // Its offset may have been lost again since then.
         let Position { offset } = last(world, Key::Position)?;
         let end = world.records(Name::Deltas).next_back().map_or(0, |(offset, _)| offset + 1);
         (emitter.emission.is_none() && offset == fold.next_offset() && end <= offset).then_some(fold)
@@ -301,9 +300,10 @@ impl Replica {
         }
     }
 
-    /// Does what is next for the transaction on its way, perhaps all.
+    /// Takes the next step of the transaction in progress, or all its steps.
     fn go_on(&mut self, world: &mut World) {
-        // Most are done at one go; others stop before the results, or after some, or before the offset or the commit.
+        // Most transactions finish at once; others stop before the results, after some of them, or before the offset or
+        // the commit.
         let emission = self.emission.as_ref();
         let rest = emission.map_or(0, |emission| emission.records.len() - emission.produced) as u64 + 2;
         let mut steps = if world.fault(4) { world.random.below(rest) } else { u64::MAX };
@@ -352,7 +352,7 @@ impl Replica {
         world.say(|| format!("{} aborts", self.id));
         world.abort(transaction);
         if fenced || world.fault(2) {
-            // What became of it a new producer finds out.
+            // A new producer finds out how it ended.
             self.producer = None;
             self.machine.outcome(Outcome::Unknown, world.now_ms);
         } else {
@@ -360,7 +360,7 @@ impl Replica {
         }
     }
 
-    /// The deltas are taken away in order: what is on its way is committed first, and perhaps the rest too.
+    /// The deltas are revoked in order: the transaction in progress is committed first, and perhaps the rest too.
     fn revoked(&mut self, world: &mut World) {
         while self.emission.is_some() {
             self.go_on(world);
@@ -379,7 +379,7 @@ impl Replica {
         self.machine.revoked();
     }
 
-    /// The deltas were taken away while it hung.
+    /// The deltas were revoked while the replica hung.
     fn lost(&mut self, world: &mut World) {
         if let Some(Emission { transaction, .. }) = self.emission.take() {
             world.abort(transaction);

@@ -1,5 +1,5 @@
-//! Does it add up? What was committed in a history, held against the batch code of the audit, against one undisturbed fold of
-//! all deltas, and against the promises that can be told from the logs alone.
+//! Checks what was committed in a history against the batch code of the audit, against one undisturbed fold of all
+//! deltas, and against the promises that are visible in the logs alone.
 
 use std::collections::BTreeMap;
 
@@ -22,19 +22,19 @@ use super::{
     world::{Name, Record, World},
 };
 
-/// Which rules processed the offsets of a source partition, ascending; none for offsets that were lost.
+/// The rules that processed the offsets of a source partition, ascending; `None` for lost offsets.
 type Ranges = BTreeMap<i32, Vec<(i64, i64, Option<u64>)>>;
 
-/// What the deltas tell.
+/// What the deltas say.
 #[derive(Default)]
 struct Deltas {
     rules: BTreeMap<u64, Rules>,
     ranges: Ranges,
-    /// Partitions that were idle at an instant, Unix milliseconds, and how far they were.
+    /// Partitions that were idle at a time, Unix milliseconds, and their position then.
     idle: Vec<(i32, i64, i64)>,
 }
 
-/// Checks a history that has settled.
+/// Checks a settled history.
 pub fn whole(world: &mut World, replicas: &Replicas) -> Result<(), String> {
     let meta = replicas.settled(world).ok_or("nobody emits")?.meta();
     let mut deltas: Vec<(i64, &Record)> =
@@ -67,7 +67,7 @@ pub fn whole(world: &mut World, replicas: &Replicas) -> Result<(), String> {
 
 /// One transaction of stage 2.
 struct Emission<'a> {
-    /// The next delta behind it.
+    /// The next delta after it.
     position: i64,
     meta: Option<Meta>,
     /// Aggregates, insights, alerts.
@@ -77,7 +77,7 @@ struct Emission<'a> {
 const KINDS: [(Name, Kind); 3] =
     [(Name::Aggregates, Kind::Aggregates), (Name::Insights, Kind::Insights), (Name::Alerts, Kind::Alerts)];
 
-/// The transactions of stage 2, in the order of their commits.
+/// The transactions of stage 2, in commit order.
 fn emissions(world: &World) -> Result<Vec<Emission<'_>>, String> {
     let mut results =
         KINDS.map(|(name, _)| world.history(name).into_iter().collect::<BTreeMap<usize, Vec<(i64, &Record)>>>());
@@ -103,11 +103,11 @@ fn emissions(world: &World) -> Result<Vec<Emission<'_>>, String> {
     }
 }
 
-/// The last record of each key, and what was seen on the way.
+/// The last record of each key, and the features seen.
 #[derive(Default)]
 struct Last(BTreeMap<(Kind, String), Option<Vec<u8>>>, Vec<Feature>);
 
-/// One fold over all deltas, that nobody disturbs.
+/// One undisturbed fold over all deltas.
 struct Replay<'a> {
     deltas: std::iter::Peekable<std::slice::Iter<'a, (i64, &'a Record)>>,
     told: &'a mut Deltas,
@@ -131,7 +131,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// What a transaction emitted must be what the deltas since the last one give.
+    /// A transaction must emit what the deltas since the last one give.
     fn emission(&mut self, emission: &Emission<'_>) -> Result<(), String> {
         if emission.position < self.position {
             return Err(format!("emitted up to {}, then up to {}", self.position, emission.position));
@@ -181,7 +181,7 @@ impl<'a> Replay<'a> {
         }
     }
 
-    /// What may follow what, of one key.
+    /// Checks the order of the records of one key.
     fn emitted(&mut self, kind: Kind, key: &str, value: Option<&[u8]>) -> Result<(), String> {
         let before = self.last.0.insert((kind, key.to_owned()), value.map(<[u8]>::to_vec)).flatten();
         let refuse = |why: &str| {
@@ -247,7 +247,7 @@ fn differ(emitted: &[(&str, Option<&[u8]>)], expected: &[(&str, Option<&[u8]>)])
     format!("emitted is only\n  {}\nexpected is only\n  {}", text(emitted, expected), text(expected, emitted))
 }
 
-/// Counts the source anew, and compares.
+/// Counts the source again, and compares.
 fn batch(world: &World, meta: &Meta, told: &Deltas, last: &Last) -> Result<(), String> {
     let mut batch = Batch::new(meta, true).map_err(|error| error.to_string())?;
     for (partition, source) in (0..).zip(&world.source) {
@@ -291,7 +291,7 @@ fn batch(world: &World, meta: &Meta, told: &Deltas, last: &Last) -> Result<(), S
     }
 }
 
-/// Who is idle has processed everything that had come by then.
+/// An idle partition has processed everything that had come by then.
 fn idle(world: &World, told: &Deltas) -> Result<(), String> {
     for (partition, to, at) in &told.idle {
         let mut rest = world.source[*partition as usize].entries.get(*to as usize..).unwrap_or_default().iter();
@@ -307,7 +307,7 @@ fn idle(world: &World, told: &Deltas) -> Result<(), String> {
     Ok(())
 }
 
-/// All is idle for long: no finite window is open.
+/// After a long idle time, no finite window is open.
 fn closed(meta: &Meta, last: &Last) -> Result<(), String> {
     for ((kind, key), value) in &last.0 {
         let is_open = || value.as_deref().is_some_and(|value| contains(value, "\"final\":false"));

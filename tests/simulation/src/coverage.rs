@@ -1,4 +1,4 @@
-//! What happened in histories: a simulation in which nothing goes wrong proves nothing.
+//! Records what happened in histories: a simulation without faults proves nothing.
 
 macro_rules! features {
     ($($(#[doc = $doc:literal])* $name:ident = $least:literal,)*) => {
@@ -7,7 +7,7 @@ macro_rules! features {
         pub enum Feature { $($(#[doc = $doc])* $name,)* }
 
         impl Feature {
-            /// Each, and in how many of 10,000 histories it happens at least.
+            /// Each feature, and the minimum number of 10,000 histories in which it must happen.
             pub const ALL: &[(Self, u64)] = &[$((Self::$name, $least),)*];
         }
     };
@@ -60,7 +60,6 @@ features! {
     AlertDeviation = 900,
 }
 
-/// Which features a history had.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Coverage(u64);
 
@@ -74,7 +73,7 @@ impl Coverage {
     }
 }
 
-/// In how many histories each feature was.
+/// The number of histories that had each feature.
 #[derive(Clone, Debug)]
 pub struct Counts(Vec<u64>);
 
@@ -95,7 +94,7 @@ impl Counts {
         self.0.iter_mut().zip(&other.0).for_each(|(count, other)| *count += other);
     }
 
-    /// The features that happened too seldom in so many histories, and the number of each.
+    /// The features that were too rare in this number of histories, and the number of each.
     pub fn report(&self, histories: u64) -> (Vec<String>, String) {
         let mut seldom = Vec::new();
         let mut lines = String::new();

@@ -1,4 +1,5 @@
-//! Where the frontier must be, told from the deltas alone: docs/formats.md once more, without any of the fold's code.
+//! Where the frontier must be, computed from the deltas only: a second implementation of docs/formats.md, without code
+//! of the fold.
 
 use std::collections::BTreeMap;
 
@@ -13,9 +14,9 @@ use super::coverage::{Coverage, Feature};
 #[derive(Clone, Copy, Debug, Default)]
 struct Partition {
     watermark: Option<i64>,
-    /// The last idle mark, Unix milliseconds; none since an event came.
+    /// The last idle mark, Unix milliseconds; `None` once an event has come.
     idle: Option<i64>,
-    /// What the last idle mark lifted it to.
+    /// The time to which the last idle mark lifted it.
     lifted: Option<i64>,
 }
 
@@ -23,15 +24,15 @@ struct Partition {
 pub struct Frontier {
     count: i32,
     partitions: BTreeMap<i32, Partition>,
-    /// The highest watermark there was; while all are idle it goes on.
+    /// The highest watermark so far; it advances while all partitions are idle.
     highest: Option<i64>,
-    /// Since when all are idle, and how high it was then.
+    /// The time since when all partitions are idle, and the highest watermark at that time.
     all_idle: Option<(i64, i64)>,
     frontier: Option<i64>,
     governing: u64,
-    /// All windows that end here or before may be evicted; from this delta on.
+    /// Pairs of a delta and a time: from that delta on, all windows that end at that time or earlier may be evicted.
     horizons: Vec<(i64, i64)>,
-    /// Window sizes that some revision that governed did not ask for.
+    /// Window sizes that some governing revision did not ask for.
     not_always: Vec<Window>,
     seen: Vec<Feature>,
 }
@@ -88,7 +89,7 @@ impl Frontier {
         self.governing = revision;
     }
 
-    /// While all are idle, time passes as far as the oldest of their marks tells.
+    /// While all partitions are idle, time advances to the oldest of their marks.
     fn pass_idle_time(&mut self) {
         let marks = (0..self.count).map(|partition| self.partitions.get(&partition).and_then(|known| known.idle));
         if let (Some(Some(oldest)), Some(highest)) = (marks.min(), self.highest) {
@@ -100,7 +101,7 @@ impl Frontier {
         }
     }
 
-    /// Whether a window may be closed, open or evicted as a record says that was emitted now.
+    /// Checks whether a window may be closed, open or evicted, as a record emitted now says.
     pub fn allows(&self, record: &Aggregate) -> Result<(), String> {
         let Some(end) = record.span.end() else { return Ok(()) };
         if let Some(delta) = record.evicted_at {

@@ -1,4 +1,4 @@
-//! Stage 1 on the simulated Kafka: threads that own source partitions, and what goes wrong between them.
+//! Stage 1 on the simulated Kafka: threads that own source partitions, and the faults between them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -20,10 +20,10 @@ use super::{
     world::{Answer, Group, Name, Producer, Record, Refused, World},
 };
 
-/// How far a thread's clock is off at most, milliseconds.
+/// The maximum deviation of a thread's clock, milliseconds.
 pub const MAX_SKEW_MS: i64 = 300;
 
-/// A transaction on its way: what of it is still to be done.
+/// A transaction in progress: the steps that remain.
 #[derive(Debug)]
 struct Commit {
     transaction: usize,
@@ -42,15 +42,14 @@ struct Thread {
     waiting: BTreeSet<i32>,
     active: BTreeSet<i32>,
     commit: Option<Commit>,
-    /// How far its clock is off, milliseconds.
+    /// The deviation of its clock, milliseconds.
     skew_ms: i64,
-    /// It does nothing for this many turns, and does not hear of rebalances.
+    /// The thread does nothing for this many turns, and misses rebalances.
     hangs: u64,
-    /// The end of the whole source when it last looked.
+    /// The end of the whole source when the thread last looked.
     seen: i64,
 }
 
-/// All threads of stage 1.
 #[derive(Debug, Default)]
 pub struct Threads {
     threads: Vec<Thread>,
@@ -63,12 +62,12 @@ impl Threads {
         self.threads.len()
     }
 
-    /// The revision by which a thread works.
+    /// The revision that a thread works by.
     pub fn revision(&self, index: usize) -> u64 {
         self.threads[index].job.revision
     }
 
-    /// A thread starts, with the transactional id of its predecessor or a new one.
+    /// Starts a thread, with the transactional id of its predecessor or a new one.
     pub fn start(&mut self, world: &mut World, job: &Rc<JobConfig>, id: Option<String>) {
         self.named += 1;
         let id = id.unwrap_or_else(|| format!("t{}", self.named));
@@ -90,7 +89,7 @@ impl Threads {
         self.rebalance(world);
     }
 
-    /// A thread is gone in the middle of whatever it does. Returns its transactional id.
+    /// Crashes a thread in the middle of its work. Returns its transactional id.
     pub fn crash(&mut self, world: &mut World, index: usize) -> String {
         let thread = self.threads.remove(index);
         world.say(|| format!("{} crashes", thread.id));
@@ -101,7 +100,7 @@ impl Threads {
         thread.id
     }
 
-    /// A thread ends in order: it commits first.
+    /// Stops a thread in order: it commits first.
     pub fn stop(&mut self, world: &mut World, index: usize) -> String {
         let thread = &mut self.threads[index];
         thread.commit_all(world);
@@ -114,7 +113,7 @@ impl Threads {
         self.threads[index].hangs = turns;
     }
 
-    /// The group gives each partition to one of those who answer.
+    /// The group assigns each partition to one of the responsive members.
     pub fn rebalance(&mut self, world: &mut World) {
         world.cover(Feature::RebalanceIngest);
         world.generations[Group::Ingest as usize] += 1;
@@ -135,7 +134,7 @@ impl Threads {
         world.say(|| format!("stage 1 generation {generation}, to take up: {owners:?}"));
     }
 
-    /// One of the threads does something.
+    /// One of the threads takes a step.
     pub fn turn(&mut self, world: &mut World, index: usize) {
         let Some(thread) = self.threads.get_mut(index) else { return };
         if thread.hangs > 0 && !world.calm {
@@ -143,7 +142,7 @@ impl Threads {
             return;
         }
         thread.hangs = 0;
-        // A thread that was taken for dead may find that out only when it commits.
+        // A thread that the group has removed may learn of it only when it commits.
         if thread.generation != world.generations[Group::Ingest as usize] && !world.fault(2) {
             thread.give_up(world, false);
             return self.rebalance(world);
@@ -151,7 +150,7 @@ impl Threads {
         thread.turn(world, &mut self.arena);
     }
 
-    /// Whether everything there is was processed and committed.
+    /// Whether everything is processed and committed.
     pub fn is_done(&self, world: &World) -> bool {
         let ends: BTreeMap<i32, i64> = (0..).zip(world.source.iter().map(super::world::Source::end)).collect();
         let positions: BTreeMap<i32, i64> = self.threads.iter().flat_map(|thread| thread.machine.positions()).collect();
@@ -163,7 +162,7 @@ impl Threads {
 
 impl Thread {
     fn reassigned(&mut self, world: &mut World, generation: u64, assigned: &BTreeSet<i32>) {
-        // Who missed a generation is a new member, and has lost what it had.
+        // A member that missed a generation is a new member, and has lost its assignment.
         let missed = std::mem::replace(&mut self.generation, generation) + 1 != generation;
         if missed || world.fault(6) {
             self.give_up(world, false);
@@ -197,7 +196,7 @@ impl Thread {
         }
     }
 
-    /// Takes up the partitions whose positions are known, with a transaction that announces them.
+    /// Takes up the partitions with known positions, in a transaction that announces them.
     fn take_up(&mut self, world: &mut World) {
         if self.machine.has_work() {
             return self.seal(world);
@@ -226,7 +225,7 @@ impl Thread {
                 let watermark = OffsetMetadata::decode(metadata).unwrap().watermark;
                 Some(Start { position: *position, watermark, log_start })
             }
-            // Behind an open transaction there may be more.
+            // More records may follow after an open transaction.
             Ok(None) if [Name::Deltas, Name::State].iter().any(|name| world.stable_end(*name) < world.high(*name)) => {
                 None
             }
@@ -294,7 +293,7 @@ impl Thread {
             self.machine.end_is(partition, end, now_ms);
             world.say(|| format!("{} asks for the end of {partition}: {end}", self.id));
             world.cover(Feature::Idle);
-            // Longer than the largest window that a history has.
+            // Longer than the largest window of any history.
             if world.now_ms - last_ms > 120_000 && world.source.iter().any(|other| world.now_ms - other.last_ms < 3000)
             {
                 world.cover(Feature::LongIdle);
@@ -302,7 +301,7 @@ impl Thread {
         }
     }
 
-    /// Begins to commit what was processed.
+    /// Begins to commit the processed events.
     fn seal(&mut self, world: &mut World) {
         if self.producer.is_none() {
             self.producer = Some(world.init(&self.id));
@@ -321,7 +320,7 @@ impl Thread {
         }
     }
 
-    /// Does what is next for the transaction on its way, perhaps all.
+    /// Takes the next step of the transaction in progress, or all its steps.
     fn go_on(&mut self, world: &mut World) {
         while let Some(commit) = &mut self.commit {
             let done = if let Some(delta) = commit.sealed.deltas.get(commit.produced) {
@@ -369,7 +368,7 @@ impl Thread {
         }
     }
 
-    /// Everything is taken up again from what is committed.
+    /// Restarts everything from the committed offsets.
     fn give_up(&mut self, world: &mut World, open: bool) {
         world.say(|| format!("{} gives up", self.id));
         self.machine.abandon();
@@ -378,7 +377,7 @@ impl Thread {
             _ if open => self.producer = None,
             _ => {}
         }
-        // Whatever made the abort necessary may have ended the producer too.
+        // The cause of the abort may also have ended the producer.
         if world.fault(4) {
             self.producer = None;
         }
@@ -386,7 +385,7 @@ impl Thread {
     }
 }
 
-/// Where the last delta of a partition ended, or what the last snapshot says of it.
+/// Where the last delta of a partition ended, or what the last snapshot says about it.
 fn after_last_delta(world: &mut World, partition: i32) -> Start {
     let ranges = |record: &Record| Delta::decode(record.value.as_deref().unwrap_or_default()).unwrap().ranges;
     let of_delta = world.records(Name::Deltas).rev().find_map(|(_, record)| {

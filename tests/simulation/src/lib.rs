@@ -1,18 +1,18 @@
-//! Both cores over an in-memory Kafka, through histories made of a seed: events of all kinds, and everything that can go
-//! wrong, at every place where it can.
+//! Runs both cores on an in-memory Kafka, through histories generated from a seed: events of all kinds, and every fault
+//! at every place where it can happen.
 //!
 //! ```text
 //!  plan: what happens next ──> ingest: threads of stage 1 ───┐
 //!                         └──> aggregate: replicas of stage 2 ┼──> world: logs, transactions, offsets
 //!                                                             │
-//!  coverage: what happened        check: does it add up? <────┘
+//!  coverage: what happened        check: the results <────────┘
 //! ```
 //!
-//! At the end of a history everything calms down, and what the results topics hold must be what the batch code of the audit
-//! counts from the source, and what one undisturbed fold makes of the deltas.
+//! At the end of a history all faults stop. The results topics must then hold what the batch code of the audit counts
+//! from the source, and what one undisturbed fold makes of the deltas.
 //!
-//! `LOGIN_PIPELINE_SEED=<seed> cargo test -p simulation -- --nocapture` runs one history and tells it;
-//! `LOGIN_PIPELINE_HISTORIES=<number>` runs another number of them.
+//! `LOGIN_PIPELINE_SEED=<seed> cargo test -p simulation -- --nocapture` runs one history and traces it;
+//! `LOGIN_PIPELINE_HISTORIES=<number>` sets the number of histories.
 
 #![cfg(test)]
 
@@ -42,13 +42,13 @@ use ingest::Threads;
 use plan::{Action, Plan};
 use world::{Group, Name, Source, World};
 
-/// How many histories are run, unless the environment says otherwise.
+/// How many histories to run, unless the environment sets another number.
 const HISTORIES: u64 = 20_000;
 
-/// Turns in which everything must have settled.
+/// The maximum number of turns until everything has settled.
 const SETTLE_TURNS: usize = 2000;
 
-/// Turns without anything new after which nothing new comes: longer than any idle timeout.
+/// The number of turns without a change after which no change follows: longer than any idle timeout.
 const QUIET_TURNS: usize = 20;
 
 struct History {
@@ -56,7 +56,7 @@ struct History {
     plan: Plan,
     threads: Threads,
     replicas: Replicas,
-    /// The newest config, and those that threads which start may still have.
+    /// The newest config, and the older ones that starting threads may still have.
     job: Rc<JobConfig>,
     old_jobs: Vec<Rc<JobConfig>>,
 }
@@ -99,7 +99,7 @@ impl History {
             Action::Thread => threads.turn(world, thread),
             Action::Replica => {
                 replicas.turn(world, replica)?;
-                // Few are in the middle of a transaction when chance would have it.
+                // Without this, random timing would catch few replicas in the middle of a transaction.
                 if replicas.is_emitting(replica) && world.fault(4) {
                     self.crash_replica(replica);
                 }
@@ -154,7 +154,7 @@ impl History {
                 world.lose_offsets(Group::Aggregate, None);
             }
             Action::LoseSource => self.lose_source(),
-            // It takes longer until records are compacted away than a restore does.
+            // Compaction takes longer than a restore does.
             Action::Compact if !replicas.any_restores() => {
                 world.cover(Feature::Compaction);
                 world.compact(Name::State);
@@ -163,7 +163,7 @@ impl History {
         }
     }
 
-    /// A replica is gone, and another starts, perhaps as the same pod.
+    /// A replica crashes, and another starts, perhaps as the same pod.
     fn crash_replica(&mut self, index: usize) {
         let Self { world, replicas, .. } = self;
         let id = replicas.crash(world, index);
@@ -171,7 +171,7 @@ impl History {
         replicas.start(world, id);
     }
 
-    /// A thread starts in the place of one that is gone; not always is its pod the same, or its config the newest.
+    /// A thread starts in place of one that is gone; it may have another pod, or an older config.
     fn start_thread(&mut self, id: Option<String>) {
         let Self { world, threads, job, old_jobs, .. } = self;
         let id = id.filter(|_| world.random.below(2) == 0);
@@ -187,7 +187,7 @@ impl History {
         self.old_jobs.push(std::mem::replace(&mut self.job, next));
     }
 
-    /// A thread that works by older rules is replaced.
+    /// Replaces a thread that works by older rules.
     fn roll(&mut self, index: usize) {
         let Self { world, threads, job, .. } = self;
         if threads.revision(index) < job.revision {
@@ -201,7 +201,7 @@ impl History {
         }
     }
 
-    /// Time passes in steps, and some partitions get no event all the while.
+    /// Time passes in steps, while some partitions get no events.
     fn silence(&mut self) -> Result<(), String> {
         self.plan.turn_over(&mut self.world.random);
         let steps = 4 + self.world.random.below(40);
@@ -220,7 +220,7 @@ impl History {
         Ok(())
     }
 
-    /// The source no longer has its oldest events, perhaps some that nobody has processed.
+    /// The source loses its oldest events, perhaps unprocessed ones.
     fn lose_source(&mut self) {
         let world = &mut self.world;
         let partition = world.random.below(world.source.len() as u64) as usize;
@@ -229,18 +229,18 @@ impl History {
         source.low = source.low.max(source.end() - keeps);
     }
 
-    /// Nothing goes wrong any more, time passes, and all windows close.
+    /// Ends all faults, and lets time pass until all windows close.
     fn settle(&mut self) -> Result<(), String> {
         self.world.say(|| "all is calm".to_owned());
         self.world.calm = true;
         (0..self.threads.len()).rev().for_each(|index| self.roll(index));
         self.quieten(1)?;
-        // Idleness is renewed for as long as windows can be open, if time does not go by in leaps.
+        // Renews idleness for as long as windows can be open, because time does not pass in leaps.
         Plan::last_event(&mut self.world);
         self.quieten(QUIET_TURNS)
     }
 
-    /// Lets time pass until nothing new comes for so many turns.
+    /// Lets time pass until nothing changes for this many turns.
     fn quieten(&mut self, turns: usize) -> Result<(), String> {
         let Self { world, threads, replicas, .. } = self;
         let (mut quiet, mut end) = (0, 0);
@@ -273,7 +273,7 @@ fn history(seed: u64, traced: bool) -> (Coverage, Result<(), String>, Vec<String
     (coverage, result, history.world.trace.take().unwrap_or_default())
 }
 
-/// Why a history is wrong, with what happened in it before.
+/// Why a history fails, after a trace of it.
 fn explain(seed: u64) -> String {
     let (_, result, trace) = history(seed, true);
     let why = result.err().unwrap_or_else(|| "not again".to_owned());

@@ -1,4 +1,4 @@
-//! Which history a seed means: rules and their changes, events, and what happens when.
+//! The history that a seed stands for: rules and their changes, events, and the order of actions.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use processor::commands::generate::random::Random;
 
 use super::world::{Entry, Login, World};
 
-/// What happens next.
+/// The next action.
 #[derive(Clone, Copy, Debug)]
 pub enum Action {
     Produce,
@@ -36,7 +36,6 @@ pub enum Action {
     Compact,
 }
 
-/// The habits of one history.
 #[derive(Debug)]
 pub struct Plan {
     weights: Vec<(Action, u64)>,
@@ -44,11 +43,11 @@ pub struct Plan {
     pub partitions: usize,
     pub threads: usize,
     pub replicas: usize,
-    /// Different values of a dimension.
+    /// The number of distinct values of a dimension.
     values: u64,
-    /// Seconds that events of each partition are behind.
+    /// How far events of each partition lag, in seconds.
     lags: Vec<u64>,
-    /// Partitions that get events at the moment.
+    /// The partitions that currently get events.
     awake: Vec<bool>,
 }
 
@@ -60,7 +59,7 @@ impl Plan {
             Thread,
         };
         let mut weights = vec![(Produce, 30), (Thread, 60), (Replica, 50), (Pass, 20), (Roll, 4), (Compact, 2)];
-        // Each trouble is in some histories only, so that others get far.
+        // Each fault happens in some histories only, so that the others get far.
         for (action, weight) in [
             (Silence, 2),
             (Rebalance, 3),
@@ -97,12 +96,12 @@ impl Plan {
         random.weighted(&self.weights, Action::Pass)
     }
 
-    /// Other partitions get events from now on.
+    /// From now on, other partitions get events.
     pub fn turn_over(&mut self, random: &mut Random) {
         self.awake.iter_mut().for_each(|awake| *awake = random.below(2) == 0);
     }
 
-    /// Events come to the partitions that are awake.
+    /// Produces events to the active partitions.
     pub fn produce(&mut self, world: &mut World) {
         if world.random.below(12) == 0 {
             let partition = world.random.below(self.awake.len() as u64) as usize;
@@ -122,7 +121,7 @@ impl Plan {
         }
     }
 
-    /// One more event, of this moment, to whatever partition.
+    /// Produces one more event, of the current time, to any partition.
     pub fn last_event(world: &mut World) {
         let partition = world.random.below(world.source.len() as u64) as usize;
         let login = Login { time: world.now_ms / 1000, user: None, values: [None, None, None] };
@@ -155,7 +154,7 @@ impl Plan {
 
 fn text(number: u64) -> String {
     match number {
-        // What stands for all other values may be a value itself.
+        // The name that stands for all other values may itself be a value.
         5 => "_other".to_owned(),
         6 => "ü/\\\"".to_owned(),
         number => format!("v{number}"),
@@ -187,7 +186,7 @@ pub fn first_job(random: &mut Random) -> Rc<JobConfig> {
     Rc::new(job)
 }
 
-/// The next config: other rules, or some of them changed.
+/// The next config: new rules, or changed ones.
 pub fn next_job(random: &mut Random, job: &JobConfig) -> Rc<JobConfig> {
     let mut job = JobConfig { revision: job.revision + 1 + random.below(2), ..job.clone() };
     let other = rules(random);
@@ -207,7 +206,7 @@ pub fn next_job(random: &mut Random, job: &JobConfig) -> Rc<JobConfig> {
 
 fn rules(random: &mut Random) -> Rules {
     let mut rules = Rules::default();
-    // What an event has is left to chance.
+    // The fields of an event are random.
     rules.validation.required = vec![Field::Timestamp];
     let smallest = 5 + 5 * random.below(2);
     let mut windows = vec![Window::Finite(Duration::from_secs(smallest))];

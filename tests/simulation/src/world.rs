@@ -1,4 +1,5 @@
-//! Kafka in memory, as far as the cores can tell: logs with transactions, committed offsets, producers that fence each other.
+//! Kafka in memory, as far as the cores can observe it: logs with transactions, committed offsets, producers that fence
+//! each other.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,9 +36,9 @@ pub struct Record {
 #[derive(Debug)]
 struct Slot {
     transaction: usize,
-    /// None for the marker of a transaction's end.
+    /// `None` for the marker at a transaction's end.
     record: Option<Record>,
-    /// Compacted away: no reader sees it any more.
+    /// Compacted: no reader sees it any more.
     hidden: bool,
 }
 
@@ -47,11 +48,11 @@ struct Topic {
     slots: Vec<Slot>,
 }
 
-/// What a consumer gets.
+/// The result of a fetch.
 #[derive(Debug)]
 pub enum Fetched<'a> {
     Record(i64, &'a Record),
-    /// Everything committed before this offset was read.
+    /// Everything committed before this offset has been read.
     End(i64),
     Gone {
         low: i64,
@@ -72,37 +73,37 @@ struct Transaction {
     epoch: u64,
     began_ms: i64,
     state: State,
-    /// Its first offset in each topic.
+    /// The transaction's first offset in each topic.
     first: BTreeMap<usize, i64>,
     offsets: Vec<(Group, i32, Committed)>,
-    /// The producer has asked for the commit, and nobody knows whether that arrives.
+    /// The producer has requested the commit; whether the request arrives is open.
     in_flight: bool,
 }
 
 /// A committed offset and its metadata.
 pub type Committed = (i64, String);
 
-/// The broker refuses.
+/// Why the broker refuses a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// It takes nothing of this producer any more.
+    /// It refuses all further requests of this producer.
     Fenced,
-    /// The group has changed since.
+    /// The group has a newer generation.
     OldGeneration,
-    /// Transactions that are still open may change the answer.
+    /// Open transactions may change the answer.
     Unstable,
 }
 
-/// What a producer learns of its commit.
+/// What a producer learns about its commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Answer {
     Committed,
-    /// It took place or not, or will.
+    /// The commit succeeded, failed, or is still in flight.
     Unknown,
     Fenced,
 }
 
-/// A producer that was initialized.
+/// An initialized producer.
 #[derive(Clone, Debug)]
 pub struct Producer {
     id: String,
@@ -114,7 +115,7 @@ pub struct Producer {
 pub struct Entry {
     pub timestamp_ms: i64,
     pub value: Vec<u8>,
-    /// What it says; none when it is invalid.
+    /// The event; `None` when it is invalid.
     pub login: Option<Login>,
 }
 
@@ -126,12 +127,12 @@ pub struct Login {
     pub values: [Option<String>; 3],
 }
 
-/// A source partition. An offset without entry is a marker.
+/// A source partition. An offset without an entry is a marker.
 #[derive(Debug, Default)]
 pub struct Source {
     pub low: i64,
     pub entries: Vec<Option<Entry>>,
-    /// When an event last came to it.
+    /// When the last event came to it.
     pub last_ms: i64,
 }
 
@@ -146,20 +147,20 @@ pub struct World {
     pub now_ms: i64,
     pub random: Random,
     pub source: Vec<Source>,
-    /// Nothing goes wrong any more.
+    /// No more faults happen.
     pub calm: bool,
     pub coverage: Coverage,
     pub trace: Option<Vec<String>>,
-    /// By group: the generation, and who is a member.
+    /// The generation and the members of each group.
     pub generations: [u64; 2],
     pub members: [BTreeSet<String>; 2],
-    /// The furthest offset of the deltas that was ever committed.
+    /// The highest committed offset of the deltas so far.
     pub emitted: i64,
     offsets: [BTreeMap<i32, Committed>; 2],
     topics: [Topic; 5],
     transactions: Vec<Transaction>,
     open: Vec<usize>,
-    /// Transactions in the order in which they were committed.
+    /// Transactions in commit order.
     commits: Vec<usize>,
     epochs: BTreeMap<String, u64>,
     sequence: u64,
@@ -187,7 +188,7 @@ impl World {
         }
     }
 
-    /// Notes what happens, where somebody looks.
+    /// Traces an event of the history, if tracing is on.
     pub fn say(&mut self, what: impl FnOnce() -> String) {
         let now_ms = self.now_ms % 10_000_000;
         if let Some(trace) = &mut self.trace {
@@ -199,7 +200,7 @@ impl World {
         self.coverage.note(feature);
     }
 
-    /// Whether something happens that does so once in so many times; nothing does once all is calm.
+    /// Whether a fault happens now, with a probability of one in `once_in`; never once the history is calm.
     pub fn fault(&mut self, once_in: u64) -> bool {
         !self.calm && self.random.below(once_in) == 0
     }
@@ -211,7 +212,8 @@ impl World {
 
     // Producers and transactions.
 
-    /// A producer with this transactional id: its predecessor's transaction ends, and it can write nothing any more.
+    /// Initializes a producer with this transactional id: that ends its predecessor's transaction and fences the
+    /// predecessor.
     pub fn init(&mut self, id: &str) -> Producer {
         for transaction in self.open.clone() {
             if self.transactions[transaction].producer == id {
@@ -300,7 +302,7 @@ impl World {
         }
     }
 
-    /// The producer gives the transaction up, if it still can.
+    /// Aborts the producer's transaction, if that is still possible.
     pub fn abort(&mut self, transaction: usize) {
         if self.check(transaction).is_ok() {
             self.end(transaction, State::Aborted);
@@ -324,7 +326,7 @@ impl World {
         }
     }
 
-    /// Time passes: the broker ends old transactions, and commits that were on their way arrive.
+    /// Advances the time: the broker ends old transactions, and commits in flight arrive.
     pub fn advance(&mut self, by_ms: i64) {
         self.now_ms += by_ms;
         for transaction in self.open.clone() {
@@ -342,12 +344,12 @@ impl World {
 
     // Offsets.
 
-    /// What a group has committed, whatever is open.
+    /// What a group has committed, regardless of open transactions.
     pub fn committed(&self, group: Group, partition: i32) -> Option<&Committed> {
         self.offsets[group as usize].get(&partition)
     }
 
-    /// The same once nothing is open: else nobody says.
+    /// The same, but refused while a transaction is open.
     pub fn stable(&self, group: Group, partition: i32) -> Result<Option<&Committed>, Refused> {
         let is_open = |transaction: &usize| {
             let mut offsets = self.transactions[*transaction].offsets.iter();
@@ -356,7 +358,7 @@ impl World {
         if self.open.iter().any(is_open) { Err(Refused::Unstable) } else { Ok(self.committed(group, partition)) }
     }
 
-    /// The group's offsets expire, or somebody deletes them.
+    /// The group's offsets expire or are deleted.
     pub fn lose_offsets(&mut self, group: Group, partition: Option<i32>) {
         match partition {
             Some(partition) => drop(self.offsets[group as usize].remove(&partition)),
@@ -370,13 +372,13 @@ impl World {
         self.topics[name as usize].slots.len() as i64
     }
 
-    /// Where the first open transaction begins, or the log ends.
+    /// The first offset of an open transaction, or the end of the log.
     pub fn stable_end(&self, name: Name) -> i64 {
         let first = |transaction: &usize| self.transactions[*transaction].first.get(&(name as usize)).copied();
         self.open.iter().filter_map(first).min().unwrap_or(self.high(name))
     }
 
-    /// Whether a topic ends within a transaction, behind more than its first record.
+    /// Whether a topic ends within a transaction, after more than its first record.
     pub fn ends_within(&self, name: Name) -> bool {
         let last = self.topics[name as usize].slots.last();
         last.is_some_and(|slot| {
@@ -389,7 +391,7 @@ impl World {
         !slot.hidden && self.transactions[slot.transaction].state == State::Committed
     }
 
-    /// The next committed record at or behind an offset.
+    /// The next committed record at or after an offset.
     pub fn fetch(&self, name: Name, from: i64) -> Fetched<'_> {
         let topic = &self.topics[name as usize];
         let (low, high) = (topic.low, self.high(name));
@@ -406,7 +408,7 @@ impl World {
         Fetched::End(end.max(from))
     }
 
-    /// The committed records that a new reader gets.
+    /// The committed records that a new reader sees.
     pub fn records(&self, name: Name) -> impl DoubleEndedIterator<Item = (i64, &Record)> {
         let topic = &self.topics[name as usize];
         let read = topic.low as usize..self.stable_end(name) as usize;
@@ -415,7 +417,7 @@ impl World {
         visible.into_iter().filter_map(|(offset, slot)| Some((offset, slot.record.as_ref()?)))
     }
 
-    /// Removes records of which a later one has the key.
+    /// Removes records that have a later record with the same key.
     pub fn compact(&mut self, name: Name) {
         let end = self.stable_end(name) as usize;
         let mut seen = BTreeSet::new();
@@ -430,7 +432,7 @@ impl World {
         }
     }
 
-    /// Removes what is before an offset of the deltas.
+    /// Removes the deltas before an offset.
     pub fn trim(&mut self, before: i64) {
         let low = &mut self.topics[Name::Deltas as usize].low;
         if before > *low {
@@ -439,8 +441,7 @@ impl World {
         }
     }
 
-    /// Everything that was ever committed to a topic, by transaction, with offsets; transactions in the order of their
-    /// commits.
+    /// Everything ever committed to a topic, by transaction, with offsets; transactions in commit order.
     pub fn history(&self, name: Name) -> Vec<(usize, Vec<(i64, &Record)>)> {
         let mut by_transaction: BTreeMap<usize, Vec<(i64, &Record)>> = BTreeMap::new();
         for (offset, slot) in (0..).zip(&self.topics[name as usize].slots) {

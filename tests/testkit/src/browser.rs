@@ -1,7 +1,7 @@
-//! A headless Chromium with a profile of its own, driven through chromedriver. It ends with its value, or with the test.
+//! A headless Chromium with its own profile, controlled through chromedriver. It ends with its value, or with the test.
 //!
-//! Chromium and chromedriver are processes side by side, each with its guardian: a browser that chromedriver had started would
-//! outlive one that is killed.
+//! Chromium and chromedriver are sibling processes, each with its guardian: a browser that chromedriver starts would
+//! outlive a killed chromedriver.
 
 use std::fmt;
 use std::fs;
@@ -21,13 +21,13 @@ use crate::process::{Folder, Process, Program};
 use crate::wait::poll;
 use crate::{Error, cache};
 
-/// For Chromium and chromedriver to start: it takes a second or two, many more on a busy machine.
+/// The time limit for Chromium and chromedriver to start: it takes a second or two, or many more on a busy machine.
 const START: Duration = Duration::from_secs(90);
 
-/// For one command.
+/// The time limit for one command.
 const COMMAND: Duration = Duration::from_secs(60);
 
-/// A browser that asks nobody for anything by itself, and looks like no window.
+/// Flags for a browser without a window that makes no requests by itself.
 const FLAGS: [&str; 12] = [
     "--headless",
     "--no-sandbox",
@@ -53,7 +53,7 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts one.
+    /// Starts a browser.
     ///
     /// # Errors
     /// When Chromium or chromedriver cannot be installed or do not start: then with the end of a log.
@@ -79,7 +79,7 @@ impl Browser {
         Ok(Self { runtime, client, _driver: driver, _chromium: chromium, _port: port })
     }
 
-    /// Goes to an address, and returns when the page is loaded.
+    /// Opens an address, and returns when the page is loaded.
     ///
     /// # Errors
     /// [`Error::Browser`]
@@ -95,7 +95,7 @@ impl Browser {
         self.bounded("reload", self.client.refresh())
     }
 
-    /// Runs the body of a function in the page, and returns what it returns.
+    /// Runs the body of a function in the page, and returns its result.
     ///
     /// # Errors
     /// [`Error::Browser`], with the exception that it throws.
@@ -103,7 +103,7 @@ impl Browser {
         self.bounded(script, self.client.execute(script, Vec::new()))
     }
 
-    /// Performs a command of the Chrome DevTools protocol.
+    /// Runs a command of the Chrome DevTools protocol.
     ///
     /// # Errors
     /// [`Error::Browser`]
@@ -112,7 +112,7 @@ impl Browser {
         self.bounded(command, self.client.issue_cmd(request))
     }
 
-    /// Presses a key and lets it go, such as `Tab` or `Enter`, by its name in DOM and its code.
+    /// Presses and releases a key, such as `Tab` or `Enter`, by its name in DOM and its code.
     ///
     /// # Errors
     /// [`Error::Browser`]
@@ -124,7 +124,7 @@ impl Browser {
         Ok(())
     }
 
-    /// A picture of what the page shows, as a PNG.
+    /// A screenshot of the page, as a PNG.
     ///
     /// # Errors
     /// [`Error::Browser`]
@@ -132,7 +132,7 @@ impl Browser {
         self.bounded("take a picture", self.client.screenshot())
     }
 
-    /// Makes the page as large as this, in CSS pixels.
+    /// Sets the page's size, in CSS pixels.
     ///
     /// # Errors
     /// [`Error::Browser`]
@@ -148,14 +148,14 @@ impl Browser {
     }
 }
 
-/// Where Chromium can be driven, once it says so in its profile.
+/// The address for debugging Chromium, once its profile names it.
 fn debugged_at(chromium: &mut Process, profile: &Path) -> Result<String, Error> {
     let port = profile.join("DevToolsActivePort");
     let started = poll(START, || match chromium.check_running() {
         Err(error) => Some(Err(error)),
         Ok(()) => {
             let text = fs::read_to_string(&port).ok()?;
-            // The second line is there once the first is whole.
+            // The second line exists only once the first is complete.
             let (number, _) = text.split_once('\n')?;
             Some(Ok(format!("127.0.0.1:{number}")))
         }
@@ -163,7 +163,7 @@ fn debugged_at(chromium: &mut Process, profile: &Path) -> Result<String, Error> 
     started.unwrap_or_else(|| Err(late("Chromium", chromium)))
 }
 
-/// Begins a session once chromedriver takes one.
+/// Begins a session once chromedriver accepts one.
 fn connect(runtime: &Runtime, driver: &mut Process, port: u16, address: &str) -> Result<Client, Error> {
     let capabilities = json!({"goog:chromeOptions": {"debuggerAddress": address}});
     let capabilities = capabilities.as_object().cloned().unwrap_or_default();
@@ -181,7 +181,7 @@ fn late(name: &str, process: &Process) -> Error {
     Error::Timeout { what: format!("the start of {name}"), bound: START, detail }
 }
 
-/// chromedriver's own way to the protocol.
+/// chromedriver's endpoint for the DevTools protocol.
 #[derive(Debug)]
 struct DevTools(Value);
 

@@ -1,4 +1,4 @@
-//! Where the services are: the cache that `scripts/setup` fills, on first use.
+//! Finds the services: the cache that `scripts/setup` fills, on first use.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -6,11 +6,11 @@ use std::{env, fs};
 
 use crate::Error;
 
-/// The one place that names versions; the script reads it too.
+/// The one place that lists versions; the script reads it too.
 const VERSIONS: &str = include_str!("../services/versions");
 const SETUP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../scripts/setup");
 
-/// The folder of the Kafka broker: `lib/*.jar` and what `scripts/setup` derived from them.
+/// The folder of the Kafka broker: `lib/*.jar` and the files that `scripts/setup` derives from them.
 pub(crate) fn kafka() -> Result<PathBuf, Error> {
     installed("kafka", &root().join(format!("kafka-{}", version("KAFKA_VERSION"))))
 }
@@ -31,14 +31,14 @@ pub(crate) fn kubernetes() -> Result<PathBuf, Error> {
     Ok(folder)
 }
 
-/// The folder with what a node runs beside these; `scripts/setup` says where a node cannot be.
+/// The folder with the other programs of a node; `scripts/setup` says where a node cannot run.
 pub(crate) fn node() -> Result<PathBuf, Error> {
     let [kubernetes, containerd, coredns] =
         ["KUBERNETES_VERSION", "CONTAINERD_VERSION", "COREDNS_VERSION"].map(version);
     installed("node", &root().join(format!("node-{kubernetes}-containerd-{containerd}-coredns-{coredns}")))
 }
 
-/// The folder with helm, its plugins, kubeconform, promtool, and what the chart is checked against.
+/// The folder with helm, its plugins, kubeconform, promtool, and the data to check the chart with.
 pub(crate) fn tools() -> Result<PathBuf, Error> {
     let parts = [
         ("helm", "HELM_VERSION"),
@@ -52,19 +52,19 @@ pub(crate) fn tools() -> Result<PathBuf, Error> {
     installed("tools", &root().join(format!("tools{}", parts.concat())))
 }
 
-/// The folder with kind, and with what reads the Tiltfile and the Dockerfile.
+/// The folder with kind, and with the readers of the Tiltfile and the Dockerfile.
 pub(crate) fn install() -> Result<PathBuf, Error> {
     let (kind, checks) = (version("KIND_VERSION"), version("INSTALL_CHECKS"));
     installed("install", &root().join(format!("install-kind-{kind}-checks-{checks}")))
 }
 
-/// Where the browser is, and what drives it.
+/// The paths of the browser and its driver.
 pub(crate) struct Browser {
     pub(crate) chromium: PathBuf,
     pub(crate) chromedriver: PathBuf,
 }
 
-/// Those of `CHROMIUM` and `CHROMEDRIVER`, or of the path; `scripts/setup` installs what is missing, where it can.
+/// The programs of `CHROMIUM` and `CHROMEDRIVER`, or of the path; `scripts/setup` installs missing ones, where it can.
 pub(crate) fn browser() -> Result<Browser, Error> {
     let find = || Some(Browser { chromium: program("CHROMIUM")?, chromedriver: program("CHROMEDRIVER")? });
     if let Some(browser) = find() {
@@ -74,7 +74,7 @@ pub(crate) fn browser() -> Result<Browser, Error> {
     find().ok_or_else(|| Error::Setup { output: "chromium or chromedriver is still not in the path".to_owned() })
 }
 
-/// What a variable names, or the program of that name, in small letters, in the path.
+/// The program that a variable names, or the program of that name in lower case, in the path.
 fn program(variable: &str) -> Option<PathBuf> {
     if let Some(path) = env::var_os(variable).filter(|value| !value.is_empty()) {
         return Some(PathBuf::from(path));
@@ -84,7 +84,7 @@ fn program(variable: &str) -> Option<PathBuf> {
     env::split_paths(&folders).map(|folder| folder.join(&name)).find(|path| path.is_file())
 }
 
-/// The folder, which the script makes now when it is not there.
+/// The folder; the script creates it if it is missing.
 fn installed(part: &str, folder: &Path) -> Result<PathBuf, Error> {
     if !fs::exists(folder).unwrap_or(false) {
         set_up(part)?;
@@ -93,7 +93,7 @@ fn installed(part: &str, folder: &Path) -> Result<PathBuf, Error> {
 }
 
 fn set_up(part: &str) -> Result<(), Error> {
-    // What it says on standard output is for who waits for it now.
+    // The script's standard output is for the person who waits for it now.
     let run = Command::new(SETUP).arg(part).stdout(Stdio::inherit()).output();
     let run = run.map_err(Error::io(format!("cannot run {SETUP}")))?;
     if run.status.success() {

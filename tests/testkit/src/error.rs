@@ -1,4 +1,4 @@
-//! The one error of the crate: every text says what failed and, where that helps, what to do.
+//! The one error type of the crate: every text says what failed and, where that helps, what to do.
 
 use std::io;
 use std::path::PathBuf;
@@ -6,22 +6,22 @@ use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-/// Why a service could not be had or used.
+/// Why a service is not available or usable.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file, pipe or process operation failed.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done.
+        /// The operation that failed.
         what: String,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
 
     /// `scripts/setup` could not install the services.
     #[error("scripts/setup failed, so the services of the tests are not there; run it by hand and see:\n{output}")]
     Setup {
-        /// What it printed.
+        /// The script's output.
         output: String,
     },
 
@@ -29,7 +29,7 @@ pub enum Error {
     #[error("{0}")]
     Target(String),
 
-    /// A process ended that should have gone on.
+    /// A process ended that should still run.
     #[error("{name} ended with exit status {status}:\n{log}")]
     Ended {
         /// Which process.
@@ -45,16 +45,16 @@ pub enum Error {
     Timeout {
         /// What was waited for.
         what: String,
-        /// How long.
+        /// The time limit.
         bound: Duration,
-        /// What was last seen of it, or nothing.
+        /// The last state that was seen, or nothing.
         detail: String,
     },
 
-    /// The cluster is not ours to stop: it is what KAFKA_BOOTSTRAP names.
+    /// The test must not stop this cluster: KAFKA_BOOTSTRAP names it.
     #[error("cannot {what} of the cluster that KAFKA_BOOTSTRAP names; unset it for tests that do")]
     Foreign {
-        /// What was asked.
+        /// The refused operation.
         what: &'static str,
     },
 
@@ -67,38 +67,38 @@ pub enum Error {
         last: usize,
     },
 
-    /// A Kafka client call failed.
+    /// A call of the Kafka client failed.
     #[error("{what}: {source}")]
     Kafka {
-        /// What was being done.
+        /// The operation that failed.
         what: String,
-        /// What the client said.
+        /// The client's error.
         source: KafkaError,
     },
 
     /// An admin request was refused by the broker.
     #[error("{what}: {code}")]
     Refused {
-        /// What was asked.
+        /// The refused request.
         what: String,
         /// The broker's answer.
         code: RDKafkaErrorCode,
     },
 
-    /// The keys of a server could not be made.
+    /// The keys of a server could not be created.
     #[error("cannot make the keys of a server: {0}")]
     Keys(#[from] rcgen::Error),
 
-    /// A Kubernetes client could not be made.
+    /// A Kubernetes client could not be created.
     #[error("cannot make a Kubernetes client: {0}")]
     Kubernetes(#[from] kube::Error),
 
     /// A browser did not do what it was told.
     #[error("a browser fails: {what}: {problem}")]
     Browser {
-        /// What it was told.
+        /// The command to the browser.
         what: String,
-        /// What it says.
+        /// The browser's answer.
         problem: String,
     },
 
@@ -108,13 +108,13 @@ pub enum Error {
 }
 
 impl Error {
-    /// Turns an [`io::Error`] into ours, saying what was being done.
+    /// Turns an [`io::Error`] into [`Error::Io`], with the operation that failed.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         move |source| Self::Io { what, source }
     }
 
-    /// Turns a [`KafkaError`] into ours, saying what was being done.
+    /// Turns a [`KafkaError`] into [`Error::Kafka`], with the operation that failed.
     pub(crate) fn kafka(what: impl Into<String>) -> impl FnOnce(KafkaError) -> Self {
         let what = what.into();
         move |source| Self::Kafka { what, source }

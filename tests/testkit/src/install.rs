@@ -1,4 +1,4 @@
-//! What checks the files by which the project is installed: kind, and readers of the Tiltfile and of Dockerfiles.
+//! Checks of the files that install the project: kind, and readers of the Tiltfile and of Dockerfiles.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -6,14 +6,13 @@ use std::process::{Command, Output};
 
 use crate::{Error, cache};
 
-/// Where the programs are.
 #[derive(Clone, Debug)]
 pub struct Checks {
     folder: PathBuf,
 }
 
 impl Checks {
-    /// The programs, which are built now when they are not there yet.
+    /// Finds the programs, and builds them if they are missing.
     ///
     /// # Errors
     /// [`Error::Setup`] when they cannot be built.
@@ -21,14 +20,14 @@ impl Checks {
         Ok(Self { folder: cache::install()? })
     }
 
-    /// The folder with the program `kind`, for a `PATH`.
+    /// The folder with the program `kind`, for `PATH`.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }
 
-    /// Runs a Tiltfile in Tilt's language: its output is a JSON list of the calls of Tilt's functions, each with `function` and
-    /// `arguments`. It fails where Tilt would refuse the language, the function or a parameter's name.
+    /// Runs a Tiltfile in Tilt's language. The output is a JSON list of the calls of Tilt's functions, each with
+    /// `function` and `arguments`. It fails where Tilt would reject the syntax, the function or a parameter name.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be run.
@@ -36,8 +35,8 @@ impl Checks {
         self.run("tiltfile", &[path])
     }
 
-    /// Reads a Dockerfile as `BuildKit` does: its output is JSON with the image's `config` and the `steps` of the build of a
-    /// target.
+    /// Reads a Dockerfile as `BuildKit` does. The output is JSON with the image's `config` and the `steps` of a
+    /// target's build.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be run.

@@ -1,8 +1,8 @@
 //! A real Kubernetes API: kube-apiserver and etcd, without nodes and without controllers.
 //!
-//! So nothing runs the pods, fills the status of a Deployment, deletes what a deleted owner leaves, or empties a namespace
-//! that is being deleted: tests that need one of these play that part themselves. Access is by RBAC; the user of
-//! [`ApiServer::client`] and [`ApiServer::kubectl`] may do everything.
+//! So no controller runs pods, sets the status of a Deployment, deletes the dependents of a deleted owner, or empties a
+//! namespace that is being deleted: tests that need one of these play that part themselves. Access is by RBAC; the user
+//! of [`ApiServer::client`] and [`ApiServer::kubectl`] has full rights.
 
 use std::fs;
 use std::io::{self, Write};
@@ -17,16 +17,16 @@ use crate::process::{Folder, Process, Program};
 use crate::wait::poll;
 use crate::{Error, cache};
 
-/// For the API server to start: it takes four seconds, many more on a busy machine.
+/// The time limit for the API server to start: it takes four seconds, or many more on a busy machine.
 const START: Duration = Duration::from_secs(120);
 
-/// What differs between an API server that stands alone and one that has a node.
+/// The difference between a bare API server and one with a node.
 pub(crate) struct Plan {
     /// The address that it listens on.
     pub(crate) address: &'static str,
-    /// Other addresses and names under which it is asked.
+    /// Other addresses and names that clients use for it.
     pub(crate) names: &'static [&'static str],
-    /// Arguments of its own.
+    /// Additional arguments.
     pub(crate) arguments: &'static [&'static str],
 }
 
@@ -36,12 +36,12 @@ const ALONE: Plan = Plan {
     arguments: &[
         "--service-cluster-ip-range=10.0.0.0/24",
         "--endpoint-reconciler-type=none",
-        // It would wait for the service account that a controller makes in each namespace.
+        // It would wait for the service account that a controller creates in each namespace.
         "--disable-admission-plugins=ServiceAccount",
     ],
 };
 
-/// A kube-apiserver with an etcd of its own. It ends with this value, or with the test.
+/// A kube-apiserver with its own etcd. It ends with this value, or with the test.
 pub struct ApiServer {
     url: String,
     programs: PathBuf,
@@ -53,8 +53,8 @@ pub struct ApiServer {
 }
 
 impl ApiServer {
-    /// Starts both on 127.0.0.1, and returns when the API is ready and the namespace `default` is there. With `KUBEBUILDER_ASSETS` set,
-    /// the programs are those in that folder.
+    /// Starts both on 127.0.0.1, and returns when the API is ready and the namespace `default` exists. If
+    /// `KUBEBUILDER_ASSETS` is set, it uses the programs in that folder.
     ///
     /// # Errors
     /// When the services cannot be installed, or one of them does not start: then with the end of its log.
@@ -77,20 +77,20 @@ impl ApiServer {
         Ok(started)
     }
 
-    /// A kubeconfig file for kubectl and others; it goes with the server.
+    /// A kubeconfig file for kubectl and others; it is removed with the server.
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// One of the files beside it: `server.crt`, by which it proves itself, or `service-accounts.key`.
+    /// A file next to it: `server.crt`, the server's certificate, or `service-accounts.key`.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
         self.kubeconfig.with_file_name(name)
     }
 
-    /// The settings of a client that may do everything.
+    /// The settings of a client with full rights.
     ///
     /// # Errors
-    /// None that can be expected: the address is well formed.
+    /// None in practice: the address is well formed.
     pub fn client_config(&self) -> Result<kube::Config, Error> {
         let address = self.url.parse().map_err(io::Error::other).map_err(Error::io("bad address"))?;
         let mut config = kube::Config::new(address);
@@ -99,10 +99,10 @@ impl ApiServer {
         Ok(config)
     }
 
-    /// A client that may do everything. It lives in the Tokio runtime that it is made in, so each test makes its own.
+    /// A client with full rights. It lives in the Tokio runtime that creates it, so each test creates its own.
     ///
     /// # Errors
-    /// [`Error::Kubernetes`] when it cannot be made.
+    /// [`Error::Kubernetes`] when it cannot be created.
     pub fn client(&self) -> Result<kube::Client, Error> {
         Ok(kube::Client::try_from(self.client_config()?)?)
     }
@@ -110,7 +110,7 @@ impl ApiServer {
     /// Runs kubectl with these arguments and this standard input, to its end.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be run; that it fails stands in its output.
+    /// [`Error::Io`] when it cannot be run; its own failure is in its output.
     pub fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<Output, Error> {
         let folder = self.kubeconfig.with_file_name("kubectl-cache");
         kubectl(&self.programs.join("kubectl"), &self.kubeconfig, &folder, arguments, stdin)
@@ -132,17 +132,17 @@ impl ApiServer {
     }
 }
 
-/// The API server that the tests of this process share. They use namespaces of [`unique`](crate::unique) names.
+/// The API server that the tests of this process share. They use namespaces with [`unique`](crate::unique) names.
 ///
 /// # Panics
-/// When it cannot be started: no test can go on then.
+/// When it cannot be started: no test can continue then.
 #[expect(clippy::panic, reason = "an assertion of tests")]
 pub fn shared() -> &'static ApiServer {
     static SHARED: OnceLock<ApiServer> = OnceLock::new();
     SHARED.get_or_init(|| ApiServer::start().unwrap_or_else(|error| panic!("no Kubernetes API: {error}")))
 }
 
-/// Runs kubectl on the cluster of a kubeconfig, to its end. `cache` is for what it remembers of that cluster.
+/// Runs kubectl on the cluster of a kubeconfig, to its end. `cache` holds kubectl's cache of that cluster.
 pub(crate) fn kubectl(
     program: &Path,
     kubeconfig: &Path,
@@ -154,7 +154,7 @@ pub(crate) fn kubectl(
         let mut kubectl = Command::new(program)
             .args(arguments)
             .env("KUBECONFIG", kubeconfig)
-            // What kubectl knows of one server is nothing to another: no cache in the home folder.
+            // A cache in the home folder would mix up servers.
             .env("KUBECACHEDIR", cache)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -162,7 +162,8 @@ pub(crate) fn kubectl(
             .spawn()?;
         let input = kubectl.stdin.take();
         thread::scope(|scope| {
-            // Beside reading, so that neither side waits for ever; a kubectl that reads nothing breaks the pipe.
+            // A separate thread writes, so that reading and writing never block each other; a kubectl that reads
+            // nothing breaks the pipe.
             scope.spawn(move || input.map(|mut input| input.write_all(stdin.as_bytes())));
             kubectl.wait_with_output()
         })
@@ -170,7 +171,7 @@ pub(crate) fn kubectl(
     run().map_err(Error::io("cannot run kubectl"))
 }
 
-/// What proves the server to its clients and a client to the server.
+/// The keys that authenticate the server to its clients and a client to the server.
 struct Keys {
     certificate: rcgen::Certificate,
     key: rcgen::KeyPair,
@@ -188,7 +189,7 @@ impl Keys {
         Ok(Self { certificate: cert, key: signing_key, service_accounts, token })
     }
 
-    /// Writes the files that [`server`] names, and a kubeconfig; returns the path of the latter.
+    /// Writes the files that [`server`] names, and a kubeconfig; returns the path of the kubeconfig.
     fn write(&self, folder: &Path, url: &str) -> io::Result<PathBuf> {
         let (certificate, token) = (folder.join("server.crt"), &self.token);
         fs::write(&certificate, self.certificate.pem())?;
@@ -231,7 +232,7 @@ fn server(programs: &Path, folder: &Path, plan: &Plan, [port, etcd]: [&Port; 2])
         .args([format!("--etcd-servers={}", plain_url(etcd)), format!("--secure-port={}", port.number)])
         .args([format!("--bind-address={}", plan.address)])
         .args([file("tls-cert-file", "server.crt"), file("tls-private-key-file", "server.key")])
-        // To a kubelet, where there is one, it proves itself by the same.
+        // The server authenticates to a kubelet, if there is one, with the same certificate.
         .args([file("kubelet-client-certificate", "server.crt"), file("kubelet-client-key", "server.key")])
         .args([file("token-auth-file", "tokens.csv"), "--authorization-mode=RBAC".to_owned()])
         .args([file("service-account-key-file", "service-accounts.pub")])

@@ -1,12 +1,12 @@
-//! Processes that die with the test, and folders that go with them.
+//! Processes that end with the test, and folders that are removed with them.
 //!
-//! Each process runs under a guardian, a small `sh` script that holds a pipe to the test. The guardian passes signals on,
-//! and when the pipe ends, because the test dropped the [`Process`] or is itself gone, it kills its child. A [`Folder`] has
-//! a guardian of its own, which removes it when its pipe ends; the processes that use the folder hold that pipe too,
-//! so it goes after the last of them. Nothing depends on destructors being run.
+//! Each process runs under a guardian, a small `sh` script that holds a pipe to the test. The guardian forwards
+//! signals. When the pipe closes, because the test dropped the [`Process`] or is itself gone, the guardian kills its
+//! child. A [`Folder`] has its own guardian, which removes it when its pipe closes; the processes that use the folder
+//! hold that pipe too, so it is removed after the last of them. Nothing depends on destructors.
 //!
-//! A guardian signals only its own child, by process id; what that child starts in turn is the child's to end. It has a
-//! process group of its own, so Ctrl-C reaches the test alone.
+//! A guardian signals only its own child, by process id; that child must end its own children. The guardian has its own
+//! process group, so Ctrl-C reaches only the test.
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
@@ -42,31 +42,31 @@ kill -s KILL "$signals"
 exit "$status"
 "#;
 
-/// Argument: the folder. Standard input ends when nobody uses it any more.
+/// Argument: the folder. Standard input closes when the folder has no users any more.
 const FOLDER_GUARDIAN: &str = r#"
 cat >/dev/null
 rm -rf "$1"
 "#;
 
-/// How much of a log an error or a failed test shows, in bytes.
+/// The length of the log end that an error or a failed test shows, in bytes.
 const SHOWN: usize = 8_000;
 
-/// A temporary folder that is removed when the last handle and the last [`Process`] in it are gone.
+/// A temporary folder that is removed with the last handle and the last [`Process`] in it.
 #[derive(Clone)]
 pub struct Folder(Arc<Owned>);
 
 struct Owned {
     path: PathBuf,
-    /// Open as long as the folder is used; `None` only while it is being dropped.
+    /// Open as long as the folder is used; `None` only during the drop.
     used: Option<PipeWriter>,
     guardian: Child,
 }
 
 impl Folder {
-    /// Makes an empty folder in the system's temporary folder.
+    /// Creates an empty folder in the system's temporary folder.
     ///
     /// # Errors
-    /// [`Error::Io`] when the folder or its guardian cannot be made.
+    /// [`Error::Io`] when the folder or its guardian cannot be created.
     pub fn new(name: &str) -> Result<Self, Error> {
         let path = std::env::temp_dir().join(unique(&format!("login-pipeline-{name}")));
         let (ended, used) = std::io::pipe().map_err(Error::io("cannot make a pipe"))?;
@@ -82,12 +82,11 @@ impl Folder {
         Ok(folder)
     }
 
-    /// Where it is.
     pub fn path(&self) -> &Path {
         &self.0.path
     }
 
-    /// Another hold on the folder, for a process.
+    /// Another handle on the folder, for a process.
     pub(crate) fn hold(&self) -> std::io::Result<Stdio> {
         match &self.0.used {
             Some(used) => Ok(used.try_clone()?.into()),
@@ -99,12 +98,12 @@ impl Folder {
 impl Drop for Owned {
     fn drop(&mut self) {
         drop(self.used.take());
-        // A guardian cannot fail in a way that anybody could mend here.
+        // A failure of the guardian cannot be handled here.
         let _ = self.guardian.wait();
     }
 }
 
-/// A command that is about to be started. Its output goes to the file `<name>.log` in its folder.
+/// A command to start. Its output goes to the file `<name>.log` in its folder.
 pub struct Program {
     name: String,
     command: Vec<OsString>,
@@ -112,36 +111,34 @@ pub struct Program {
 }
 
 impl Program {
-    /// The program, by path or by name; `name` stands in errors and names the log file.
+    /// The program, by path or by name; `name` appears in errors and names the log file.
     pub fn new(name: impl Into<String>, program: impl AsRef<OsStr>) -> Self {
         Self { name: name.into(), command: vec![program.as_ref().to_owned()], variables: Vec::new() }
     }
 
-    /// Adds one argument.
     #[must_use]
     pub fn arg(mut self, argument: impl AsRef<OsStr>) -> Self {
         self.command.push(argument.as_ref().to_owned());
         self
     }
 
-    /// Adds arguments.
     #[must_use]
     pub fn args(self, arguments: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Self {
         arguments.into_iter().fold(self, Self::arg)
     }
 
-    /// Sets an environment variable, beside those of the test.
+    /// Sets an environment variable, in addition to those of the test.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Self {
         self.variables.push((name.as_ref().to_owned(), value.as_ref().to_owned()));
         self
     }
 
-    /// Starts it, in the background.
+    /// Starts the program in the background.
     ///
     /// # Errors
-    /// [`Error::Io`] when its guardian cannot be started. A program that is not there is an exit status of 127, as in a
-    /// shell, with the reason in the log.
+    /// [`Error::Io`] when its guardian cannot be started. A missing program gives exit status 127, as in a shell, with
+    /// the reason in the log.
     pub fn spawn(self, folder: &Folder) -> Result<Process, Error> {
         let log = folder.path().join(format!("{}.log", self.name));
         let doing = || Error::io(format!("cannot start {}", self.name));
@@ -164,16 +161,16 @@ impl Program {
     }
 }
 
-/// A running process. Dropping it kills it with SIGKILL and waits for its end; when the test is failing, the end of
-/// its log is shown.
+/// A running process. Dropping it kills it with SIGKILL and waits for its end; if the test fails, the drop prints the
+/// end of its log.
 pub struct Process {
     name: String,
     id: u32,
     log: PathBuf,
     guardian: Child,
-    /// The pipe to the guardian: names of signals, and its end means SIGKILL.
+    /// The pipe to the guardian: it takes names of signals; closing it means SIGKILL.
     signals: Option<ChildStdin>,
-    /// Last, so that the folder goes after the process.
+    /// Last, so that the folder is removed after the process.
     _folder: Folder,
 }
 
@@ -188,12 +185,12 @@ impl Process {
         &self.log
     }
 
-    /// What it has printed so far, on both streams.
+    /// The output so far, of both streams.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&fs::read(&self.log).unwrap_or_default()).into_owned()
     }
 
-    /// Sends a signal by name, such as `TERM`, `STOP` or `CONT`; nothing happens when the process has ended.
+    /// Sends a signal by name, such as `TERM`, `STOP` or `CONT`; does nothing if the process has ended.
     pub fn signal(&mut self, name: &str) {
         if let Some(signals) = &mut self.signals {
             // The pipe is broken only when the process has ended.
@@ -204,7 +201,7 @@ impl Process {
     /// Kills it with SIGKILL and waits for its end.
     pub fn kill(&mut self) {
         drop(self.signals.take());
-        // The guardian ends as soon as its child does, and SIGKILL leaves the child no choice.
+        // The guardian ends as soon as its child does, and SIGKILL always ends the child.
         let _ = self.guardian.wait();
     }
 
@@ -247,7 +244,7 @@ impl Process {
         }
     }
 
-    /// The last lines of the log.
+    /// The end of the log.
     pub(crate) fn shown(&self) -> String {
         let log = self.log();
         let mut start = log.len().saturating_sub(SHOWN);
@@ -267,7 +264,7 @@ impl Drop for Process {
     }
 }
 
-/// A guardian, in a process group of its own.
+/// A guardian, in its own process group.
 pub(crate) fn shell(script: &str) -> Command {
     let mut command = Command::new("sh");
     command.args(["-c", script, "guardian"]).process_group(0);

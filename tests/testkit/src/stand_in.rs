@@ -1,4 +1,4 @@
-//! What a cluster has and an API server alone has not: the controllers that answer objects with a status.
+//! Plays the controllers that a cluster has and a bare API server lacks: they give objects a status.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::Error;
 use crate::kafka::Cluster;
 
-/// Answers every object of one kind, in all namespaces, as soon as it changes; until it is dropped.
+/// Sets the status of every object of one kind, in all namespaces, as soon as the object changes; until it is dropped.
 pub struct StandIn(tokio::task::JoinHandle<()>);
 
 impl Drop for StandIn {
@@ -23,21 +23,21 @@ impl Drop for StandIn {
     }
 }
 
-/// Objects that are answered at the same time.
+/// The number of objects handled at the same time.
 const AT_ONCE: usize = 16;
 
-/// Between two watches, one of which has ended.
+/// The pause before a watch that has ended starts again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl StandIn {
-    /// Starts it, in the Tokio runtime. `answer` gives an object's status, which is written where it differs.
+    /// Starts it, in the Tokio runtime. `answer` returns an object's status, which is written when it differs.
     pub fn start<A>(client: Client, kind: ApiResource, answer: A) -> Self
     where
         A: Fn(&DynamicObject) -> Option<Value> + Send + Sync + 'static,
     {
         Self(tokio::spawn(async move {
             loop {
-                // Its kind may not be served yet, and a watch ends now and then.
+                // The kind may not be served yet, and a watch ends from time to time.
                 let _ = follow(&client, &kind, &answer).await;
                 tokio::time::sleep(PAUSE).await;
             }
@@ -64,14 +64,14 @@ where
         let objects: Api<DynamicObject> =
             Api::namespaced_with(client.clone(), &object.namespace().unwrap_or_default(), kind);
         let patch = Patch::Merge(json!({"status": status}));
-        // It may have been deleted meanwhile, or changed: then it is seen again.
+        // The object may have been deleted, or changed: then the watch reports it again.
         let _ = objects.patch_status(&object.name_any(), &PatchParams::default(), &patch).await;
         Ok(())
     })
     .await
 }
 
-/// Whether the object has this status. The API server keeps no zeros.
+/// Whether the object has this status. The API server drops zeros.
 fn is_answered(object: &DynamicObject, status: &Value) -> bool {
     let reported = object.data.get("status");
     status.as_object().is_none_or(|members| {
@@ -81,7 +81,7 @@ fn is_answered(object: &DynamicObject, status: &Value) -> bool {
     })
 }
 
-/// The status of a `KafkaTopic` whose topic operator has done what it says.
+/// The status of a `KafkaTopic` that its topic operator has applied.
 #[must_use]
 pub fn ready_topic(topic: &DynamicObject) -> Value {
     json!({
@@ -92,7 +92,7 @@ pub fn ready_topic(topic: &DynamicObject) -> Value {
     })
 }
 
-/// What the topic operator of one namespace does: it makes each topic, or gives it the partitions that it lacks, and says so.
+/// Plays the topic operator of one namespace: it creates each topic, or adds the missing partitions, and reports that.
 pub fn topic_operator(
     kafka: Arc<Cluster>,
     namespace: String,
@@ -115,7 +115,7 @@ pub fn topic_operator(
     }
 }
 
-/// Makes a topic, or grows it; `made` is how many partitions each is known to have.
+/// Creates a topic, or adds partitions; `made` has the known partition count of each topic.
 fn make(kafka: &Cluster, topic: &DynamicObject, made: &mut BTreeMap<String, i32>) -> Result<(), Error> {
     let spec = |field: &str| topic.data.pointer(&format!("/spec/{field}"));
     let name = spec("topicName").and_then(Value::as_str).map_or_else(|| topic.name_any(), str::to_owned);
@@ -138,7 +138,8 @@ fn make(kafka: &Cluster, topic: &DynamicObject, made: &mut BTreeMap<String, i32>
     Ok(())
 }
 
-/// The definitions of `Kafka` and `KafkaTopic` in these versions, the first one stored, with the fields that matter here.
+/// The definitions of `Kafka` and `KafkaTopic` in these versions, the first one stored, with the fields that the tests
+/// need.
 #[must_use]
 pub fn strimzi_definitions(versions: &[&str]) -> String {
     let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
@@ -171,7 +172,7 @@ pub fn strimzi_definitions(versions: &[&str]) -> String {
     definitions.map(|definition| definition.to_string()).join("\n---\n")
 }
 
-/// The status of a Deployment all of whose pods run.
+/// The status of a Deployment with all pods running.
 #[must_use]
 pub fn available_deployment(deployment: &DynamicObject) -> Value {
     let replicas = deployment.data.pointer("/spec/replicas");

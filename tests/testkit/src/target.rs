@@ -1,8 +1,8 @@
-//! The cluster that end-to-end tests run on: a [`Node`] of this machine, or any other that is there already.
+//! The cluster for end-to-end tests: a [`Node`] on this machine, or an existing cluster.
 //!
-//! Another is named by `LOGIN_PIPELINE_E2E_KUBECONFIG`, a kubeconfig of a user that may do everything there. Its nodes must have
-//! both images already, under the names of the chart's defaults (`make kind-load`), and its pods must reach this machine at
-//! `LOGIN_PIPELINE_E2E_ADDRESS`, where the tests start their Kafka.
+//! `LOGIN_PIPELINE_E2E_KUBECONFIG` names an existing cluster, by a kubeconfig with full rights. Its nodes must already
+//! have both images, under the names of the chart's defaults (`make kind-load`), and its pods must reach this machine
+//! at `LOGIN_PIPELINE_E2E_ADDRESS`, where the tests start their Kafka.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -16,9 +16,9 @@ use crate::process::Folder;
 use crate::tools::Tools;
 use crate::{Error, cache, kubernetes};
 
-/// Names another cluster.
+/// The variable that names an existing cluster.
 const KUBECONFIG: &str = "LOGIN_PIPELINE_E2E_KUBECONFIG";
-/// This machine, as that cluster's pods reach it.
+/// The variable with this machine's address, as that cluster's pods reach it.
 const ADDRESS: &str = "LOGIN_PIPELINE_E2E_ADDRESS";
 
 /// A cluster that runs pods.
@@ -27,15 +27,15 @@ pub struct Target {
     kubeconfig: PathBuf,
     address: String,
     kubectl: PathBuf,
-    /// For what kubectl remembers of this cluster.
+    /// For kubectl's cache of this cluster.
     folder: Folder,
 }
 
 impl Target {
-    /// The cluster that the environment names; else a node is started.
+    /// The cluster that the environment names; otherwise it starts a node.
     ///
     /// # Errors
-    /// When the environment says half of it, or what is needed cannot be had.
+    /// When the environment sets only one of the two variables, or the cluster is not available.
     pub fn find() -> Result<Self, Error> {
         let (folder, kubectl) = (Folder::new("target")?, cache::kubernetes()?.join("kubectl"));
         let Some(kubeconfig) = env::var_os(KUBECONFIG).filter(|path| !path.is_empty()).map(PathBuf::from) else {
@@ -51,25 +51,25 @@ impl Target {
         Ok(Self { node: None, kubeconfig, address, kubectl, folder })
     }
 
-    /// The node, if it is this machine's own: for what only who owns it may do.
+    /// The node, if it runs on this machine: for actions that only its owner may take.
     #[must_use]
     pub fn node(&self) -> Option<&Node> {
         self.node.as_ref()
     }
 
-    /// This machine as pods see it: what listens on this address is there for them.
+    /// This machine's address as pods see it: pods reach a server that listens there.
     #[must_use]
     pub fn address(&self) -> &str {
         &self.address
     }
 
-    /// A kubeconfig file of a user that may do everything.
+    /// A kubeconfig file with full rights.
     #[must_use]
     pub fn kubeconfig(&self) -> &Path {
         &self.kubeconfig
     }
 
-    /// A client that may do everything. It lives in the Tokio runtime that it is made in, so each test makes its own.
+    /// A client with full rights. It lives in the Tokio runtime that creates it, so each test creates its own.
     ///
     /// # Errors
     /// [`Error::Target`] or [`Error::Kubernetes`] when the kubeconfig cannot be used.
@@ -85,7 +85,7 @@ impl Target {
     /// Runs kubectl with these arguments and this standard input, to its end.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be run; that it fails stands in its output.
+    /// [`Error::Io`] when it cannot be run; its own failure is in its output.
     pub fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<Output, Error> {
         kubernetes::kubectl(&self.kubectl, &self.kubeconfig, self.folder.path(), arguments, stdin)
     }
@@ -93,7 +93,7 @@ impl Target {
     /// Runs helm with these arguments, to its end.
     ///
     /// # Errors
-    /// [`Error::Setup`] when it cannot be built, [`Error::Io`] when it cannot be run; that it fails stands in its output.
+    /// [`Error::Setup`] when it cannot be built, [`Error::Io`] when it cannot be run; its own failure is in its output.
     pub fn helm(&self, arguments: &[&str]) -> Result<Output, Error> {
         Tools::find()?.helm(Some(&self.kubeconfig), arguments)
     }
@@ -102,7 +102,7 @@ impl Target {
 /// The cluster that the tests of this process share.
 ///
 /// # Panics
-/// When there is none: no test can go on then.
+/// When there is none: no test can continue then.
 #[expect(clippy::panic, reason = "an assertion of tests")]
 pub fn shared() -> &'static Target {
     static SHARED: OnceLock<Target> = OnceLock::new();

@@ -1,4 +1,4 @@
-//! Helm, and what checks the chart: each a command that runs to its end.
+//! Helm, and the tools that check the chart: each is a command that runs to its end.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -8,14 +8,13 @@ use std::process::{Command, Output};
 use crate::process::Folder;
 use crate::{Error, cache};
 
-/// Where the programs and their data are.
 #[derive(Clone, Debug)]
 pub struct Tools {
     folder: PathBuf,
 }
 
 impl Tools {
-    /// The tools, which are built now when they are not there yet.
+    /// Finds the tools, and builds them if they are missing.
     ///
     /// # Errors
     /// [`Error::Setup`] when they cannot be built.
@@ -23,12 +22,12 @@ impl Tools {
         Ok(Self { folder: cache::tools()? })
     }
 
-    /// Runs helm on the cluster of a kubeconfig; without one it reaches none. Its output says that it failed.
+    /// Runs helm on the cluster of a kubeconfig; without one it reaches no cluster. A failure is in its output.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be run.
     pub fn helm(&self, kubeconfig: Option<&Path>, arguments: &[impl AsRef<OsStr>]) -> Result<Output, Error> {
-        // What helm keeps in the home folder is nobody's concern here, nor is this helm's that of the home's owner.
+        // Helm gets its own home folder: it must neither use nor change that of the user.
         let home = Folder::new("helm")?;
         let run = self
             .command("helm", arguments)
@@ -64,7 +63,7 @@ impl Tools {
         fs::read_to_string(self.folder.join("swagger.json")).map_err(Error::io("cannot read swagger.json"))
     }
 
-    /// The definition of one of the Prometheus operator's resources, by its plural, as YAML.
+    /// The definition of a resource of the Prometheus operator, by its plural, as YAML.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be read.

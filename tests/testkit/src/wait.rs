@@ -1,4 +1,4 @@
-//! Waiting for a condition by asking again and again, never by sleeping for a guessed time.
+//! Waits for a condition by polling, never by sleeping for a guessed time.
 
 use std::future::Future;
 use std::thread;
@@ -6,16 +6,16 @@ use std::time::{Duration, Instant};
 
 const STEP: Duration = Duration::from_millis(20);
 
-/// Asks `probe` every 20 ms until it gives something, and returns that.
+/// Polls `probe` every 20 ms until it returns a value, and returns that.
 ///
 /// # Panics
-/// When `bound` has passed, with a message that names `what`: a test has nothing left to do then.
+/// When `bound` has passed, with a message that names `what`: a test cannot continue then.
 #[expect(clippy::panic, reason = "an assertion of tests")]
 pub fn wait_for<T>(what: &str, bound: Duration, probe: impl FnMut() -> Option<T>) -> T {
     poll(bound, probe).unwrap_or_else(|| panic!("{what} did not happen within {bound:?}"))
 }
 
-/// As [`wait_for`], with a `probe` that is a future.
+/// Like [`wait_for`], with a `probe` that is a future.
 ///
 /// # Panics
 /// When `bound` has passed, with a message that names `what`.
@@ -39,7 +39,7 @@ pub async fn wait_for_async<T, F: Future<Output = Option<T>>>(
     }
 }
 
-/// Asks `probe` until it gives something or `bound` has passed; it is asked at least once.
+/// Polls `probe` until it returns a value or `bound` has passed; it runs at least once.
 pub(crate) fn poll<T>(bound: Duration, mut probe: impl FnMut() -> Option<T>) -> Option<T> {
     let start = Instant::now();
     loop {

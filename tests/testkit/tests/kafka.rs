@@ -67,7 +67,7 @@ fn many_records_come_back_in_order() {
 }
 
 #[test]
-fn an_aborted_transaction_and_an_open_one_are_hidden_from_readers_of_committed_records() {
+fn read_committed_hides_aborted_and_open_transactions() {
     let (cluster, topic) = (shared(), unique("transactions"));
     cluster.create_topic(&topic, 1, &[]).unwrap();
     let producer = transactional(cluster);
@@ -89,7 +89,7 @@ fn an_aborted_transaction_and_an_open_one_are_hidden_from_readers_of_committed_r
 }
 
 #[test]
-fn a_transaction_commits_offsets_with_metadata_until_the_group_is_deleted() {
+fn transactional_offsets_and_metadata_last_until_group_deletion() {
     let (cluster, topic, group) = (shared(), unique("offsets"), unique("group"));
     cluster.create_topic(&topic, 2, &[]).unwrap();
     let consumer: BaseConsumer =

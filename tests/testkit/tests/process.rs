@@ -57,7 +57,7 @@ fn kill_reaches_the_program_itself() {
 }
 
 #[test]
-fn terminate_lets_the_program_end_in_its_own_way_within_the_bound() {
+fn terminate_lets_the_program_exit_by_itself_within_the_bound() {
     let folder = Folder::new("test").unwrap();
     let mut orderly = ready("trap 'echo bye; exit 5' TERM; echo ready; while :; do sleep 0.1; done", &folder);
     assert_eq!(orderly.terminate(SOON).unwrap(), 5);
@@ -160,7 +160,7 @@ fn nothing_outlives_a_test_process_that_is_killed() {
 }
 
 #[test]
-fn nothing_outlives_a_test_process_that_panics_or_whose_statics_never_drop() {
+fn nothing_outlives_a_test_process_that_panics_or_leaks_statics() {
     for (way, status) in [("return", 0), ("panic", 101)] {
         let (mut process, _folder, temporary) = helper(way, &[]);
         assert_eq!(process.wait(START).unwrap(), status, "{}", process.log());

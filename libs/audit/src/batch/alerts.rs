@@ -1,4 +1,4 @@
-//! The comparison of alerts that fire above a threshold: by the final counts, whenever they were passed.
+//! Compares the alerts that fire above a threshold, by the final counts, regardless of when these passed the threshold.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use super::{
 struct Allowed {
     threshold: u64,
     count: u64,
-    /// Whether it must have.
+    /// Whether the alert must have fired.
     must: bool,
 }
 
@@ -45,7 +45,7 @@ impl Batch {
         self.lacks_events(span) || self.history.alert_has_changed(name, span)
     }
 
-    /// Adds what an alert may have fired for in a window.
+    /// Adds the values for which an alert may have fired in a window.
     fn allow(
         &self,
         alert: &pipeline::Alert,
@@ -85,7 +85,7 @@ impl Batch {
         let mut differences = Differences::default();
         differences.compare("v", VERSION, found.v);
         differences.compare("threshold", allowed.threshold, threshold);
-        // When it fired the count was past the threshold, and it has only grown since.
+        // When the alert fired, the count was above the threshold, and it has only grown since.
         if !(allowed.threshold + 1..=allowed.count).contains(&found.count) {
             differences.compare("count", allowed.count, found.count);
         }

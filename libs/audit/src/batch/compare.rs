@@ -1,4 +1,4 @@
-//! The comparison: window by window, each record with the one that should be there.
+//! Compares results window by window, each record with the expected one.
 
 use std::{
     borrow::Cow,
@@ -22,7 +22,7 @@ use super::{
 pub(super) type Expected<'a> = BTreeMap<Span, Cow<'a, Counts>>;
 
 impl Batch {
-    /// Compares what should have been written with what was found.
+    /// Compares the expected results with those found.
     #[must_use]
     pub fn compare(&self, found: &Found) -> Mismatches {
         let mut mismatches = found.unreadable();
@@ -49,7 +49,7 @@ impl Batch {
         mismatches
     }
 
-    /// What the records of windows should count: all events but those that came after their window's eviction.
+    /// What the records of windows should count: all events except those that came after their window's eviction.
     fn expected(&self, evicted: &BTreeMap<Span, Evicted>, mismatches: &mut Mismatches) -> Expected<'_> {
         let mut expected: Expected = self.windows.iter().map(|(span, counts)| (*span, Cow::Borrowed(counts))).collect();
         for (span, evicted) in evicted {
@@ -130,7 +130,7 @@ impl Batch {
             });
         };
         let Some(kept) = Kept::of(&values.counts, &self.history.limits(&counts.governed, dimension)) else {
-            // Which values are kept cannot be told, but together they count all events.
+            // It is not known which values are kept, but together they count all events.
             let total: u64 = values.counts.values().sum();
             let mut differences = Differences::default();
             differences.compare("count", total, found.values().map(|(_, found)| found.count).sum());
@@ -171,7 +171,7 @@ impl Batch {
         }
     }
 
-    /// Whether a window must be closed, or must not; none where that cannot be told.
+    /// Whether a window must be closed or must be open; `None` when that is not known.
     fn must_be_final(&self, span: Span) -> Option<bool> {
         let reached = span.end().is_some_and(|end| self.history.frontier.is_some_and(|frontier| frontier >= end));
         let may_be_open = || self.is_current && !self.history.has_ended(span);

@@ -13,18 +13,17 @@ use datasketches::{
 
 use super::{Event, found::Evicted, history::Counting};
 
-/// The counts of one window.
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
     pub count: u64,
     pub late: u64,
-    /// Events that were too old to be counted in a finite window.
+    /// Events that were too old to count in a finite window.
     pub unmerged: u64,
-    /// The users; none where no event's users are estimated.
+    /// The users; `None` when no event's users are estimated.
     pub users: Option<HllSketch>,
-    /// Which revisions governed when an event of the window came.
+    /// The revisions that governed when events of the window came.
     pub governed: BTreeSet<u64>,
-    /// The newest of those under which an event was counted; none where that is not known.
+    /// The newest revision that an event was counted under; `None` when it is not known.
     pub newest: Option<u64>,
     pub dimensions: BTreeMap<Dimension, Values>,
 }
@@ -33,7 +32,7 @@ pub struct Counts {
 #[derive(Clone, Debug, Default)]
 pub struct Values {
     pub counts: BTreeMap<String, u64>,
-    /// The newest revision that governed when an event was counted; none where that is not known.
+    /// The newest revision that governed when an event was counted; `None` when it is not known.
     pub newest: Option<u64>,
 }
 
@@ -63,18 +62,18 @@ impl Counts {
         }
     }
 
-    /// Whether no event of the window came.
+    /// Whether the window has no event.
     pub const fn is_empty(&self) -> bool {
         self.count == 0 && self.unmerged == 0
     }
 
-    /// The estimated number of different users.
+    /// The estimated number of unique users.
     pub fn unique_users(&self) -> Option<u64> {
         self.users.as_ref().map(|users| users.composite_estimate().round() as u64)
     }
 
-    /// The counts without the events that came after the window's state had been evicted. None when these are more than there
-    /// are.
+    /// The counts without the events that came after the eviction of the window's state. `None` when those events
+    /// exceed the counts.
     pub fn without(mut self, evicted: &Evicted) -> Option<Self> {
         self.count = self.count.checked_sub(evicted.count)?;
         self.late = self.late.checked_sub(evicted.late)?;
@@ -88,7 +87,7 @@ impl Counts {
             }
         }
         if evicted.count > 0 {
-            // Which of the events these are is not known, and so neither who else logged in, nor under which rules.
+            // It is not known which events these are, so neither the other users nor the rules are known.
             self.users = None;
             self.newest = None;
             self.dimensions.values_mut().for_each(|values| values.newest = None);

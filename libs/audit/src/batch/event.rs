@@ -1,22 +1,19 @@
-//! An event as it is counted.
+//! An event, as the batch counts it.
 
 use crds::pipeline::Dimension;
 
-/// A valid event.
 #[derive(Clone, Copy, Debug)]
 pub struct Event<'a> {
-    /// Partition of its source record.
     pub partition: i32,
-    /// Offset of its source record.
     pub offset: i64,
-    /// When it happened, Unix seconds.
+    /// The event time, Unix seconds.
     pub time: i64,
-    /// Whether it came after the watermark of its partition.
+    /// Whether the event came after its partition's watermark had passed it.
     pub late: bool,
-    /// Whether it came so late that finite windows do not take it.
+    /// Whether the event is so late that finite windows skip it.
     pub unmerged: bool,
-    /// Who logged in, unescaped.
+    /// The user that logged in, unescaped.
     pub user: Option<&'a str>,
-    /// Its values in the order of [`Dimension::ALL`], unescaped; none for a field that it does not have.
+    /// The values in the order of [`Dimension::ALL`], unescaped; `None` for a field that the event lacks.
     pub values: [Option<&'a str>; Dimension::ALL.len()],
 }

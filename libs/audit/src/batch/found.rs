@@ -1,4 +1,4 @@
-//! What the aggregation has written: of each key the last record.
+//! What the aggregation has written: the last record of each key.
 
 use std::collections::BTreeMap;
 
@@ -13,24 +13,24 @@ use super::{
     mismatch::{Differences, Mismatches},
 };
 
-/// The results, as far as they are read: the last record of each key.
+/// The results read so far: the last record of each key.
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     aggregates: BTreeMap<String, Aggregate>,
     pub(super) insights: BTreeMap<String, Insight>,
     pub(super) alerts: BTreeMap<String, Alert>,
-    /// By kind and key: why a record cannot be read.
+    /// The reason why a record cannot be read, by kind and key.
     unreadable: BTreeMap<(Kind, String), String>,
 }
 
-/// What came to a window after its state had been evicted.
+/// The events that came to a window after the eviction of its state.
 #[derive(Clone, Debug, Default)]
 pub struct Evicted<'a> {
     pub count: u64,
     pub late: u64,
     pub unmerged: u64,
     pub values: Vec<(Dimension, &'a str, u64)>,
-    /// The keys of the records, with what they count.
+    /// The keys of the records, each with its count.
     pub keys: Vec<(&'a str, u64)>,
 }
 
@@ -38,7 +38,7 @@ pub struct Evicted<'a> {
 pub type Live<'a> = BTreeMap<&'a Counted, (&'a str, &'a Aggregate)>;
 
 impl Found {
-    /// Takes the next record of a topic of results; one without value is a tombstone.
+    /// Takes the next record of a results topic; a record without a value is a tombstone.
     pub fn push(&mut self, kind: Kind, key: &[u8], value: Option<&[u8]>) {
         let name = String::from_utf8_lossy(key).into_owned();
         self.unreadable.remove(&(kind, name.clone()));
@@ -52,17 +52,17 @@ impl Found {
         }
     }
 
-    /// The aggregates that can be read, in the order of their keys.
+    /// The readable aggregates, in key order.
     pub fn aggregates(&self) -> impl Iterator<Item = &Aggregate> {
         self.aggregates.values()
     }
 
-    /// The insights that can be read, in the order of their keys.
+    /// The readable insights, in key order.
     pub fn insights(&self) -> impl Iterator<Item = &Insight> {
         self.insights.values()
     }
 
-    /// The alerts that can be read, in the order of their keys.
+    /// The readable alerts, in key order.
     pub fn alerts(&self) -> impl Iterator<Item = &Alert> {
         self.alerts.values()
     }
@@ -74,7 +74,7 @@ impl Found {
         u64::try_from(records).unwrap_or(u64::MAX)
     }
 
-    /// The records that cannot be read, as mismatches.
+    /// The unreadable records, as mismatches.
     pub(super) fn unreadable(&self) -> Mismatches {
         let mut mismatches = Mismatches::default();
         for ((kind, key), why) in &self.unreadable {
@@ -85,7 +85,7 @@ impl Found {
         mismatches
     }
 
-    /// The records of windows, but for what came after their eviction.
+    /// The records of windows, except those that came after the window's eviction.
     pub(super) fn live(&self) -> BTreeMap<Span, Live<'_>> {
         let mut windows: BTreeMap<Span, Live> = BTreeMap::new();
         for (key, aggregate) in self.aggregates.iter().filter(|(_, aggregate)| aggregate.evicted_at.is_none()) {
@@ -94,7 +94,7 @@ impl Found {
         windows
     }
 
-    /// What came to windows after their eviction.
+    /// The records that came to windows after their eviction.
     pub(super) fn evicted(&self) -> BTreeMap<Span, Evicted<'_>> {
         let mut windows: BTreeMap<Span, Evicted> = BTreeMap::new();
         for (key, aggregate) in self.aggregates.iter().filter(|(_, aggregate)| aggregate.evicted_at.is_some()) {
@@ -112,7 +112,7 @@ impl Found {
         windows
     }
 
-    /// Records whose key does not say what they are about.
+    /// Adds the records whose key does not match their content.
     pub(super) fn misplaced(&self, mismatches: &mut Mismatches) {
         let mut check = |kind: Kind, key: &str, own: String| {
             if key != own {
@@ -132,7 +132,7 @@ fn put<T: DeserializeOwned>(
     key: &str,
     value: Option<&[u8]>,
 ) -> Result<(), ResultError> {
-    // Whatever was there is no longer the last.
+    // Any earlier record of this key is no longer the last.
     records.remove(key);
     if let Some(value) = value {
         records.insert(key.to_owned(), decode(value)?);

@@ -1,4 +1,4 @@
-//! Which rules held when, as the aggregation's meta tells: all that the batch takes from the pipeline.
+//! Which rules applied when, from the aggregation's meta: the only input that the batch takes from the pipeline.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,30 +13,28 @@ use crds::{
 
 use super::values::Limit;
 
-/// Why a meta cannot be followed.
+/// Why a meta cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum HistoryError {
-    /// Rules that cannot be read.
     #[error("the rules of config revision {revision} in the aggregation's state cannot be read: {source}")]
     Rules {
-        /// Whose rules.
+        /// The revision of the rules.
         revision: u64,
-        /// What is wrong with them.
         source: serde_json::Error,
     },
-    /// Rules that are not there.
+    /// The rules of this revision are missing.
     #[error("the aggregation's state names config revision {0}, but does not have its rules")]
     Unknown(u64),
 }
 
-/// What an event counts for.
+/// What an event counts toward.
 #[derive(Clone, Debug, Default)]
 pub struct Counting {
     /// The revision that governs.
     pub governing: u64,
-    /// Windows that take it.
+    /// The windows that count it.
     pub windows: Vec<Window>,
-    /// Dimensions of these.
+    /// The dimensions that are counted.
     pub dimensions: Vec<Dimension>,
     /// Whether its user is counted.
     pub users: bool,
@@ -46,19 +44,19 @@ pub struct Counting {
 #[derive(Clone, Debug)]
 pub struct History {
     rules: BTreeMap<u64, Rules>,
-    /// Which revisions governed, oldest first.
+    /// The governing revisions, oldest first.
     changes: Vec<Change>,
     runs: BTreeMap<i32, Vec<Run>>,
     counting: BTreeMap<(u64, u64), Counting>,
     nothing: Counting,
-    /// Windows that end here or before must be closed.
+    /// Windows that end here or earlier must be closed.
     pub frontier: Option<i64>,
 }
 
-/// The rules that a meta holds, by revision.
+/// Reads the rules that a meta holds, by revision.
 ///
 /// # Errors
-/// When some cannot be read.
+/// When some rules cannot be read.
 pub fn rules(meta: &Meta) -> Result<BTreeMap<u64, Rules>, HistoryError> {
     let read = |(revision, text): &(u64, String)| {
         let rules = serde_json::from_str(text).map_err(|source| HistoryError::Rules { revision: *revision, source })?;
@@ -86,12 +84,12 @@ impl History {
         Ok(Self { rules, changes, runs, counting, nothing: Counting::default(), frontier })
     }
 
-    /// The revision that governs at last.
+    /// The last governing revision.
     fn governing(&self) -> Option<u64> {
         self.changes.last().map(|change| change.revision)
     }
 
-    /// What an event counts for, by where its source record stands.
+    /// What an event counts toward, by the place of its source record.
     pub fn counted(&self, partition: i32, offset: i64) -> &Counting {
         let run = self.runs.get(&partition).and_then(|runs| {
             let behind = runs.partition_point(|run| run.from <= offset);
@@ -103,9 +101,9 @@ impl History {
         pair.and_then(|pair| self.counting.get(&pair)).unwrap_or(&self.nothing)
     }
 
-    /// Whether a change began or ended a count within a window; `newest` is the newest revision that governed when an event
-    /// was counted. None where a closed window may have been marked or not, or was evicted before replicas with older rules
-    /// moved the change on to it.
+    /// Whether a change began or ended a count within a window; `newest` is the newest revision that governed when an
+    /// event was counted. `None` when a closed window may or may not be marked, or was evicted before replicas with
+    /// older rules moved the change past it.
     pub fn is_cut(&self, span: Span, newest: Option<u64>, counts: impl Fn(&Rules) -> bool) -> Option<bool> {
         let mut certain = true;
         for (change, before, after) in self.changes_since(span) {
@@ -131,7 +129,7 @@ impl History {
         self.changes_since(span).any(|(_, before, after)| counts(before) && !counts(after))
     }
 
-    /// Windows that end here or before may have been evicted.
+    /// Windows that end here or earlier may be evicted.
     pub fn eviction(&self) -> Option<i64> {
         let kept = |rules: &Rules| rules.aggregation.retention.as_secs() + rules.aggregation.largest_window();
         Some(self.frontier?.saturating_sub(self.rules.values().map(kept).min()?))
@@ -143,25 +141,25 @@ impl History {
             Window::Finite(_) => change.latest.is_some_and(|latest| span.start <= latest),
             Window::All => change.latest.is_some(),
         };
-        // The first revision of all is no change.
+        // The very first revision is not a change.
         let pairs = self.changes.iter().zip(self.changes.iter().skip(1)).filter(move |(_, change)| concerned(change));
         pairs.filter_map(|(before, change)| {
             Some((change, self.rules.get(&before.revision)?, self.rules.get(&change.revision)?))
         })
     }
 
-    /// How many values of a dimension a window keeps under each of these revisions, and which before others.
+    /// The number of values of a dimension that a window keeps under each of these revisions, and which ones first.
     pub fn limits(&self, governed: &BTreeSet<u64>, dimension: Dimension) -> BTreeSet<Limit<'_>> {
         let limit = |rules| Limit::new(rules, dimension);
         governed.iter().filter_map(|revision| self.rules.get(revision)).map(limit).collect()
     }
 
-    /// The alerts of the rules that govern at last.
+    /// The alerts of the last governing rules.
     pub fn alerts(&self) -> &[Alert] {
         self.governing().and_then(|revision| self.rules.get(&revision)).map_or(&[], |rules| &rules.alerts)
     }
 
-    /// Whether an alert was another one, or none, when the window may already have had events.
+    /// Whether an alert had another definition, or none, when the window may already have had events.
     pub fn alert_has_changed(&self, name: &str, span: Span) -> bool {
         let of = |rules: &Rules| rules.alerts.iter().find(|alert| alert.name == name).cloned();
         self.changes_since(span).any(|(_, before, after)| of(before) != of(after))
@@ -169,11 +167,11 @@ impl History {
 }
 
 impl Counting {
-    /// What both the rules by which an event was processed and those that governed when it was counted ask for.
+    /// Combines what both the rules that processed an event and the rules that governed its counting ask for.
     fn new(processed: &Rules, governing: &Rules, revision: u64) -> Self {
         let (processed, governing) = (&processed.aggregation, &governing.aggregation);
         let fits = |window: &Window| match (window, processed.smallest_window()) {
-            // Events are counted by the smallest window first: others are multiples of it.
+            // Events are counted in the smallest window first: the others are multiples of it.
             (Window::Finite(size), Some(smallest)) => size.as_secs() % smallest == 0,
             (Window::Finite(_), None) => false,
             (Window::All, _) => true,

@@ -1,4 +1,4 @@
-//! The comparison of insights: one for each closed window, that says what its aggregates say.
+//! Compares the insights: one for each closed window, which must match its aggregates.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::{
 };
 
 impl Batch {
-    /// Compares the insights with those that should be there: of each finite window that the aggregates call closed.
+    /// Compares the insights with those expected: one for each finite window that the aggregates mark as closed.
     pub(super) fn compare_insights(
         &self,
         expected: &Expected,
@@ -54,7 +54,7 @@ impl Batch {
         differences.compare("count", counts.count, found.count);
         differences.compare("late", counts.late, found.late);
         differences.compare("unmerged", counts.unmerged, found.unmerged);
-        // Where events came after the eviction, the comparison of the aggregate has said so.
+        // If events came after the eviction, the comparison of the aggregate has reported that.
         if counts.newest.is_some() || counts.count == 0 {
             differences.compare("unique_users", counts.unique_users(), found.unique_users);
         }
@@ -122,13 +122,13 @@ impl Batch {
     }
 }
 
-/// The most frequent value; of several the lexicographically first.
+/// The most frequent value; the lexicographically first one of several.
 fn most(kept: &Kept) -> Option<Frequency> {
     let count = kept.values.values().max()?;
     first_with(kept, *count)
 }
 
-/// The least frequent value; of several the lexicographically first.
+/// The least frequent value; the lexicographically first one of several.
 fn least(kept: &Kept) -> Option<Frequency> {
     let count = kept.values.values().min()?;
     first_with(kept, *count)

@@ -1,4 +1,4 @@
-//! In what the results differ from what they should be.
+//! How the results differ from what they should be.
 
 use std::{collections::BTreeMap, fmt};
 
@@ -7,33 +7,33 @@ use serde_json::Value;
 
 use super::Kind;
 
-/// How many examples are kept.
+/// The number of examples kept.
 const EXAMPLES: usize = 20;
 
-/// Why something was not compared.
+/// Why a result was not compared.
 #[derive(Serialize, Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "kebab-case")]
 pub enum Unchecked {
-    /// Records of windows of which the source no longer has all events.
+    /// Records of windows for which the source no longer has all events.
     RemovedInput,
-    /// Unique users of windows to which events came after their state had been evicted.
+    /// Unique users of windows that received events after the eviction of their state.
     EvictedUsers,
-    /// The window before, in insights of windows that may have begun after that had been evicted.
+    /// The previous window, in insights of windows that may have begun after its eviction.
     EvictedPrevious,
-    /// Values of windows in which `maxValues`, or the values that alerts name, changed and values are left out.
+    /// Values of windows that leave values out, when `maxValues` or the values that alerts name changed.
     ChangedLimit,
-    /// Alerts that were added, removed or altered while their window was open.
+    /// Alerts that were added, removed or changed while their window was open.
     ChangedAlert,
-    /// Alerts of which one may have fired, or not: for a value that was left out later.
+    /// Alerts that may or may not have fired, for a value that was left out later.
     DisplacedValue,
-    /// Alerts that compare windows with those before them.
+    /// Alerts that compare windows with earlier windows.
     Deviation,
     /// Whether a closed window counts as cut by a later change.
     Partial,
 }
 
 impl Unchecked {
-    /// The words for it in tables.
+    /// The text in tables.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -52,15 +52,14 @@ impl Unchecked {
 /// A difference between a result and what it should be.
 #[derive(Serialize, Clone, Debug, PartialEq, Eq)]
 pub struct Mismatch {
-    /// Among which results.
+    /// The kind of the result.
     pub kind: Kind,
-    /// The record's key.
     pub key: String,
-    /// Which of its fields; `count` for a record that is missing, or should not be there.
+    /// The field that differs; `count` for a record that is missing or should not exist.
     pub field: String,
-    /// What should be there; null for nothing.
+    /// The expected value; null for none.
     pub expected: Value,
-    /// What is there; null for nothing.
+    /// The value found; null for none.
     pub found: Value,
 }
 
@@ -72,21 +71,20 @@ impl fmt::Display for Mismatch {
     }
 }
 
-/// What a comparison has found.
+/// The result of a comparison.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Mismatches {
-    /// Results that are wrong, missing or should not be there, of each kind.
+    /// Results that are wrong, missing or should not exist, by kind.
     pub by_kind: BTreeMap<Kind, u64>,
-    /// Results that were compared, those that are missing included.
+    /// The number of compared results, including missing ones.
     pub checked: u64,
-    /// Results, or fields of them, that were not.
+    /// The number of results, or fields of results, that were not compared.
     pub unchecked: BTreeMap<Unchecked, u64>,
-    /// The first differences.
     pub examples: Vec<Mismatch>,
 }
 
 impl Mismatches {
-    /// How many results are wrong, missing or should not be there.
+    /// The number of results that are wrong, missing or should not exist.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.by_kind.values().sum()
@@ -109,12 +107,12 @@ impl Mismatches {
         }));
     }
 
-    /// A record should be there, with this count.
+    /// Adds a missing record that should have this count.
     pub(super) fn missing(&mut self, kind: Kind, key: &str, count: u64) {
         self.add(kind, key, Differences(vec![("count".to_owned(), count.into(), Value::Null)]));
     }
 
-    /// A record should not be there.
+    /// Adds a record that should not exist.
     pub(super) fn unexpected(&mut self, kind: Kind, key: &str, count: u64) {
         self.add(kind, key, Differences(vec![("count".to_owned(), Value::Null, count.into())]));
     }
@@ -126,7 +124,7 @@ impl Mismatches {
     }
 }
 
-/// In which fields a record differs.
+/// The fields in which a record differs.
 #[derive(Debug, Default)]
 pub(super) struct Differences(Vec<(String, Value, Value)>);
 

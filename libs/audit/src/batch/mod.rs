@@ -1,14 +1,14 @@
-//! What the aggregation should have written: every valid event counted anew, in any order, and compared with what is there.
+//! What the aggregation should have written: counts every valid event again, in any order, and compares the results.
 //!
 //! ```text
 //!  events ──> Batch: counts by window, dimension and value; nothing is left out ──┐
-//!  meta ────> history: which rules held for an event, what a change has cut ──────┼─> compare ──> Mismatches
+//!  meta ────> history: which rules applied to an event, what a change has cut ────┼─> compare ──> Mismatches
 //!  results ─> Found: the last record of each key ─────────────────────────────────┘
-//!                                                       values: what a window keeps of too many values
+//!                                                       values: which values a window keeps of too many
 //! ```
 //!
-//! Nothing is taken from `aggregate`: what counts where is decided apart from the streaming code, so that a mistake there is
-//! found here. No I/O, no clock.
+//! It shares no code with `aggregate`: a separate implementation decides what counts where, so the audit finds a
+//! mistake in the streaming code. No I/O, no clock.
 
 mod counts;
 mod event;
@@ -46,24 +46,24 @@ pub use mismatch::{Mismatch, Mismatches, Unchecked};
 pub struct Batch {
     history: History,
     windows: BTreeMap<Span, Counts>,
-    /// Whether the meta is of the same moment as the results.
+    /// Whether the meta and the results are of the same moment.
     is_current: bool,
-    /// Windows that start here or before lack events.
+    /// Windows that start here or earlier lack events.
     removed_until: Option<i64>,
 }
 
 impl Batch {
-    /// Nothing counted yet. The meta tells by which rules events are counted; where it `is_current`, that is of the same
-    /// moment as the results, windows are also checked for having been closed or evicted too early.
+    /// Creates a batch with no events. The meta tells by which rules to count events. If it `is_current`, that is, of
+    /// the same moment as the results, windows are also checked for closing or eviction that came too early.
     ///
     /// # Errors
-    /// When rules that the meta names are not in it, or cannot be read.
+    /// When rules that the meta names are missing from it or cannot be read.
     pub fn new(meta: &Meta, is_current: bool) -> Result<Self, HistoryError> {
         Ok(Self { history: History::new(meta)?, windows: BTreeMap::new(), is_current, removed_until: None })
     }
 
-    /// The source no longer has all events up to this time, Unix seconds: windows that start then or before, and `all`, are
-    /// not checked.
+    /// Marks that the source no longer has all events up to this time, Unix seconds: windows that start then or
+    /// earlier, and `all`, are not checked.
     pub fn removed_until(&mut self, time: i64) {
         self.removed_until = self.removed_until.max(Some(time));
     }
@@ -87,7 +87,7 @@ impl Batch {
         self.removed_until.is_some_and(|until| span.window == Window::All || span.start <= until)
     }
 
-    /// Whether a change of the rules has cut a count; none where the aggregation may say either.
+    /// Whether a change of the rules has cut a count; `None` when the aggregation may say either.
     fn is_partial(&self, span: Span, of: &Counted, newest: Option<u64>) -> Option<bool> {
         let counts_window = |rules: &Rules| rules.aggregation.windows.contains(&span.window);
         match of {

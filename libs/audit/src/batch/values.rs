@@ -1,10 +1,10 @@
-//! What a window keeps of a dimension that has more values than it may keep: docs/formats.md once more.
+//! Which values a window keeps when a dimension has too many: a second implementation of docs/formats.md.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crds::{job::Rules, pipeline::Dimension, records::aggregate::OTHER};
 
-/// How many values of a dimension a window keeps, and which before all others.
+/// How many values of a dimension a window keeps, and which ones first.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Limit<'a> {
     pub values: usize,
@@ -21,18 +21,19 @@ impl<'a> Limit<'a> {
     }
 }
 
-/// What a window keeps.
+/// The values that a window keeps.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kept<'a> {
     pub values: BTreeMap<&'a str, u64>,
     /// Events with any value.
     pub total: u64,
-    /// Whether there are more values.
+    /// Whether values are left out.
     pub truncated: bool,
 }
 
 impl<'a> Kept<'a> {
-    /// What is kept of all values under limits that held one after the other; none where that depends on when they did.
+    /// The values that are kept under limits that applied one after the other; `None` when the result depends on when
+    /// each applied.
     pub fn of(counts: &'a BTreeMap<String, u64>, limits: &BTreeSet<Limit<'_>>) -> Option<Self> {
         let least = limits.iter().map(|limit| limit.values).min()?;
         let all = || counts.iter().map(|(value, count)| (value.as_str(), *count));
@@ -53,7 +54,8 @@ impl<'a> Kept<'a> {
     }
 }
 
-/// FNV-1a of the text's bytes, 64 bits, then the finalizer of splitmix64: the same on every machine and in every release.
+/// FNV-1a of the text's bytes, 64 bits, then the finalizer of splitmix64: the same on every machine and in every
+/// release.
 pub fn hash(value: &str) -> u64 {
     let fnv = |hash: u64, byte: u8| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
     let mut hash = value.bytes().fold(0xcbf2_9ce4_8422_2325, fnv);

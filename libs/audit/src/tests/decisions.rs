@@ -1,4 +1,4 @@
-//! What becomes of events, as docs/events.md has it: inputs beside outcomes that are written out.
+//! What events become, as docs/events.md defines it: inputs next to literal outcomes.
 
 use crds::{
     job::Rules,
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{Judge, Late, Login, Record, Verdict, json};
 
-/// 2024-07-10T02:00:25Z, and half a second.
+/// 2024-07-10T02:00:25.5Z.
 const NOW_MS: i64 = 1_720_576_825_500;
 
 const ROOM: usize = 1_000_000;
@@ -31,14 +31,14 @@ fn check(value: &str, expected: Result<&str, Reason>) {
     assert_eq!(found, expected.map(str::to_owned), "{value}");
 }
 
-/// An event with these members behind the required ones, and what is written of it.
+/// Checks an event with these members after the required ones.
 fn check_members(members: &str, expected: Result<(), Reason>) {
     let event = format!(r#"{{"user_id":"u","device_type":"iOS","locale":"RI","timestamp":1720576825,{members}"#);
     let enriched = format!(r#"{event},"event_id":"7-42","login_time":"2024-07-10T02:00:25Z"}}"#);
     check(&format!("{event}}}"), expected.map(|()| enriched.as_str()));
 }
 
-/// An event whose field has this value, otherwise valid.
+/// Checks an event whose field has this value and that is otherwise valid.
 fn check_field(field: &str, value: &str, expected: Option<Reason>) {
     let fields = [("user_id", "\"u\""), ("device_type", "\"iOS\""), ("locale", "\"RI\""), ("timestamp", "1720576825")];
     let mut members: Vec<String> = fields
@@ -253,10 +253,10 @@ fn what_does_not_fit_is_too_large_and_leaves_no_trace() {
         judge.judge(&Record { offset: 0, timestamp: NOW_MS, key: Some(b"key"), value, headers: &headers })
     };
     assert_eq!(judge(1_720_576_825, fitting + 1), Verdict::DeadLetter(Reason::TooLarge));
-    // Were the watermark moved by the one above, this one were late.
+    // If the event above moved the watermark, this event would be late.
     assert!(matches!(judge(1_720_576_700, fitting), Verdict::Output { late: Late::No, .. }));
     assert!(matches!(judge(1_720_576_825, fitting), Verdict::Output { late: Late::No, .. }));
-    // Late, it is 12 bytes longer.
+    // As a late event, it is 12 bytes longer.
     assert_eq!(judge(1_720_576_700, fitting - 11), Verdict::DeadLetter(Reason::TooLarge));
     assert!(matches!(judge(1_720_576_700, fitting - 12), Verdict::Output { late: Late::Yes, .. }));
 }
@@ -294,7 +294,7 @@ fn an_event_is_late_behind_its_partitions_newest() {
     assert_eq!(late(false, &[(1000, u), (970, u), (969, u)]), [Some(Unknown), Some(Unknown), Some(Yes)]);
 }
 
-/// What the aggregation counts of events at these offsets with these members, each beside whether it is late.
+/// What the aggregation counts of events at these offsets with these members, each with its lateness.
 fn logins(judge: &mut Judge, events: &[(i64, &str)]) -> Vec<Option<(Login, Late)>> {
     let login = |(offset, members): &(i64, &str)| {
         let text = format!("{{{members}}}");
@@ -339,7 +339,7 @@ fn the_rules_of_an_event_are_those_that_held_for_its_offset() {
         found.into_iter().map(|found| found.map(|(login, late)| (late == Late::Yes, login.unmerged))).collect()
     };
     let at = |time: i64| format!(r#""timestamp":{time}"#);
-    // Also those before the first that is known of.
+    // Also the events before the first known rules.
     let (first, late, unmerged, higher) = (at(1000), at(989), at(984), at(1010));
     let early = [(9, &*first), (19, &*late), (19, &*unmerged)];
     assert_eq!(found(&early), [Some((false, false)), Some((true, false)), Some((true, true))]);
@@ -347,20 +347,20 @@ fn the_rules_of_an_event_are_those_that_held_for_its_offset() {
         found(&[(19, &first), (20, &first), (29, &first), (30, &first)])[1..],
         [None, None, Some((false, false))]
     );
-    // The watermark goes on, each event with the lateness of its own rules: 990, still 990, then 1010.
+    // The watermark advances, each event with the lateness of its own rules: 990, still 990, then 1010.
     let with_locale = format!(r#""locale":"RI",{higher}"#);
     let (below, at_990, at_1009) = (format!(r#""locale":"RI",{late}"#), at(990), at(1009));
     let events = [(19, &*first), (20, &*with_locale), (21, &*below), (30, &*at_990), (31, &*higher), (32, &*at_1009)];
     let late = [false, false, true, false, false, true];
     assert_eq!(found(&events), late.map(|late| Some((late, false))));
-    // Older than the retention of the rules that hold now.
+    // Older than the retention of the rules that apply now.
     assert_eq!(
         found(&[(30, &at(1000)), (31, &at(900)), (32, &at(899))])[1..],
         [Some((true, false)), Some((true, true))]
     );
 }
 
-/// Any JSON value, as text with white space and escapes here and there.
+/// Any JSON value, as text with random white space and escapes.
 fn any_json() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -376,7 +376,7 @@ fn any_json() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Keys that stand twice in some object of a parsed text, found by a reader of events rather than of values.
+/// Whether a key occurs twice in some object of a text, found by a reader of events instead of values.
 fn has_twice(text: &str) -> bool {
     struct Keys(bool);
     impl<'de> serde::Deserialize<'de> for Keys {
@@ -443,7 +443,7 @@ proptest! {
         prop_assert_eq!(json::event(text.as_bytes()).is_some(), is_object && !has_twice(&text), "{}", text);
     }
 
-    /// What serde_json reads of an enriched event is what it reads of the event, with the members that are added.
+    /// serde_json reads the same from an enriched event as from the event, except for the added members.
     #[test]
     fn enrichment_changes_nothing_else(mut event in prop::collection::btree_map("[a-d]|late|event_id|login_time", any_json(), 0..5), pretty: bool) {
         let mut rules = Rules::default();

@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn values_are_counted_unescaped_and_missing_ones_by_a_name_of_their_own() {
+    fn values_are_counted_unescaped_and_absent_ones_as_missing() {
         let mut panes = Panes::new(&Rules::default());
         count(&mut panes, r#"{"locale":"RI","timestamp":60}"#, false, false);
         count(&mut panes, r#"{"locale":"\u0052I","timestamp":119}"#, true, false);

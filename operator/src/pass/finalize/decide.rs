@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_the_pipeline_made_is_deleted_and_the_source_by_its_own_policy() {
+    fn only_created_topics_are_deleted_the_source_by_its_own_policy() {
         let topics = [
             topic(Role::Output, true, Some("1")),
             topic(Role::Deltas, false, Some("2")),

@@ -124,7 +124,7 @@ fn what_shapes_no_pod_makes_no_revision() {
 }
 
 #[test]
-fn an_upgrade_of_the_operator_restarts_nothing_until_the_spec_changes() {
+fn an_operator_upgrade_restarts_nothing_until_the_spec_changes() {
     let mut held = Held::default();
     let first = held.pass(&late(1), &inputs("old"), None, Reaches::Healthy);
     assert_eq!(held.pass(&late(1), &inputs("new"), None, Reaches::Healthy), first);

@@ -275,7 +275,7 @@ fn a_rollback_is_not_ready_and_nothing_but_a_person_helps() {
 }
 
 #[test]
-fn what_is_waited_for_is_reconciling_and_what_waits_for_a_person_is_stalled() {
+fn pending_work_is_reconciling_and_what_needs_a_user_is_stalled() {
     let missing = |pass: &mut Pass| topics(pass)[0].state = State::Missing;
     assert_eq!(told(RECONCILING, missing).0, ConditionStatus::True);
     assert_eq!(told(STALLED, missing).0, ConditionStatus::False);
@@ -354,7 +354,7 @@ fn one_of_a_thing_is_singular() {
 }
 
 #[test]
-fn a_suspended_pipeline_without_objects_is_reported_as_not_suspended() {
+fn a_suspended_pipeline_without_objects_reports_not_suspended() {
     let waiting = |pass: &mut Pass| {
         pass.workload = Workload::Waiting;
         pass.drain = Drain::Unchecked;
@@ -383,7 +383,7 @@ fn paused_is_true_only_when_everything_is_at_rest() {
 }
 
 #[test]
-fn the_last_healthy_config_is_the_one_with_which_all_replicas_were_available() {
+fn the_last_healthy_config_is_the_last_with_all_replicas_up() {
     let mut observed = observed();
     observed.status = status_of(&observed, fine(), FIRST);
     let healthy = observed.status.last_healthy.clone();

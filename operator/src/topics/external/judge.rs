@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn what_this_pipeline_made_is_its_own_as_long_as_it_is_the_same_topic() {
+    fn a_created_topic_is_owned_only_while_its_topic_id_is_the_same() {
         assert_eq!(control(None, None, false), (false, Control::Own));
         assert_eq!(control(None, Some("a"), false), (false, Control::Adoptable));
         assert_eq!(control(None, Some("a"), true), (false, Control::Adopted));
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn an_own_topic_is_restored_and_an_adopted_one_changed_as_little_as_possible() {
+    fn own_topics_are_restored_and_adopted_ones_minimally_changed() {
         let done = |control, partitions, configs: &[(&str, &str)]| {
             actions(&topic(), &existing(control, partitions, configs), SOURCE_BYTES)
         };

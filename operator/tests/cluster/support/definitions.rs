@@ -1,4 +1,4 @@
-//! What is installed on an API server: the resource, and Strimzi's.
+//! Definitions to install on an API server: the resource's, and Strimzi's.
 
 use testkit::{kubernetes::ApiServer, stand_in::strimzi_definitions, wait_for};
 
@@ -12,7 +12,7 @@ pub fn install(server: &ApiServer, manifest: &str) {
     let output = server.kubectl(&["apply", "--server-side", "-f", "-"], manifest).unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let arguments = ["wait", "--for=condition=Established", "--timeout=30s", "-f", "-"];
-    // One that was made this moment has no conditions yet, on which kubectl gives up.
+    // A new definition has no conditions yet, and kubectl fails on that.
     wait_for("the definitions", BOUND, || server.kubectl(&arguments, manifest).unwrap().status.success().then_some(()));
 }
 

@@ -1,4 +1,4 @@
-//! An API server with the CRDs, a namespace of one's own, the operator as a process, and who answers it.
+//! An API server with the CRDs, a separate namespace, the operator as a process, and a stand-in for the controllers.
 
 mod definitions;
 mod operator;
@@ -15,13 +15,13 @@ pub use self::{
     world::World,
 };
 
-/// For anything that the operator does.
+/// The time limit for any action of the operator.
 pub const BOUND: Duration = Duration::from_secs(60);
 
 /// The manifest of the README.
 pub const EXAMPLE: &str = include_str!("../../../../examples/pipeline.yaml");
 
-/// Most scenarios begin so: a namespace with a Kafka, an operator, and who answers it, until they are dropped.
+/// The start of most scenarios: a namespace with a Kafka, an operator, and a stand-in, until they are dropped.
 pub async fn started() -> (World, Operator, StandIn) {
     let world = World::new().await;
     let operator = Operator::start(&world).await;

@@ -16,7 +16,6 @@ use testkit::{
 
 use super::{BOUND, World};
 
-/// The operator as a process.
 pub struct Operator {
     pub process: Process,
     address: String,
@@ -37,7 +36,7 @@ impl Operator {
         operator
     }
 
-    /// The same, but returns when it serves.
+    /// Starts it, and returns when it serves.
     pub async fn start_unready(world: &World, kubeconfig: &Path, arguments: &[&str]) -> Self {
         let kubeconfig = kubeconfig.to_owned();
         let mut all = vec!["run", "--listen", "127.0.0.1:0", "--log-format", "json"];
@@ -49,7 +48,7 @@ impl Operator {
         tokio::task::spawn_blocking(move || Self::launch(&kubeconfig, &arguments, &[])).await.unwrap()
     }
 
-    /// Starts it with these arguments and variables, and no others, and returns when it serves. It must log JSON.
+    /// Starts it with exactly these arguments and variables, and returns when it serves. It must log JSON.
     pub fn launch(kubeconfig: &Path, arguments: &[String], variables: &[(String, String)]) -> Self {
         let folder = Folder::new("operator").unwrap();
         let program = Program::new("operator", env!("CARGO_BIN_EXE_operator")).args(arguments);
@@ -65,17 +64,17 @@ impl Operator {
         operator
     }
 
-    /// Where its page is.
+    /// The address of its page.
     pub fn url(&self) -> String {
         format!("http://{}/", self.address)
     }
 
-    /// The answer to a GET, head and all.
+    /// The answer to a GET, including its head.
     pub fn get(&self, path: &str) -> String {
         self.ask("GET", path, "")
     }
 
-    /// The answer to a request with more headers, each with its line's end.
+    /// The answer to a request with more headers, each with a line end.
     pub fn ask(&self, method: &str, path: &str, headers: &str) -> String {
         let mut answer = String::new();
         let exchange = self.begin(method, path, headers).and_then(|mut stream| stream.read_to_string(&mut answer));
@@ -84,7 +83,7 @@ impl Operator {
         answer
     }
 
-    /// A request that was sent.
+    /// Sends a request, without waiting for the answer.
     pub fn begin(&self, method: &str, path: &str, headers: &str) -> std::io::Result<TcpStream> {
         let mut stream = TcpStream::connect(&self.address)?;
         stream.set_read_timeout(Some(Duration::from_secs(20)))?;
@@ -92,19 +91,19 @@ impl Operator {
         Ok(stream)
     }
 
-    /// A metric's value; 0 when it is not there.
+    /// A metric's value; 0 when it does not exist.
     pub fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics");
         let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.map_or(0.0, |value| value.trim().parse().unwrap())
     }
 
-    /// Passes so far.
+    /// The number of passes so far.
     pub fn passes(&self) -> f64 {
         self.metric("login_pipeline_operator_reconciliations_total")
     }
 
-    /// Waits until the operator has nothing to do: what it notices then, it notices by itself.
+    /// Waits until the operator is idle: later passes are its own decision.
     pub async fn quiet(&self) {
         const QUIET: Duration = Duration::from_millis(500);
         let mut last = (self.passes(), Instant::now());
@@ -119,7 +118,7 @@ impl Operator {
         wait_for_async("a quiet operator", BOUND, still).await;
     }
 
-    /// Makes the operator look at a pipeline this many times, one after the other.
+    /// Makes the operator reconcile a pipeline this many times, in sequence.
     pub async fn look(&self, world: &World, pipeline: &str, times: usize) {
         for _ in 0..times {
             let before = self.passes();

@@ -1,4 +1,4 @@
-//! Who plays what a cluster has beside the API server.
+//! Plays the controllers of a cluster.
 
 use std::{
     collections::BTreeMap,
@@ -16,15 +16,15 @@ use serde_json::json;
 use super::World;
 use crate::fates::{Deployments, Fate, Fates};
 
-/// How a part of the cluster answers.
+/// How a controller answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Answer {
-    /// As it should.
+    /// It reports success.
     #[default]
     Well,
-    /// It does not.
+    /// It does not answer.
     Never,
-    /// That it failed.
+    /// It reports a failure.
     Badly,
 }
 
@@ -42,8 +42,8 @@ impl Drop for StandIn {
 }
 
 impl StandIn {
-    /// Starts it; `answers` says how objects whose name ends so are answered: the longest end counts, others are answered
-    /// well.
+    /// Starts it; `answers` has the answers to objects by the end of their names: the longest match counts, and the
+    /// default is success.
     pub fn start(world: &World, answers: &[(&str, Answer)]) -> Self {
         let answers: BTreeMap<_, _> = answers.iter().map(|(name, answer)| ((*name).to_owned(), *answer)).collect();
         let answers = Arc::new(Mutex::new(answers));
@@ -65,12 +65,13 @@ impl StandIn {
         Self { answers, fates, task }
     }
 
-    /// From now on, objects whose name ends so are answered so.
+    /// From now on, gives this answer to objects whose name ends so.
     pub fn answer(&self, name: &str, answer: Answer) {
         self.answers.lock().unwrap().insert(name.to_owned(), answer);
     }
 
-    /// From now on, pods in whose template or job config this text stands meet this fate; without one they become ready.
+    /// From now on, pods whose template or job config contains this text meet this fate; without a fate they become
+    /// ready.
     pub fn fate(&self, text: &str, fate: Option<Fate>) {
         let mut fates = self.fates.lock().unwrap();
         match fate {
@@ -98,7 +99,7 @@ async fn answer_topics(topics: &Api<KafkaTopic>, answer: impl Fn(&str) -> Answer
             "topicId": format!("id-{}", topic.uid().unwrap()),
         });
         if serde_json::to_value(&topic.status).unwrap() != status {
-            // It may have been deleted meanwhile.
+            // It may have been deleted in the meantime.
             let patch = Patch::Merge(json!({"status": status}));
             let _ = topics.patch_status(&topic.name_any(), &PatchParams::default(), &patch).await;
         }

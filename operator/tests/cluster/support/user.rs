@@ -1,4 +1,4 @@
-//! Users of the API server, and what they may do.
+//! Users of the API server, and their rights.
 
 use std::path::PathBuf;
 
@@ -7,10 +7,10 @@ use testkit::{process::Folder, unique};
 
 use super::World;
 
-/// A user of the API server who may do only what is bound to him.
+/// A user of the API server with only the rights that are bound to it.
 pub struct User {
     pub kubeconfig: PathBuf,
-    /// His name in a binding.
+    /// Its name in a binding.
     subject: Value,
     _folder: Folder,
 }
@@ -23,7 +23,7 @@ impl World {
         self.account(&self.namespace, &name)
     }
 
-    /// The user that a ServiceAccount is.
+    /// The user of a ServiceAccount.
     pub fn account(&self, namespace: &str, name: &str) -> User {
         let token = self.kubectl(&["create", "token", name, "-n", namespace], "").unwrap();
         let folder = Folder::new("user").unwrap();
@@ -36,7 +36,7 @@ impl World {
         User { kubeconfig: path, subject, _folder: folder }
     }
 
-    /// Lets a user do what these rules allow, in this world's namespace. Gives the binding's name.
+    /// Grants these rules to a user in this namespace. Returns the binding's name.
     pub fn allow(&self, user: &User, rules: &[Value]) -> String {
         let name = unique("role");
         let metadata = json!({"name": name});

@@ -1,4 +1,4 @@
-//! A namespace of one's own on an API server, and what can be asked of it.
+//! A separate namespace on an API server, and queries on it.
 
 use std::{
     collections::BTreeMap,
@@ -32,7 +32,7 @@ use super::{
     definitions::{CRD, install},
 };
 
-/// A namespace of one's own on an API server.
+/// A separate namespace on an API server.
 pub struct World {
     pub server: &'static ApiServer,
     pub client: Client,
@@ -54,12 +54,12 @@ impl World {
         Self::on(server.await.unwrap()).await
     }
 
-    /// On an API server of one's own, without Strimzi.
+    /// On a separate API server, without Strimzi.
     pub async fn bare() -> Self {
         Self::with_definition(CRD).await
     }
 
-    /// The same with the resource as another version defined it.
+    /// The same, with the resource as another version defines it.
     pub async fn with_definition(definition: &'static str) -> Self {
         let world = Self::empty().await;
         tokio::task::block_in_place(|| install(world.server, definition));
@@ -85,17 +85,18 @@ impl World {
         Self { server, client, namespace }
     }
 
-    /// `kubectl apply`, in the namespace. Gives what it says.
+    /// Runs `kubectl apply` in the namespace. Returns its output.
     pub fn apply(&self, manifest: &str) -> Result<String, String> {
         self.kubectl(&["apply", "-n", &self.namespace, "-f", "-"], manifest)
     }
 
-    /// `kubectl delete`, in the namespace. Gives what it says.
+    /// Runs `kubectl delete` in the namespace. Returns its output.
     pub fn delete(&self, kind: &str, name: &str) -> Result<String, String> {
         self.kubectl(&["delete", "-n", &self.namespace, kind, name], "")
     }
 
-    /// Deletes what Kubernetes' garbage collector takes when a pipeline is gone, which an API server alone has not.
+    /// Deletes what Kubernetes' garbage collector deletes after a pipeline, because a bare API server has no garbage
+    /// collector.
     pub fn collect_garbage(&self, pipeline: &str) {
         let kinds = "deployment,configmap,serviceaccount,service,networkpolicy,poddisruptionbudget";
         let label = format!("loginpipeline.dev/pipeline={pipeline}");
@@ -108,8 +109,8 @@ impl World {
         if output.status.success() { Ok(text(&output.stdout)) } else { Err(text(&output.stderr)) }
     }
 
-    /// A `Kafka` with two listeners, as Strimzi shows it. Behind the plain one is a real Kafka, for the questions that only
-    /// Kafka answers; what the stand-in says was made is not there.
+    /// A `Kafka` with two listeners, as Strimzi shows it. The plain one leads to a real Kafka, for the queries that
+    /// only Kafka can answer; topics that the stand-in reports do not exist there.
     pub async fn kafka(&self, name: &str) {
         let kafka = tokio::task::spawn_blocking(testkit::kafka::shared).await.unwrap();
         self.kafka_at(name, kafka.bootstrap()).await;
@@ -175,7 +176,6 @@ impl World {
         created.0.as_second().try_into().unwrap()
     }
 
-    /// The job config in use.
     pub async fn config(&self, name: &str) -> ConfigStatus {
         self.pipelines().get(name).await.unwrap().status.unwrap().config.unwrap()
     }
@@ -186,7 +186,7 @@ impl World {
         self.pipelines().patch(name, &PatchParams::default(), &patch).await.unwrap();
     }
 
-    /// Accepts, as a person would, that every topic that the status knows is lost.
+    /// Accepts, as a person would, the loss of every topic in the status.
     pub async fn accept_losses(&self, name: &str) {
         let status = self.pipelines().get(name).await.unwrap().status.unwrap();
         let entry = |topic: &TopicStatus| format!("{}={}", topic.role, topic.topic_id.as_ref().unwrap());
@@ -202,7 +202,7 @@ impl World {
         pipeline.status?.conditions.into_iter().find(|condition| condition.type_ == type_)
     }
 
-    /// Waits until a condition has this status and reason. Gives it.
+    /// Waits until a condition has this status and reason. Returns it.
     pub async fn wait_condition(&self, name: &str, type_: &str, status: ConditionStatus, reason: &str) -> Condition {
         let last = Mutex::new(None);
         let what = format!("{type_} {status:?} {reason}");
@@ -213,19 +213,18 @@ impl World {
         });
         tokio::select! {
             condition = wait => condition,
-            // Sooner than the bound, to say more.
+            // Earlier than the time limit, to give more detail.
             () = tokio::time::sleep(BOUND - Duration::from_secs(1)) => {
                 panic!("waiting for {type_} {status:?} {reason}, but the last was {:?}", last.lock().unwrap())
             }
         }
     }
 
-    /// Waits until a pipeline is Ready.
     pub async fn wait_ready(&self, name: &str) {
         self.wait_condition(name, "Ready", ConditionStatus::True, "Running").await;
     }
 
-    /// Waits until the Deployment of the pipeline `logins` is asked for this many replicas.
+    /// Waits until the Deployment of the pipeline `logins` has this number of desired replicas.
     pub async fn wait_replicas(&self, replicas: i32) {
         let scaled = || async {
             let deployment = self.deployments().get("logins-processor").await.unwrap();
@@ -234,7 +233,7 @@ impl World {
         wait_for_async(&format!("{replicas} replicas"), BOUND, scaled).await;
     }
 
-    /// Pipelines, whatever their shape.
+    /// Pipelines in any form.
     pub fn pipelines_as_they_are(&self) -> Api<DynamicObject> {
         Api::namespaced_with(self.client.clone(), &self.namespace, &ApiResource::erase::<LoginPipeline>(&()))
     }

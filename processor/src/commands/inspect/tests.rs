@@ -253,7 +253,7 @@ fn the_last_records_of_keys_are_found_in_any_order() {
 
 /// Late events cause insights of earlier windows to be written again, after those of the windows that closed last.
 #[test]
-fn the_windows_that_closed_last_are_not_those_that_were_written_last() {
+fn the_last_closed_windows_are_not_the_last_written_ones() {
     let push = |last: &mut Last<Insight>, offset: i64, minute: i64, revision: u64| {
         let span = Span { window: Window::Finite(Duration::from_secs(60)), start: TIME + 60 * minute };
         let (start, end) = (span.key().split_off(3), span.next().unwrap().key().split_off(3));

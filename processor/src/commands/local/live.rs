@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn events_that_others_sent_while_the_pipeline_ended_are_left_out() {
+    fn foreign_events_sent_during_shutdown_are_left_out() {
         let mut job = job();
         job.rules.aggregation.windows = vec![Window::All];
         let mut live = LiveAudit::new(&job, LIMITS, &[0], 1).unwrap();

@@ -62,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_partition_has_room_for_its_own_events_until_they_are_audited() {
+    fn each_partition_has_room_for_its_own_events_until_audited() {
         let mut window = Window::new(2, 1000);
         assert!(window.admit(0, 150) && window.admit(0, 150));
         assert!(!window.admit(0, 0), "full");

@@ -223,7 +223,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_snapshot_and_a_log_that_was_made_anew_what_is_further_counts() {
+    fn of_a_snapshot_and_a_recreated_log_the_further_one_counts() {
         let mut history = History::after(Some(&meta()), 3);
         assert_eq!(history.next, None);
         history.take(&delta(&[(0, 3, 30), (1, 21, 210)])).unwrap();

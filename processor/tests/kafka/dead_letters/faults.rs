@@ -1,4 +1,4 @@
-//! What the audit finds that is wrong with replays.
+//! The faults of replays that the audit finds.
 
 use crds::records::replay::{Entry, Identity, Place};
 use serde_json::json;
@@ -7,7 +7,7 @@ use testkit::kafka::{NewRecord, Record};
 use super::{audit, identity, ledger, replay, replayed, with_dead_letters};
 
 #[test]
-fn the_audit_finds_replays_that_are_doubled_missing_unlisted_or_altered() {
+fn the_audit_finds_doubled_missing_unlisted_or_altered_replays() {
     let pipeline = with_dead_letters("faulty", 1, 5);
     assert_eq!(replay(&pipeline, &["--limit", "4"]), (4, 0, 0));
     let copies = replayed(&pipeline);
@@ -18,12 +18,12 @@ fn the_audit_finds_replays_that_are_doubled_missing_unlisted_or_altered() {
         headers,
         timestamp: None,
     };
-    // Once more; and one that nobody noted.
+    // The event again; and an event that the ledger does not list.
     let mut unlisted = copies[1].headers.clone();
     unlisted[3].1 = Some(format!("{}/0/77/5", pipeline.job.topics.source).into_bytes());
     let doubled = again(&copies[0], copies[0].headers.clone(), copies[0].payload.clone());
     pipeline.write([doubled, again(&copies[1], unlisted, copies[1].payload.clone())]);
-    // One that is noted, and not there; and one that is another event than its dead letter.
+    // An entry without its event; and an event that differs from its dead letter.
     let rest = pipeline.read(&pipeline.job.topics.dead_letters).pop().unwrap();
     let entries = ledger(&pipeline);
     let note = |entry: &Entry| NewRecord {
@@ -44,8 +44,8 @@ fn the_audit_finds_replays_that_are_doubled_missing_unlisted_or_altered() {
     assert_eq!(report["replay_faults_by_kind"], json!({"missing": 1, "unlisted": 1, "doubled": 1}), "{report}");
     assert_eq!((&report["lost"], &report["altered"]), (&json!(0), &json!(0)), "{report}");
 
-    // The dead letter of that one is looked for where the entry says, and found to be another's: not compared. In its own
-    // place it is.
+    // The audit looks for the dead letter at the place that the entry names, and finds that of another event: it is not
+    // compared. At its own place it is.
     let changed = again(&copies[2], copies[2].headers.clone(), Some(b"{}".to_vec()));
     let fresh = with_dead_letters("altered", 1, 1);
     let mut headers = changed.headers.clone();

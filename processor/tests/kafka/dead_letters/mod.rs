@@ -1,4 +1,4 @@
-//! `processor dead-letters` on a real Kafka: what is replayed stands in the source again, once, however runs end.
+//! `processor dead-letters` on a real Kafka: a replayed event is in the source again, once, however the runs end.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may panic")]
 
@@ -26,7 +26,7 @@ use crate::support::{BOUND, Pipeline, login};
 
 const NOW: u64 = 1_720_576_825;
 
-/// Runs the command, and returns its exit code, its results and what else it said.
+/// Runs the command, and returns its exit code, its results and its other output.
 fn dead_letters(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_processor"))
         .args(["dead-letters", "--config"])
@@ -38,14 +38,14 @@ fn dead_letters(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (i32, String, St
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-/// The same for a program: every line of the results.
+/// Runs the command with JSON output, and returns every line of the results.
 fn lines(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (i32, Vec<Value>) {
     let (code, text, error) = dead_letters(pipeline, &[&["--output", "json"], arguments].concat());
     assert!(code < 2, "{error}");
     (code, text.lines().map(|line| serde_json::from_str(line).unwrap()).collect())
 }
 
-/// Replays, and returns how many were, were before, and were refused.
+/// Replays, and returns the numbers of replayed, already replayed, and refused dead letters.
 fn replay(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (u64, u64, u64) {
     let (code, report) = lines(pipeline, &[&["replay"], arguments].concat());
     let count = |name: &str| report[0][name].as_u64().unwrap();
@@ -53,7 +53,7 @@ fn replay(pipeline: &Pipeline<'_>, arguments: &[&str]) -> (u64, u64, u64) {
     (count("replayed"), count("already_replayed"), count("refused"))
 }
 
-/// Events without a locale, which is required, spread over the partitions; each with a key and headers of its own.
+/// Events without the required locale, spread over the partitions; each with its own key and headers.
 fn broken(partitions: i32, count: i32) -> impl Iterator<Item = NewRecord> {
     (0..count).map(move |index| NewRecord {
         partition: Some(index % partitions),
@@ -64,7 +64,7 @@ fn broken(partitions: i32, count: i32) -> impl Iterator<Item = NewRecord> {
     })
 }
 
-/// A pipeline that has made dead letters of so many events, and is at rest.
+/// A pipeline that has made dead letters of `count` events, and is at rest.
 fn with_dead_letters(name: &str, partitions: i32, count: i32) -> Pipeline<'static> {
     let pipeline = Pipeline::new(name, partitions, |_| {});
     pipeline.write(broken(partitions, count));
@@ -73,7 +73,7 @@ fn with_dead_letters(name: &str, partitions: i32, count: i32) -> Pipeline<'stati
     pipeline
 }
 
-/// Lets a replica process all that there is. The audit must find nothing.
+/// Lets a replica process everything. The audit must find nothing.
 fn work(pipeline: &Pipeline<'_>) {
     let mut replica = pipeline.start("a");
     replica.ready();
@@ -81,7 +81,7 @@ fn work(pipeline: &Pipeline<'_>) {
     replica.stop();
 }
 
-/// No locale is required any more.
+/// Makes the locale optional.
 fn mend(pipeline: &mut Pipeline<'_>) {
     let mut job = pipeline.job.clone();
     job.revision += 1;
@@ -94,7 +94,7 @@ fn header<'r>(record: &'r Record, name: &str) -> Option<&'r str> {
     std::str::from_utf8(value.as_deref()?).ok()
 }
 
-/// The events of the source that were replayed.
+/// The replayed events of the source.
 fn replayed(pipeline: &Pipeline<'_>) -> Vec<Record> {
     let source = pipeline.read(&pipeline.job.topics.source);
     source.into_iter().filter(|record| header(record, REPLAY_OF).is_some()).collect()
@@ -106,7 +106,7 @@ fn ledger(pipeline: &Pipeline<'_>) -> Vec<Entry> {
     records.iter().map(|record| entry(record).unwrap()).collect()
 }
 
-/// Each dead letter stands in the source again, exactly once, and in the ledger too.
+/// Asserts that each dead letter is in the source again, exactly once, and in the ledger too.
 fn assert_once(pipeline: &Pipeline<'_>, count: usize) {
     let mut times: BTreeMap<String, usize> = BTreeMap::new();
     for record in replayed(pipeline) {
@@ -119,7 +119,6 @@ fn assert_once(pipeline: &Pipeline<'_>, count: usize) {
     assert_eq!(listed.len(), count);
 }
 
-/// Runs the audit, and returns its exit code and its report.
 fn audit(pipeline: &Pipeline<'_>) -> (i32, Value) {
     let output = Command::new(env!("CARGO_BIN_EXE_processor"))
         .args(["audit", "--output", "json", "--wait", "30s", "--config"])
@@ -150,7 +149,7 @@ fn dead_letters_are_listed_and_shown_without_what_is_personal() {
     assert_eq!(count(&["--reason", "future,malformed"]), 2);
     assert_eq!(count(&["--reason", "missing-field", "--partition", "0"]), 2);
     assert_eq!((count(&["--since", "1h"]), count(&["--until", "1h"]), count(&["--limit", "2"])), (5, 0, 2));
-    // Kafka finds by its index where a time begins, of which every record is still asked for its own.
+    // Kafka's index gives an approximate offset for a time, so the timestamp of every record is checked as well.
     let times: Vec<&str> = rows.iter().map(|row| row["time"].as_str().unwrap()).collect();
     for since in &times {
         assert_eq!(count(&["--since", since]), times.iter().filter(|time| *time >= since).count(), "{since} {times:?}");
@@ -177,7 +176,7 @@ fn what_is_replayed_after_a_mend_becomes_an_event_once() {
     assert_eq!(replay(&pipeline, &["--all", "--dry-run"]), (40, 0, 0));
     assert_eq!(replay(&pipeline, &["--reason", "future"]), (0, 0, 0));
     assert_eq!(pipeline.read(&pipeline.job.topics.source).len(), 40, "nothing was written");
-    // Unmended, an event becomes a dead letter again: a new one, which says whence it came.
+    // Without a fix, an event becomes a dead letter again: a new one, which names its origin.
     assert_eq!(replay(&pipeline, &["--partition", "1", "--limit", "1"]), (1, 0, 0));
     work(&pipeline);
     let (_, rows) = lines(&pipeline, &["list", "--partition", "1"]);
@@ -236,7 +235,7 @@ fn an_event_that_is_late_when_it_is_replayed_revises_its_window() {
         (window.revision >= 1 && window.count == 4).then_some(window)
     });
     assert!(window.is_final && window.late == Some(3), "{window:?}");
-    // A snapshot tells by which rules which events were judged.
+    // A snapshot names the rules by which each event was judged.
     std::thread::sleep(Duration::from_secs(11));
     let (code, report) = audit(&pipeline);
     assert_eq!((code, &report["replayed"], &report["late"]), (0, &json!(3), &json!(3)), "{report}");

@@ -1,4 +1,4 @@
-//! What is replayed as it was, whatever it was, and what is not.
+//! Which dead letters are replayed unchanged, whatever they contain, and which are refused.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub fn letter(pipeline: &Pipeline<'_>, offset: i64, timestamp: i64, change: &[(&
 }
 
 #[test]
-fn what_cannot_be_replayed_is_named_and_an_old_ledger_hides_nothing() {
+fn what_cannot_be_replayed_is_named_despite_stale_entries() {
     let pipeline = Pipeline::new("refused", 1, |_| {});
     let topics = &pipeline.job.topics;
     let cut = [(TRUNCATED, "value")];
@@ -42,7 +42,7 @@ fn what_cannot_be_replayed_is_named_and_an_old_ledger_hides_nothing() {
         NewRecord { partition: Some(0), payload: Some(b"stray".to_vec()), ..NewRecord::default() },
     ];
     pipeline.kafka.produce(&topics.dead_letters, letters).unwrap();
-    // An entry of a source of the same name that was deleted since.
+    // An entry of a deleted source with the same name.
     let place = |topic: &str, offset| Place { topic: topic.to_owned(), partition: 0, offset };
     let stale = Entry {
         identity: Identity { place: place(&topics.source, 0), timestamp: 4 },
@@ -63,16 +63,16 @@ fn what_cannot_be_replayed_is_named_and_an_old_ledger_hides_nothing() {
     }
     let (_, text, _) = dead_letters(&pipeline, &["replay", "0-1"]);
     assert!(text.starts_with("dead letter 0-1 cannot be replayed: its value did not fit"), "{text}");
-    // Twice in the topic, as after the group's offsets were set back: it is one event.
+    // Twice in the topic, as after a reset of the group's offsets: it is one event.
     pipeline.kafka.produce(&topics.dead_letters, [letter(&pipeline, 9, 5, &[]), letter(&pipeline, 9, 5, &[])]).unwrap();
     assert_eq!(replay(&pipeline, &["0-5", "0-6"]), (1, 1, 0));
-    // A tombstone is what is left of an entry, and after a compaction nothing is: either way it may be replayed once more.
+    // A deleted entry is a tombstone, and after a compaction nothing: in both cases the event may be replayed again.
     let twice = replayed(&pipeline).pop().unwrap();
     let key = header(&twice, REPLAY_OF).unwrap().as_bytes().to_vec();
     let tombstone = NewRecord { key: Some(key), ..NewRecord::default() };
     pipeline.kafka.produce(&pipeline.job.pipeline.replays_topic(), [tombstone]).unwrap();
     assert_eq!(replay(&pipeline, &["0-5", "0-6"]), (1, 1, 0));
-    // What is named must be there, but for a partition that is not meant.
+    // The named dead letters must exist, except for those of a partition that is not selected.
     let (code, report) = lines(&pipeline, &["replay", "0-5", "0-99", "7-1", "--partition", "0"]);
     assert_eq!((code, &report[0]["already_replayed"], &report[0]["refused"]), (1, &json!(1), &json!(1)), "{report:?}");
     let why = &report[0]["refusals"][0];
@@ -117,7 +117,7 @@ fn an_event_is_replayed_if_it_fits_with_its_two_headers() {
     let fixed = 128 + 2 * 10 + "lp-replay".len() + "lp-replay-of".len() + places.concat().len();
     let fits = usize::try_from(SOURCE_MAX_MESSAGE_BYTES).unwrap() - fixed;
     let of = |offset, bytes| NewRecord { payload: Some(vec![b'x'; bytes]), ..letter(&pipeline, offset, 5, &[]) };
-    // Three more behind the first, so that more than one stands in a batch.
+    // Three more after the first, so that a batch has more than one.
     let letters = [of(0, fits), of(1, fits + 1), of(2, fits / 2), of(3, fits / 2), of(4, 1)];
     pipeline.kafka.produce(&topics.dead_letters, letters).unwrap();
     let (code, report) = lines(&pipeline, &["replay", "--all"]);
@@ -145,7 +145,7 @@ fn without_a_ledger_that_lasts_nothing_is_replayed() {
     let (code, _, error) = dead_letters(&pipeline, &["replay", "--all"]);
     assert!(code == 2 && error.contains("compact,delete"), "{error}");
     assert!(replayed(&pipeline).is_empty());
-    // All of them at once takes a word.
+    // Replaying all of them needs an explicit option.
     let (code, _, error) = dead_letters(&pipeline, &["replay"]);
     assert!(code == 2 && error.contains("--all"), "{error}");
 }

@@ -1,4 +1,4 @@
-//! Runs that are killed, interrupted, hanging, or two at once: each event is replayed once.
+//! Runs that are killed, interrupted, stalled, or concurrent: each event is replayed once.
 
 use std::{thread, time::Duration};
 
@@ -26,7 +26,7 @@ fn start(pipeline: &Pipeline<'_>, batch: &str) -> Process {
         .unwrap()
 }
 
-/// Each transaction ends with a marker in every partition that it wrote.
+/// Each transaction ends with a marker in every partition that it wrote to.
 #[test]
 fn an_event_and_its_entry_are_one_transaction() {
     let pipeline = with_dead_letters("batches", 1, 10);
@@ -39,7 +39,7 @@ fn an_event_and_its_entry_are_one_transaction() {
 }
 
 #[test]
-fn a_run_that_is_killed_is_finished_by_the_next_while_the_pipeline_is_at_work() {
+fn a_killed_run_is_finished_by_the_next_while_the_pipeline_runs() {
     let mut pipeline = with_dead_letters("killed", 3, 300);
     mend(&mut pipeline);
     let mut replica = pipeline.start("b");
@@ -64,7 +64,7 @@ fn a_run_that_is_killed_is_finished_by_the_next_while_the_pipeline_is_at_work() 
     replica.stop();
 }
 
-/// Whoever reads the source would else wait until Kafka ended the transaction by itself.
+/// Otherwise, readers of the source would wait until Kafka ends the transaction by itself.
 #[test]
 fn a_run_that_is_interrupted_leaves_no_transaction_open() {
     let pipeline = with_dead_letters("interrupted", 1, 1000);
@@ -88,9 +88,9 @@ fn a_run_that_is_interrupted_leaves_no_transaction_open() {
     assert_once(&pipeline, 1000);
 }
 
-/// What a run leaves that died between its writes and its commit, for as long as nobody ends it.
+/// The state that a run leaves when it dies between its writes and its commit, until another run ends the transaction.
 #[test]
-fn a_transaction_that_hangs_is_ended_and_its_events_are_replayed() {
+fn a_hanging_transaction_is_ended_and_its_events_are_replayed() {
     let pipeline = with_dead_letters("hanging", 1, 5);
     let id = pipeline.job.pipeline.replay_transactional_id();
     let mut gone = Producer::new(&settings::producer(&pipeline.job, &id, 1 << 20)).unwrap();
@@ -134,9 +134,9 @@ fn a_run_whose_kafka_goes_away_ends_and_is_finished_by_the_next() {
     assert_once(&pipeline, 1000);
 }
 
-/// Kafka ends a transaction that stays open for 10 s, at the next of its rounds, and with it whoever began it.
+/// Kafka ends a transaction that stays open for 10 s at its next check, and fences the producer that began it.
 #[test]
-fn a_run_that_stood_still_for_too_long_ends_and_is_finished_by_the_next() {
+fn a_run_frozen_for_too_long_exits_and_is_finished_by_the_next() {
     let pipeline = Pipeline::new("stood-still", 1, |_| {});
     let end = |isolation| pipeline.kafka.end_offsets(&pipeline.job.topics.source, isolation).unwrap()[&0];
     let (mut run, events) = caught_with_an_open_transaction(&pipeline, &end);
@@ -145,14 +145,14 @@ fn a_run_that_stood_still_for_too_long_ends_and_is_finished_by_the_next() {
     });
     run.signal("CONT");
     assert_eq!(run.wait(BOUND).unwrap(), 2, "{}", run.log());
-    // It was fenced, or stood in the midst of its commit and does not know how that ended.
+    // The run was fenced, or it stalled during its commit and does not know the outcome.
     assert!(run.log().contains("run the command again"), "{}", run.log());
     let (now, before, refused) = replay(&pipeline, &["--all"]);
     assert!(now > 0 && (now + before, refused) == (events as u64, 0), "{now} {before} {events}");
     assert_once(&pipeline, events);
 }
 
-/// A run that stands still with an open transaction, and how many dead letters there are then: a run has one open for less than a
+/// A stalled run with an open transaction, and the number of dead letters then: a run has one open for less than a
 /// second, and the first may be done before it is seen.
 fn caught_with_an_open_transaction(pipeline: &Pipeline, end: &impl Fn(Isolation) -> i64) -> (Process, usize) {
     const EVENTS: i64 = 15_000;
@@ -163,7 +163,7 @@ fn caught_with_an_open_transaction(pipeline: &Pipeline, end: &impl Fn(Isolation)
         let mut run = start(pipeline, "65535");
         wait_for("events in a transaction", BOUND, || (end(Isolation::ReadUncommitted) > before).then_some(()));
         run.signal("STOP");
-        // What it has sent by now may commit it still.
+        // Requests that it has already sent may still commit it.
         thread::sleep(Duration::from_secs(1));
         if end(Isolation::ReadCommitted) < end(Isolation::ReadUncommitted) {
             return (run, usize::try_from((round + 1) * EVENTS).unwrap());

@@ -1,4 +1,4 @@
-//! What the audit finds: nothing in clean histories, and each planted fault exactly, in whatever order records come.
+//! What the audit finds, in any order of records: nothing in clean histories, and exactly the planted faults in others.
 
 use crds::records::dead_letter::{self, Reason, TRUNCATED_BYTES};
 
@@ -28,7 +28,7 @@ fn letters(history: &mut History) -> &mut Vec<Owned> {
     &mut history.streams[Stream::DeadLetters as usize][1]
 }
 
-/// Changes a value as text.
+/// Replaces text in a value.
 fn edit(record: &mut Owned, from: &str, to: &str) {
     let text = String::from_utf8(record.value.take().unwrap()).unwrap();
     assert!(text.contains(from), "{text}");
@@ -114,7 +114,7 @@ fn a_swap_is_found() {
 
 #[test]
 fn a_wrong_topic_is_found() {
-    // As it is, and as a pipeline would write it that decides wrongly.
+    // Unchanged, and as a pipeline with a wrong decision would write it.
     for as_it_is in [true, false] {
         let plant = |history: &mut History| {
             let record = output(history).remove(30);
@@ -241,7 +241,7 @@ fn what_lies_before_the_start_or_behind_the_end_does_not_count() {
     let (start, end) = (input[0][100].offset, input[0][500].offset);
     let mut audit = audit(0, Bounds { start, end: Some(end), ..bounds() });
     let kept: Vec<Owned> = input[0].iter().filter(|record| record.offset >= start).cloned().collect();
-    // Without the records before, lateness is not what this judge takes it for: see the next test.
+    // Without the earlier records, lateness is not what this judge assumes: see the next test.
     aligned(&mut audit, [&kept, &output[0], &letters[0]]);
     let report = conclude(vec![audit.finish()]);
     assert_eq!((report.input, report.unchecked), (400, 100));
@@ -267,7 +267,7 @@ fn lateness_that_cannot_be_known_is_not_judged() {
     };
     let clean = report(&output[0]);
     assert!(clean.is_clean(), "{clean}");
-    // What is surely late must say so.
+    // An event that is certainly late must be marked as late.
     let mut wrong = output[0].clone();
     let late = |record: &&mut Owned| record.value.as_ref().unwrap().ends_with(b",\"late\":true}");
     edit(wrong.iter_mut().rfind(late).unwrap(), ",\"late\":true", "");
@@ -331,7 +331,7 @@ fn memory_stays_small_when_streams_are_read_as_wanted() {
         assert!(held < 40_000, "{held} bytes for a few records, of 16 KB at most");
     });
     assert!(clean.is_clean());
-    // One loss in the rarer stream must not make it read everything up to the next.
+    // One loss in the rarer stream must not make the audit read everything up to the next record there.
     history.streams[Stream::DeadLetters as usize][0].drain(10..300);
     history.audit(|audit, streams| {
         let held = aligned(audit, streams);

@@ -1,4 +1,4 @@
-//! Histories of a small pipeline: what went in, what came out, and faults to plant into that.
+//! Histories of a small pipeline: its input, its output, and the faults to plant.
 
 use crds::{
     job::Rules,
@@ -13,7 +13,7 @@ pub const TOPIC: &str = "logins";
 pub const ROOM: usize = 1_100_000;
 const NOW: i64 = 1_720_576_800;
 
-/// A record of its own.
+/// An owned record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owned {
     pub offset: i64,
@@ -34,7 +34,7 @@ impl Owned {
 /// The three streams of some partitions.
 #[derive(Clone, Debug)]
 pub struct History {
-    /// By `Stream as usize`, then by partition.
+    /// Indexed by `Stream as usize`, then by partition.
     pub streams: [Vec<Vec<Owned>>; 3],
 }
 
@@ -49,7 +49,7 @@ impl History {
         for (index, event) in stream.take(events).enumerate() {
             let partition = event.key.iter().map(|byte| usize::from(*byte)).sum::<usize>() % partitions;
             let records: &mut Vec<Owned> = &mut input[partition];
-            // A control record now and then, and compaction.
+            // Occasional control records and compaction.
             let gap = [0, 0, 0, 1, 7][(index * 31 + partition) % 5] * i64::from(index % 4 == 0);
             let offset = records.last().map_or(gap, |last| last.offset + 1 + gap);
             let headers = match index % 9 {
@@ -80,7 +80,7 @@ impl History {
         }
     }
 
-    /// Gives the outcomes offsets in their order, with control records between them.
+    /// Numbers the outcomes in order, with control records between them.
     pub fn renumber(&mut self) {
         for records in self.streams.iter_mut().skip(1).flatten() {
             for (index, record) in records.iter_mut().enumerate() {
@@ -93,7 +93,7 @@ impl History {
         self.streams[stream as usize].iter().map(|records| records.len() as u64).sum()
     }
 
-    /// Audits each partition with [`drive`] and puts the reports together.
+    /// Audits each partition with [`drive`] and combines the reports.
     pub fn audit(&self, mut drive: impl FnMut(&mut PartitionAudit, Streams)) -> Report {
         let partitions = 0..self.streams[0].len();
         conclude(
@@ -108,7 +108,6 @@ impl History {
     }
 }
 
-/// The dead letter of a record.
 pub fn dead_letter(partition: usize, record: &Owned, reason: Reason) -> Owned {
     let mut letter = record.clone();
     for (name, value) in [
@@ -124,7 +123,7 @@ pub fn dead_letter(partition: usize, record: &Owned, reason: Reason) -> Owned {
     letter
 }
 
-/// A partition's streams, by `Stream as usize`.
+/// A partition's streams, indexed by `Stream as usize`.
 pub type Streams<'a> = [&'a [Owned]; 3];
 
 pub const fn bounds() -> Bounds {
@@ -140,7 +139,7 @@ pub fn push(audit: &mut PartitionAudit, stream: Stream, record: &Owned) -> Resul
     record.with(|record| audit.push(stream, record))
 }
 
-/// Feeds what the audit wants; returns the most bytes that it held.
+/// Feeds the streams in the order that the audit asks for; returns the maximum of bytes that it held.
 pub fn aligned(audit: &mut PartitionAudit, streams: Streams) -> usize {
     let mut next = [0; 3];
     let mut held = 0;
@@ -165,7 +164,7 @@ pub fn one_by_one(audit: &mut PartitionAudit, streams: Streams, order: [Stream; 
     }
 }
 
-/// Feeds the streams as the choices say, whatever the audit wants.
+/// Feeds the streams in the order of `choices`, regardless of what the audit asks for.
 pub fn mixed(audit: &mut PartitionAudit, streams: Streams, choices: &[u8]) {
     let mut next = [0; 3];
     let mut choices = choices.iter().cycle();
@@ -181,7 +180,7 @@ pub fn mixed(audit: &mut PartitionAudit, streams: Streams, choices: &[u8]) {
     }
 }
 
-/// Audits a history in several orders of arrival, which must not matter.
+/// Audits a history in several orders of arrival, which must give the same report.
 pub fn check(history: &History) -> Report {
     let by_wants = history.audit(|audit, streams| {
         aligned(audit, streams);

@@ -1,4 +1,4 @@
-//! The audit over histories of a small pipeline: clean ones are clean, and each planted fault is found, wherever it is planted.
+//! The audit over histories of a small pipeline: it passes clean ones, and finds each planted fault, wherever it is.
 
 mod history;
 

@@ -1,11 +1,12 @@
-//! Random faults in random histories: the audit counts each of them, whatever the others are and however records arrive.
+//! Random faults in random histories: the audit counts each of them, regardless of the others and of the order of
+//! arrival.
 
 use proptest::prelude::*;
 
 use super::history::{History, Owned, PARTITIONS, Streams, check, mixed};
 use ::audit::{Fault, Stream};
 
-/// Where a fault is planted: each in an event of its own.
+/// Where a fault is planted: each one in a separate event.
 #[derive(Clone, Copy, Debug)]
 enum Plant {
     Lose,
@@ -69,14 +70,14 @@ proptest! {
         let mut history = clean.clone();
         let mut expected = [0; 6];
         for (index, (plant, other)) in plants.into_iter().enumerate() {
-            // Each fault has a record of its own, four from the next.
+            // Each fault has its own record, four records from the next.
             let partition = index % PARTITIONS;
             let stream = [Stream::Output, Stream::DeadLetters][index / PARTITIONS % 2];
             let own = &clean.streams[stream as usize][partition];
             let Some(place) = own.len().checked_sub(4 * (index / PARTITIONS / 2 + 1)) else { continue };
             let records = &history.streams[stream as usize][partition];
             let at = records.iter().position(|record| same(record, &own[place])).unwrap();
-            // Another fault's record may have come between two that are to be swapped.
+            // Another fault's record may have come between the two to swap.
             if records.get(at + 1).is_some_and(|next| same(next, &own[place + 1])) {
                 plant.apply(&mut history, stream, partition, at, other);
                 expected[plant.fault() as usize] += 1;
@@ -90,7 +91,7 @@ proptest! {
     }
 }
 
-/// Whether two records are one, whatever their offsets.
+/// Whether two records are the same, apart from their offsets.
 fn same(a: &Owned, b: &Owned) -> bool {
     Owned { offset: 0, ..a.clone() } == Owned { offset: 0, ..b.clone() }
 }

@@ -1,4 +1,4 @@
-//! A folder that looks like a clone of the repository in which `cargo build --release` has run, and a shell in it.
+//! A folder that looks like a clone of the repository after `cargo build --release`, and a shell in it.
 
 use std::ffi::OsString;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -10,52 +10,51 @@ use super::{Command, root};
 use crate::process::{Folder, Process, Program};
 use crate::{Error, cache};
 
-/// For a command to end.
+/// The time limit for a command.
 const BOUND: Duration = Duration::from_secs(420);
 
-/// What is not linked: what is built is the test's own, and history is no part of the files.
+/// Not linked: the build is the test's own, and the history is not part of the files.
 const LEFT_OUT: [&str; 2] = ["target", ".git"];
 
-/// A reader's terminal is not below the `make` that runs the tests, of which another one would say where it is.
+/// A reader's terminal does not run below `make`, but the tests do: a nested `make` would print its directory.
 const FRESH: &str = "unset MAKEFLAGS MAKELEVEL MFLAGS";
 
-/// The folder: its entries are links to those of the repository, but for `target`, where `release/` has the binaries that the
-/// test was built with. Commands find the programs of the test first.
+/// The folder: its entries link to those of the repository, except for `target`, where `release/` has the binaries that
+/// the test was built with. Commands find the test's programs first.
 pub struct Checkout {
     folder: Folder,
     variables: Vec<(OsString, OsString)>,
     replaced: Vec<(String, String)>,
-    /// Commands that set variables or functions: a later command begins with these.
+    /// Commands that set variables or functions: they are prepended to later commands.
     definitions: Vec<String>,
     typed: usize,
 }
 
-/// What became of a command.
+/// The result of a command.
 pub struct Typed {
     /// Its exit status.
     pub status: i32,
-    /// What it said, on both streams.
+    /// Its output, of both streams.
     pub said: String,
 }
 
 impl Checkout {
-    /// An empty one: no program but those of the machine.
+    /// Creates a checkout with only the machine's programs.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be made.
+    /// [`Error::Io`] when it cannot be created.
     pub fn new() -> Result<Self, Error> {
         let folder = Folder::new("checkout")?;
         link_all(folder.path()).map_err(Error::io("cannot link the repository"))?;
         Ok(Self { folder, variables: Vec::new(), replaced: Vec::new(), definitions: Vec::new(), typed: 0 })
     }
 
-    /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
-    /// A binary of the project, as `target/release/<name>` and, as in its image, by its name alone.
+    /// Adds a binary of the project, as `target/release/<name>` and, as in its image, by its name alone.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be linked.
@@ -65,7 +64,7 @@ impl Checkout {
         self.program(name, binary)
     }
 
-    /// A program that commands find by its name.
+    /// Adds a program that commands find by its name.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be linked.
@@ -74,7 +73,7 @@ impl Checkout {
         Ok(self)
     }
 
-    /// A program that a script for sh plays.
+    /// Adds an sh script that plays a program.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be written.
@@ -88,10 +87,10 @@ impl Checkout {
         Ok(self)
     }
 
-    /// kubectl and helm, on the cluster of a kubeconfig. What they remember of it goes with the folder.
+    /// Adds kubectl and helm, for the cluster of a kubeconfig. Their caches are removed with the folder.
     ///
     /// # Errors
-    /// [`Error::Setup`] when they cannot be had, [`Error::Io`] when they cannot be linked.
+    /// [`Error::Setup`] when they are not available, [`Error::Io`] when they cannot be linked.
     pub fn cluster(self, kubeconfig: &Path) -> Result<Self, Error> {
         let (kubectl, helm) = (cache::kubernetes()?.join("kubectl"), cache::tools()?.join("helm"));
         let remembered = self.path().join("target/remembered");
@@ -100,21 +99,21 @@ impl Checkout {
         Ok(caches.into_iter().fold(checkout, |checkout, name| checkout.variable(name, &remembered)))
     }
 
-    /// A variable of every command's environment.
+    /// Sets a variable in every command's environment.
     #[must_use]
     pub fn variable(mut self, name: impl Into<OsString>, value: impl Into<OsString>) -> Self {
         self.variables.push((name.into(), value.into()));
         self
     }
 
-    /// What every command has in the place of a text, such as the address of a Kafka.
+    /// Replaces a text in every command, such as the address of a Kafka.
     #[must_use]
     pub fn replace(mut self, text: &str, other: &str) -> Self {
         self.replaced.push((text.to_owned(), other.to_owned()));
         self
     }
 
-    /// Types a command, and waits for its end.
+    /// Runs a command, and waits for its end.
     ///
     /// # Errors
     /// [`Error::Timeout`] when it does not end, [`Error::Io`] when it cannot be run.
@@ -128,7 +127,7 @@ impl Checkout {
         Ok(Typed { status, said })
     }
 
-    /// Types a command that must succeed. Gives what it says.
+    /// Runs a command that must succeed. Returns its output.
     ///
     /// # Panics
     /// When it fails.
@@ -142,14 +141,14 @@ impl Checkout {
         }
     }
 
-    /// Types a command, and leaves it running.
+    /// Starts a command in the background.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be started.
     pub fn start(&mut self, command: &Command) -> Result<Process, Error> {
         self.typed += 1;
         let last = self.as_typed(command);
-        // A lone command is exec'ed, so that signals reach it.
+        // A single command is exec'ed, so that signals reach it.
         let folder = self.path().display();
         let script = if self.definitions.is_empty() {
             format!("{FRESH}\ncd '{folder}' || exit\n{last}")
@@ -170,7 +169,7 @@ impl Checkout {
         self.path().join("target/programs")
     }
 
-    /// For `PATH`: the programs of this folder, then those of the machine.
+    /// The `PATH`: the programs of this folder, then those of the machine.
     #[must_use]
     pub fn search_path(&self) -> OsString {
         let mut path = self.programs().into_os_string();
@@ -180,7 +179,7 @@ impl Checkout {
     }
 }
 
-/// Whether a command sets a variable or a function, and does nothing else.
+/// Whether a command only sets a variable or a function.
 fn is_definition(text: &str) -> bool {
     let name = text.split(['=', '(']).next().unwrap_or_default();
     let is_name = !name.is_empty() && name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_');
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn commands_run_in_a_folder_like_the_repository_and_know_what_was_set() {
+    fn commands_run_in_a_copy_of_the_repository_and_keep_variables() {
         let played = r#"echo "played $*""#;
         let checkout = Checkout::new().unwrap().played("kubectl", played).unwrap();
         let mut checkout = checkout.replace("localhost:9092", "elsewhere:1").variable("MOOD", "calm");

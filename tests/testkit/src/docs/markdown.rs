@@ -1,4 +1,4 @@
-//! Pages, their blocks of commands, their links.
+//! Pages, their command blocks and their links.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command as Shell, Stdio};
@@ -6,7 +6,7 @@ use std::{fs, io};
 
 use crate::Error;
 
-/// Words that begin a command: none of them may hide in a block that is not marked as `sh`.
+/// Words that begin a command: none may be in a block that is not marked as `sh`.
 pub(super) const PROGRAMS: [&str; 14] = [
     "cargo ",
     "curl ",
@@ -24,14 +24,14 @@ pub(super) const PROGRAMS: [&str; 14] = [
     "./",
 ];
 
-/// A command that a page tells to type: one line, or several that belong together for a shell.
+/// A documented command: one line, or several lines that form one shell command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
     /// The page, from the root of the repository.
     pub page: String,
     /// The line of the page that it begins on, from 1.
     pub line: usize,
-    /// As it stands there, comments included.
+    /// The text as written, including comments.
     pub text: String,
 }
 
@@ -40,9 +40,9 @@ pub struct Command {
 pub struct Link {
     /// The file, from the root of the repository.
     pub file: PathBuf,
-    /// What is behind `#`.
+    /// The part after `#`.
     pub anchor: Option<String>,
-    /// As it stands there.
+    /// The text as written.
     pub text: String,
 }
 
@@ -52,7 +52,7 @@ pub fn root() -> &'static Path {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
 }
 
-/// Every page that is written for people, from the root of the repository.
+/// Every page written for people, by its path from the root of the repository.
 ///
 /// # Errors
 /// [`Error::Io`] when a folder cannot be read.
@@ -71,7 +71,7 @@ pub fn pages() -> Result<Vec<String>, Error> {
     Ok(pages)
 }
 
-/// A file of the repository.
+/// Reads a file of the repository.
 ///
 /// # Errors
 /// [`Error::Io`] when it cannot be read.
@@ -79,7 +79,7 @@ pub fn read(page: &str) -> Result<String, Error> {
     fs::read_to_string(root().join(page)).map_err(Error::io(format!("cannot read {page}")))
 }
 
-/// The blocks between fences: the word behind the fence, the number of the first line, the lines.
+/// The fenced blocks: the word after the fence, the number of the first line, the lines.
 fn blocks(text: &str) -> Vec<(&str, usize, Vec<&str>)> {
     let mut blocks = Vec::new();
     let mut open: Option<(&str, usize, Vec<&str>)> = None;
@@ -94,8 +94,8 @@ fn blocks(text: &str) -> Vec<(&str, usize, Vec<&str>)> {
     blocks
 }
 
-/// The commands of a page's blocks of `sh`. Where one ends is bash's own judgement: after the first line with which what has
-/// come so far is whole.
+/// The commands in the `sh` blocks of a page. bash decides where a command ends: after the first line that makes it
+/// complete.
 ///
 /// # Errors
 /// [`Error::Io`] when bash cannot be run, or when a block ends within a command.
@@ -124,7 +124,7 @@ pub fn commands(page: &str, text: &str) -> Result<Vec<Command>, Error> {
     Ok(commands)
 }
 
-/// Whether bash would run this now, and not ask for more. A here-document without its end is a warning only.
+/// Whether bash would run this now instead of reading more lines. An unfinished here-document gives only a warning.
 fn is_whole(text: &str) -> Result<bool, Error> {
     let mut bash = Shell::new("bash");
     bash.args(["-n", "-c", text]).env("LC_ALL", "C").stdin(Stdio::null());
@@ -132,7 +132,8 @@ fn is_whole(text: &str) -> Result<bool, Error> {
     Ok(output.status.success() && output.stderr.is_empty() && !text.ends_with('\\'))
 }
 
-/// Commands in blocks that are not marked as `sh`, where no test would find them. A synopsis, `run [OPTIONS] <FILE>`, is none.
+/// Commands in blocks that are not marked as `sh`, where no test would find them. A synopsis, `run [OPTIONS] <FILE>`,
+/// is not a command.
 #[must_use]
 pub fn hidden_commands(text: &str) -> Vec<&str> {
     let elsewhere = blocks(text).into_iter().filter(|(word, _, _)| *word != "sh");
@@ -153,7 +154,7 @@ fn prose(text: &str) -> String {
     outside.collect::<Vec<_>>().join("\n")
 }
 
-/// What stands between backticks outside of blocks, in one line each.
+/// The texts between backticks outside of blocks, each joined to one line.
 #[must_use]
 pub fn inline(text: &str) -> Vec<String> {
     let prose = prose(text);
@@ -165,7 +166,7 @@ pub fn inline(text: &str) -> Vec<String> {
 #[must_use]
 pub fn links(page: &str, text: &str) -> Vec<Link> {
     let folder = Path::new(page).parent().unwrap_or(Path::new(""));
-    // What stands between backticks is no link.
+    // Text between backticks is not a link.
     let prose: String = prose(text).split('`').step_by(2).collect();
     let targets = prose.split("](").skip(1).filter_map(|rest| rest.split([')', ' ']).next());
     let images = prose.split("src=\"").skip(1).filter_map(|rest| rest.split('"').next());
@@ -179,7 +180,6 @@ pub fn links(page: &str, text: &str) -> Vec<Link> {
     ours.map(link).collect()
 }
 
-/// The anchors of a page's headings, as GitHub makes them.
 #[must_use]
 pub fn anchors(text: &str) -> Vec<String> {
     let mut anchors: Vec<String> = Vec::new();

@@ -1,4 +1,5 @@
-//! Commands that pages only mention, between backticks: what they name must be there, and how it is known that they work.
+//! Commands that pages only mention, between backticks: the programs they name must exist, and a row says how they are
+//! known to work.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,10 +9,10 @@ use super::typed::{is_typed, typed_commands};
 use super::{inline, pages, read, root};
 use crate::Error;
 
-/// Our own programs: what is mentioned of them is looked up in what they say themselves ([`unknown_mentions`]).
+/// The project's own programs: mentions are checked against their help texts ([`unknown_mentions`]).
 const OWN: [&str; 2] = ["operator ", "processor "];
 
-/// Commands that pages mention and no page tells to type, a beginning each, and how it is known all the same that they work.
+/// Commands that pages only mention, by their beginnings, and how each is known to work.
 const MENTIONED: &[(&str, &str)] = &[
     ("make bench", "it takes a release build, minutes, and a machine at rest; docs/limits.md has what it measured"),
     ("target/release/bench", "the same"),
@@ -36,7 +37,7 @@ const MENTIONED: &[(&str, &str)] = &[
     ("helm install --take-ownership", "operator/tests/cluster/chart.rs: an installation takes over what another left"),
 ];
 
-/// What pages mention of one of our programs and it does not have, a sentence each: a command, or an option of it.
+/// The mentions of commands and options that one of the project's programs lacks, one sentence each.
 ///
 /// # Errors
 /// [`Error::Io`] when a page cannot be read or the program cannot be run.
@@ -55,7 +56,7 @@ pub fn unknown_mentions(name: &str, binary: &Path) -> Result<Vec<String>, Error>
                 continue;
             }
             for (number, command) in command.split('|').enumerate() {
-                // `dead-letters list`: a command of a command.
+                // `dead-letters list`: a subcommand.
                 let inner = options.first().filter(|word| word.chars().all(|letter| letter.is_ascii_lowercase()));
                 let path: Vec<_> = [Some(&command), inner].into_iter().flatten().copied().collect();
                 match help(binary, &path)? {
@@ -73,15 +74,15 @@ pub fn unknown_mentions(name: &str, binary: &Path) -> Result<Vec<String>, Error>
     Ok(unknown)
 }
 
-/// What a command says of itself, if there is one of that name.
+/// The help text of a command, if it exists.
 fn help(binary: &Path, command: &[&str]) -> Result<Option<String>, Error> {
     let run = Command::new(binary).args(command).arg("--help").output();
     let run = run.map_err(Error::io(format!("cannot run {}", binary.display())))?;
     Ok(run.status.success().then(|| String::from_utf8_lossy(&run.stdout).into_owned()))
 }
 
-/// What pages mention of other programs, and nobody types and no row of [`MENTIONED`] speaks of, a sentence each; and the rows
-/// that nothing mentions any more. A mention may leave out words of a command that a test types: `helm upgrade`.
+/// The mentions of other programs without a test or a row of [`MENTIONED`], one sentence each; and the rows that match
+/// no mention any more. A mention may leave out words of a tested command: `helm upgrade`.
 ///
 /// # Errors
 /// [`Error::Io`] when a page cannot be read.
@@ -109,13 +110,13 @@ fn problems_of(mentions: &[(String, String)], typed: &[String], table: &[(&str, 
     unknown.chain(unused).collect()
 }
 
-/// Whether this is what one types: a program that is not ours, and more. A name alone, such as that of a script, is none.
+/// Whether this is a command of another program, with arguments. A name alone, such as that of a script, is not.
 fn is_command(text: &str) -> bool {
     let begins = |programs: &[&str]| programs.iter().any(|program| text.starts_with(program));
     text.contains(' ') && (begins(&PROGRAMS) || begins(&["ctr "])) && !begins(&OWN)
 }
 
-/// Whether it runs tests that are there: `cargo test -p CRATE --test NAME`.
+/// Whether it runs existing tests: `cargo test -p CRATE --test NAME`.
 fn is_test(text: &str) -> bool {
     let words: Vec<_> = text.split(' ').collect();
     let ["cargo", "test", "-p", package, "--test", name, ..] = words.as_slice() else { return false };

@@ -1,13 +1,13 @@
-//! The documents: what they tell to type, which test types it, and a place where that can be typed as it stands.
+//! The documents: their commands, the test that runs each, and a place to run them unchanged.
 //!
 //! ```text
 //! markdown ─> pages, their blocks of commands, their links
-//! typed ────> the one table: which test types a command, or why none does
+//! typed ────> the table: the test that runs a command, or why none does
 //! script ───> the commands of one test, all of which it must take
-//! mentioned > what they only mention: it is there, and either typed elsewhere or known to work
-//! checkout ─> a folder that looks like a clone in which `cargo build --release` has run, with a shell in it
+//! mentioned > commands that are only mentioned: they exist, and are tested or known to work
+//! checkout ─> a folder that looks like a clone after `cargo build --release`, with a shell in it
 //! ```
-//! The test `tests/testkit/tests/docs.rs` holds documents, table and tests together.
+//! The test `tests/testkit/tests/docs.rs` checks that documents, table and tests agree.
 
 mod checkout;
 mod markdown;

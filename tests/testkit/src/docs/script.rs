@@ -5,17 +5,17 @@ use std::thread;
 use super::Command;
 use super::typed::commands_of;
 
-/// What the documents tell to type and one test types: it must take every command.
+/// The documented commands that one test runs: it must take every one of them.
 pub struct Script {
     test: &'static str,
     commands: Vec<Command>,
 }
 
 impl Script {
-    /// The commands that the table gives to a test, by the name that it has there: `path/to/file.rs: function`.
+    /// The commands that the table assigns to a test, by the name in the table: `path/to/file.rs: function`.
     ///
     /// # Panics
-    /// When a document cannot be read, or the table gives the test nothing: it has nothing to do then.
+    /// When a document cannot be read, or the table assigns no command to the test.
     #[expect(clippy::panic, reason = "an assertion of tests")]
     #[must_use]
     pub fn of(test: &'static str) -> Self {
@@ -24,10 +24,10 @@ impl Script {
         Self { test, commands }
     }
 
-    /// Takes the next command of a page that begins so.
+    /// Takes the next command of a page with this beginning.
     ///
     /// # Panics
-    /// When there is none: the document has changed, and with it what is to be typed.
+    /// When there is none: the document has changed, and with it the commands.
     #[expect(clippy::panic, reason = "an assertion of tests")]
     pub fn take(&mut self, page: &str, begins: &str) -> Command {
         let found = self.commands.iter().position(|command| command.page == page && command.text.starts_with(begins));
@@ -38,7 +38,7 @@ impl Script {
         self.commands.remove(index)
     }
 
-    /// Takes all commands of a page that are left, in their order.
+    /// Takes all remaining commands of a page, in order.
     ///
     /// # Panics
     /// When there are none.
@@ -50,7 +50,7 @@ impl Script {
     }
 }
 
-/// A command that is left was typed by nobody.
+/// Fails when the test did not take every command.
 impl Drop for Script {
     fn drop(&mut self) {
         let untyped: Vec<_> = self.commands.iter().map(|command| (&command.page, &command.text)).collect();

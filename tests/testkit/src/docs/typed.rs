@@ -1,25 +1,25 @@
-//! Which test types which command of the documents.
+//! The table of documented commands and the tests that run them.
 
 use super::{Command, commands, pages, read, root};
 use crate::Error;
 
-/// Who sees to it that commands work.
+/// How a command is known to work.
 #[derive(Clone, Copy, Debug)]
 pub enum By {
-    /// A test, `path/to/file.rs: function`, that types what [`Script::of`](super::Script::of) gives it.
+    /// A test, `path/to/file.rs: function`, that runs the commands of [`Script::of`](super::Script::of).
     Test(&'static str),
-    /// No test can: the reason why, and why it is known to work all the same.
+    /// No test can run it: the reason, and how it is known to work.
     Nobody(&'static str),
 }
 
-/// Commands of a page that begin alike.
+/// Commands of a page with the same beginning.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
     /// The page, from the root of the repository.
     pub page: &'static str,
-    /// How the commands begin; empty for all of the page. Of several rows that fit the longest counts.
+    /// The beginning of the commands; empty for the whole page. If several rows match, the longest applies.
     pub begins: &'static str,
-    /// Who types them.
+    /// How they are known to work.
     pub by: By,
 }
 
@@ -39,23 +39,22 @@ const TOOLS: &str = "docs/tools.md";
 const SECURITY: &str = "docs/security.md";
 const CHART: &str = "charts/login-pipeline-operator/README.md";
 
-/// A machine with a Kafka and nothing else.
+/// A machine with Kafka and nothing else.
 const MACHINE: &str = "processor/tests/kafka/documents.rs: what_is_typed_on_a_machine_with_a_kafka";
 const DEMO: &str = "processor/tests/kafka/documents.rs: the_demo";
 /// A machine without any service.
 const ALONE: &str = "operator/tests/docs.rs: what_is_typed_without_a_cluster";
-/// A machine on which docker is played.
+/// A machine with a stand-in for docker.
 const DOCKER: &str = "operator/tests/install/documents.rs: what_is_typed_where_docker_is";
-/// A real API server.
 const SERVER: &str = "operator/tests/cluster/documents.rs: what_is_typed_to_install_upgrade_and_uninstall";
 const SECRETS: &str = "operator/tests/cluster/documents.rs: secrets_are_made_as_the_page_on_security_says";
 /// A real node, from `helm install` to the audit.
 const NODE: &str = "operator/tests/node/readme.rs: what_is_told_of_a_cluster";
 const ACLS_OF_PODS: &str = "processor/tests/kafka/security.rs: what_is_documented_is_all_that_a_user_must_be_allowed";
 const ACLS_OF_THE_OPERATOR: &str =
-    "operator/tests/cluster/secrets.rs: what_is_documented_is_all_that_the_operator_must_be_allowed_in_kafka";
+    "operator/tests/cluster/secrets.rs: the_operator_needs_no_acls_beyond_the_documented_ones";
 
-/// Every command that a page tells to type. A row is added with the command and with the test that types it.
+/// Every command in the documents. A new command needs a row, and the test that runs it.
 pub const TABLE: &[Row] = &[
     typed(README, "make demo", DEMO),
     untyped(CONTRIBUTING, "make", "CI types `make test` (.ci/run), and so every tier and every other row"),
@@ -91,13 +90,12 @@ pub const TABLE: &[Row] = &[
     typed(SECURITY, "acl --operation Create", ACLS_OF_THE_OPERATOR),
 ];
 
-/// The row that speaks of a command.
+/// The row that matches a command.
 fn row_of<'t>(table: &'t [Row], command: &Command) -> Option<&'t Row> {
     let fitting = table.iter().filter(|row| row.page == command.page && command.text.starts_with(row.begins));
     fitting.max_by_key(|row| row.begins.len())
 }
 
-/// The commands of every page.
 fn all_commands() -> Result<Vec<Command>, Error> {
     let mut all = Vec::new();
     for page in pages()? {
@@ -106,13 +104,14 @@ fn all_commands() -> Result<Vec<Command>, Error> {
     Ok(all)
 }
 
-/// The commands that tests type.
+/// The commands that tests run.
 pub(super) fn typed_commands() -> Result<Vec<Command>, Error> {
     let is_its = |command: &Command| matches!(row_of(TABLE, command), Some(Row { by: By::Test(_), .. }));
     Ok(all_commands()?.into_iter().filter(is_its).collect())
 }
 
-/// Whether one of these commands is this text, or becomes it when words of it are left out. Words of its comments do not count.
+/// Whether one of these commands is this text, or becomes it when some of its words are left out. Words in comments do
+/// not count.
 pub(super) fn is_typed(text: &str, commands: &[String]) -> bool {
     let without_comment = |line| str::split(line, " # ").next().unwrap_or_default();
     commands.iter().any(|command| {
@@ -121,15 +120,15 @@ pub(super) fn is_typed(text: &str, commands: &[String]) -> bool {
     })
 }
 
-/// The commands that the table gives to a test, page by page.
+/// The commands that the table assigns to a test, page by page.
 pub(super) fn commands_of(test: &str) -> Result<Vec<Command>, Error> {
     let is_its =
         |command: &Command| row_of(TABLE, command).is_some_and(|row| matches!(row.by, By::Test(name) if name == test));
     Ok(all_commands()?.into_iter().filter(is_its).collect())
 }
 
-/// What is wrong between the documents, the table and the tests, a sentence each: a command in no row, a row without a
-/// command, a test that is not there or does not take its commands from the documents.
+/// The inconsistencies between the documents, the table and the tests, one sentence each: a command without a row, a
+/// row without a command, a test that does not exist or does not take its commands from the documents.
 ///
 /// # Errors
 /// [`Error::Io`] when a document cannot be read.
@@ -160,7 +159,7 @@ fn disagreements(commands: &[Command], table: &[Row], source: impl Fn(&str) -> S
     unknown.chain(unused).chain(untyped).collect()
 }
 
-/// Whether there is such a test, and it takes its commands by its own name.
+/// Whether the test exists and takes its commands by its own name.
 fn takes_its_commands(test: &str, source: impl Fn(&str) -> String) -> bool {
     let Some((file, name)) = test.split_once(": ") else { return false };
     let source = source(file);

@@ -10,7 +10,7 @@ use crate::Error;
 use crate::port::Port;
 use crate::process::{Folder, Process, Program};
 
-/// Any text will do.
+/// Any text is valid.
 const CLUSTER_ID: &str = "bG9naW4tcGlwZWxpbmUtMQ";
 
 const LOCALHOST: &str = "127.0.0.1";
@@ -18,21 +18,21 @@ const LOCALHOST: &str = "127.0.0.1";
 /// A broker that is also a controller, running or not.
 pub(super) struct Broker {
     id: i32,
-    /// Where it serves clients.
+    /// The address that serves clients.
     host: &'static str,
     port: Port,
     controller: Port,
     heap: &'static str,
     installation: PathBuf,
     configuration: PathBuf,
-    /// Beside the plain listener.
+    /// Listeners in addition to the plain one.
     listeners: Option<Listeners>,
     process: Option<Process>,
     folder: Folder,
 }
 
 impl Broker {
-    /// Makes what `count` brokers of one cluster need on disk; none runs yet.
+    /// Prepares the files of `count` brokers of one cluster; it starts none.
     pub(super) fn prepare(count: usize, installation: &Path, folder: &Folder) -> Result<Vec<Self>, Error> {
         let heap = if count == 1 { "-Xmx512m" } else { "-Xmx256m" };
         let new = |id| Self::new(id, LOCALHOST, heap, installation, folder, None);
@@ -44,14 +44,14 @@ impl Broker {
         Ok(brokers)
     }
 
-    /// The same for a single broker that serves clients on another address of this machine.
+    /// Prepares a single broker that serves clients on another address of this machine.
     pub(super) fn prepare_on(host: &'static str, installation: &Path, folder: &Folder) -> Result<Vec<Self>, Error> {
         let broker = Self::new(1, host, "-Xmx512m", installation, folder, None);
         broker.write(&[broker.voter()])?;
         Ok(vec![broker])
     }
 
-    /// The same for a single broker with more listeners.
+    /// Prepares a single broker with more listeners.
     pub(super) fn prepare_secured(
         listeners: Listeners,
         installation: &Path,
@@ -111,12 +111,12 @@ impl Broker {
         self.process = None;
     }
 
-    /// Fails when the process was started and has ended.
+    /// Fails when the process has been started and has ended.
     pub(super) fn check_running(&mut self) -> Result<(), Error> {
         self.process.as_mut().map_or(Ok(()), Process::check_running)
     }
 
-    /// The error of a broker that is not ready in time.
+    /// The error for a broker that is not ready in time.
     pub(super) fn late(&self, bound: Duration) -> Error {
         let log = self.process.as_ref().map(Process::shown).unwrap_or_default();
         Error::Timeout { what: format!("the start of broker {}", self.id), bound, detail: format!(":\n{log}") }
@@ -133,7 +133,7 @@ impl Broker {
         if self.listeners.is_some() { self.format() } else { self.copy_format(&data).map_err(doing()) }
     }
 
-    /// What `kafka-storage format` makes where there are no users.
+    /// Copies what `kafka-storage format` makes for a broker without users.
     fn copy_format(&self, data: &Path) -> std::io::Result<()> {
         fs::create_dir(data)?;
         let (id, cluster) = (self.id, CLUSTER_ID);
@@ -184,8 +184,8 @@ metric.reporters=
     }
 }
 
-/// Options of Java for what is installed. Starting fast matters more here than running fast; the shared archive saves half
-/// of it.
+/// Java options for the installed version. They favour a fast start over speed; the shared archive halves the start
+/// time.
 fn java(installation: &Path) -> Vec<String> {
     let archive = installation.join("classes.jsa");
     vec![

@@ -1,11 +1,10 @@
-//! Which records a reader sees.
+//! The records that a reader sees.
 
-/// Which records a reader sees.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Isolation {
-    /// Those of committed transactions and those without a transaction, up to the first open transaction.
+    /// The records of committed transactions and those without a transaction, up to the first open transaction.
     ReadCommitted,
-    /// All, those of open and aborted transactions too.
+    /// All records, including those of open and aborted transactions.
     ReadUncommitted,
 }
 

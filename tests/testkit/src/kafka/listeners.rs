@@ -1,4 +1,4 @@
-//! The secured listeners of a broker, its users, and what proves who is who.
+//! The secured listeners of a broker, its users, and the certificates of both sides.
 
 use std::{
     fs,
@@ -7,24 +7,23 @@ use std::{
 
 use crate::port::Port;
 
-/// A user whom every mechanism knows, and who may do everything.
+/// A user that every mechanism knows, with all rights.
 pub const USER: &str = "logins";
 
-/// A user whom SCRAM-SHA-512 knows, and who may do what [`Secured::allow`] says, nothing else.
+/// A user that SCRAM-SHA-512 knows, with only the rights that [`Secured::allow`] grants.
 pub const LIMITED: &str = "limited";
 
-/// The password of both.
+/// The password of both users.
 pub const PASSWORD: &str = "correct horse battery staple";
 
 /// A certificate and its key, in PEM.
 pub struct Identity {
-    /// The certificate.
     pub certificate: String,
     /// The key, not encrypted.
     pub key: String,
 }
 
-/// What a broker is told of its secured listeners.
+/// The settings of a broker's secured listeners.
 pub(super) struct Listeners {
     pub(super) host: &'static str,
     pub(super) sasl_ssl: Port,
@@ -34,7 +33,7 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// For the setting `listeners`, behind others.
+    /// Text to append to the setting `listeners`.
     pub(super) fn addresses(&self) -> String {
         let (host, sasl_ssl, mutual_tls) = (self.host, self.sasl_ssl.number, self.mutual_tls.number);
         format!(",SASL_SSL://{host}:{sasl_ssl},SSL://{host}:{mutual_tls}")
@@ -67,7 +66,7 @@ super.users=User:ANONYMOUS;User:{USER};User:CN={USER}
         ))
     }
 
-    /// Users for `kafka-storage format`.
+    /// The users, for `kafka-storage format`.
     pub(super) fn users() -> Vec<String> {
         let scram = |mechanism: &str, user: &str| {
             ["--add-scram".to_owned(), format!("{mechanism}=[name={user},password={PASSWORD}]")]

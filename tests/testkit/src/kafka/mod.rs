@@ -1,4 +1,4 @@
-//! Real Kafka clusters: KRaft brokers in processes of their own, or the cluster that `KAFKA_BOOTSTRAP` names.
+//! Real Kafka clusters: KRaft brokers in their own processes, or the cluster that `KAFKA_BOOTSTRAP` names.
 
 mod broker;
 mod isolation;
@@ -28,18 +28,18 @@ use crate::process::Folder;
 use crate::wait::poll;
 use crate::{Error, cache};
 
-/// For a broker to start: it takes two seconds, many more on a busy machine.
+/// The time limit for a broker to start: it takes two seconds, or many more on a busy machine.
 const START: Duration = Duration::from_secs(90);
-/// For one request to a cluster that may just have lost a broker.
+/// The time limit for one request to a cluster that may just have lost a broker.
 const REQUEST: Duration = Duration::from_secs(30);
 
 /// A Kafka cluster without TLS and authentication, on 127.0.0.1. It ends with this value, or with the test.
 ///
-/// Internal topics are replicated on every broker, with small partition counts. Topics are never made by themselves, and
-/// records are kept for ever. All else is Kafka's default.
+/// Internal topics are replicated on every broker, with small partition counts. Topics are never created automatically,
+/// and records are kept for ever. All other settings are Kafka's defaults.
 pub struct Cluster {
     bootstrap: String,
-    /// Empty for a cluster that is not ours.
+    /// Empty for a cluster of others.
     brokers: Mutex<Vec<Broker>>,
 }
 
@@ -52,11 +52,11 @@ impl Cluster {
         Self::start_with(|installation, folder| Broker::prepare(brokers, installation, folder))
     }
 
-    /// Starts one broker that serves clients on this address of this machine alone, such as
+    /// Starts one broker that serves clients only on this address of this machine, such as
     /// [`Node::address`](crate::node::Node::address).
     ///
     /// # Errors
-    /// As [`Cluster::start`].
+    /// Those of [`Cluster::start`].
     pub fn start_on(address: &'static str) -> Result<Self, Error> {
         Self::start_with(|installation, folder| Broker::prepare_on(address, installation, folder))
     }
@@ -76,13 +76,13 @@ impl Cluster {
         Ok(Self { bootstrap, brokers: Mutex::new(brokers) })
     }
 
-    /// The cluster that `KAFKA_BOOTSTRAP` names, if it is set: a client of it, and nothing more.
+    /// A client of the cluster that `KAFKA_BOOTSTRAP` names, if it is set.
     fn foreign() -> Option<Self> {
         let bootstrap = env::var("KAFKA_BOOTSTRAP").ok().filter(|value| !value.is_empty())?;
         Some(Self { bootstrap, brokers: Mutex::default() })
     }
 
-    /// What clients put into `bootstrap.servers`.
+    /// The value for `bootstrap.servers`.
     pub fn bootstrap(&self) -> &str {
         &self.bootstrap
     }
@@ -96,11 +96,11 @@ impl Cluster {
         Ok(())
     }
 
-    /// Starts broker `index` (from 0) again, on the same port and with the same data, and returns when it serves requests.
-    /// That takes a majority of the brokers.
+    /// Starts broker `index` (from 0) again, on the same port and with the same data, and returns when it serves
+    /// requests. That needs a majority of the brokers.
     ///
     /// # Errors
-    /// [`Error::Foreign`], [`Error::NoSuchBroker`], or what keeps the broker from starting.
+    /// [`Error::Foreign`], [`Error::NoSuchBroker`], or the reason that the broker does not start.
     pub fn restart_broker(&self, index: usize) -> Result<(), Error> {
         let mut brokers = self.brokers();
         let broker = nth(&mut brokers, index, "restart a broker")?;
@@ -115,7 +115,7 @@ impl Cluster {
         drop(self);
     }
 
-    /// The settings of every client here: where the cluster is, and to come back soon when it was away.
+    /// The settings of every client here: the cluster's address, and a fast reconnect after an outage.
     pub(crate) fn client(&self) -> ClientConfig {
         client(&self.bootstrap)
     }
@@ -125,11 +125,12 @@ impl Cluster {
     }
 }
 
-/// The cluster that the tests of this process share: the one that `KAFKA_BOOTSTRAP` names, or else one broker of our own.
-/// The tests use topics and groups of [`unique`](crate::unique) names, and stop no broker of it.
+/// The cluster that the tests of this process share: the one that `KAFKA_BOOTSTRAP` names, otherwise one broker that
+/// this process starts. The tests use topics and groups with [`unique`](crate::unique) names, and stop none of its
+/// brokers.
 ///
 /// # Panics
-/// When it cannot be started: no test can go on then.
+/// When it cannot be started: no test can continue then.
 #[expect(clippy::panic, reason = "an assertion of tests")]
 pub fn shared() -> &'static Cluster {
     static SHARED: OnceLock<Cluster> = OnceLock::new();

@@ -1,4 +1,4 @@
-//! Writing records to a topic, and reading what is in it.
+//! Writes records to a topic, and reads its records.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, PoisonError};
@@ -15,14 +15,13 @@ use super::{Cluster, REQUEST};
 use super::{isolation::Isolation, topics::known_partitions};
 use crate::Error;
 
-/// A record to be written.
+/// A record to write.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct NewRecord {
     /// `None`: by the key's hash, or at random without a key.
     pub partition: Option<i32>,
     /// Milliseconds since 1970, more than 0; `None`: now.
     pub timestamp: Option<i64>,
-    /// The key, if any.
     pub key: Option<Vec<u8>>,
     /// The value; `None` is a tombstone.
     pub payload: Option<Vec<u8>>,
@@ -30,25 +29,22 @@ pub struct NewRecord {
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
-/// A record as it stands in a topic.
+/// A record as it is in a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
-    /// Its partition.
     pub partition: i32,
-    /// Its offset in the partition.
     pub offset: i64,
-    /// Milliseconds since 1970, as the topic's configuration has it: of the producer or of the broker.
+    /// Milliseconds since 1970, set by the producer or the broker, as the topic's configuration says.
     pub timestamp: Option<i64>,
     /// The key, if any.
     pub key: Option<Vec<u8>>,
-    /// The value; `None` is a tombstone.
     pub payload: Option<Vec<u8>>,
     /// Names and values, in order.
     pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Cluster {
-    /// Writes records, in order, and returns when all of them are acknowledged by every replica.
+    /// Writes records, in order, and returns when every replica has acknowledged all of them.
     ///
     /// # Errors
     /// [`Error::Kafka`] with the first failure; some records may have been written then.
@@ -56,7 +52,7 @@ impl Cluster {
         let what = || Error::kafka(format!("cannot write to topic {topic}"));
         let mut config = self.client();
         config.set("enable.idempotence", "true").set("linger.ms", "1");
-        // What is too large is the topic's to refuse.
+        // The topic, not the client, refuses records that are too large.
         config.set("message.max.bytes", "100000000");
         let producer: BaseProducer<Deliveries> = config.create_with_context(Deliveries::default()).map_err(what())?;
         // The client would wait 30 s for the topic to appear.
@@ -71,18 +67,19 @@ impl Cluster {
         }
     }
 
-    /// Every record of a topic that was there when this was called, in order within each partition.
+    /// Every record that the topic has at the time of the call, in order within each partition.
     ///
     /// # Errors
-    /// [`Error::Kafka`] when the cluster does not answer or has no such topic; [`Error::Timeout`] when nothing comes
+    /// [`Error::Kafka`] when the cluster does not answer or has no such topic; [`Error::Timeout`] when no record comes
     /// for 30 s.
     pub fn read_to_end(&self, topic: &str, isolation: Isolation) -> Result<Vec<Record>, Error> {
         let consumer = self.consumer(isolation)?;
         let bounds = self.bounds(&consumer, topic)?;
         let mut records = Vec::new();
         let mut positions = bounds.iter().map(|(partition, (first, _))| (*partition, *first)).collect();
-        // A new leader may report the end of a partition before it knows all that the old one had shown. So the partitions
-        // that are not at their end yet are asked once more: nothing comes, where control records are all that is left.
+        // A new leader may report the end of a partition before it knows all records that the old leader had shown. So
+        // ask the partitions that are not at their end once more: they give no record when only control records are
+        // left.
         for _ in 0..2 {
             drain(&consumer, topic, &mut positions, &mut records)?;
             positions.retain(|partition, position| bounds.get(partition).is_some_and(|(_, end)| *position < *end));
@@ -92,7 +89,7 @@ impl Cluster {
     }
 }
 
-/// Reads the partitions from these positions up to their end, and moves the positions.
+/// Reads the partitions from these positions up to their end, and advances the positions.
 fn drain(
     consumer: &BaseConsumer,
     topic: &str,
@@ -116,7 +113,7 @@ fn drain(
             Some(Err(KafkaError::PartitionEOF(partition))) => {
                 open.remove(&partition);
             }
-            // The client goes on by itself after all but fatal errors.
+            // The client recovers by itself from all but fatal errors.
             Some(Err(error)) if is_fatal(&error) => return Err(what()(error)),
             Some(Err(_)) | None if heard.elapsed() < REQUEST => continue,
             Some(Err(error)) => return Err(what()(error)),
@@ -152,7 +149,7 @@ impl From<&BorrowedMessage<'_>> for Record {
     }
 }
 
-/// Hands one record to the producer, waiting for room in its queue.
+/// Passes one record to the producer, and waits for room in its queue.
 fn send(producer: &BaseProducer<Deliveries>, topic: &str, record: &NewRecord) -> Result<(), KafkaError> {
     let headers = record
         .headers

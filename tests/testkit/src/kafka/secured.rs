@@ -1,4 +1,4 @@
-//! What a broker needs to be more than open: certificates, made for this run alone, and users.
+//! A secured broker: certificates, made for this run only, and users.
 
 use rcgen::{
     BasicConstraints, Certificate, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
@@ -17,7 +17,7 @@ use crate::{Error, cache};
 /// A broker with three listeners: the plain one of every [`Cluster`], one with TLS and a password (SASL_SSL: PLAIN,
 /// SCRAM-SHA-256, SCRAM-SHA-512), and one with TLS that asks for a client's certificate (SSL).
 pub struct Secured {
-    /// The same broker's plain listener, for what a test wants to see.
+    /// The plain listener of the same broker, for the test's own checks.
     pub cluster: Cluster,
     /// `host:port` of the listener with a password.
     pub sasl_ssl: String,
@@ -25,7 +25,7 @@ pub struct Secured {
     pub mutual_tls: String,
     /// The certificate of the authority that signed the broker's, in PEM.
     pub ca: String,
-    /// What a client shows that the broker trusts.
+    /// A client identity that the broker trusts.
     pub client: Identity,
 }
 
@@ -33,15 +33,15 @@ impl Secured {
     /// Starts the broker on 127.0.0.1, and returns when it serves requests.
     ///
     /// # Errors
-    /// As [`Cluster::start`].
+    /// Those of [`Cluster::start`].
     pub fn start() -> Result<Self, Error> {
         Self::start_on("127.0.0.1")
     }
 
-    /// The same on another address of this machine, such as [`Node::address`](crate::node::Node::address).
+    /// Starts it on another address of this machine, such as [`Node::address`](crate::node::Node::address).
     ///
     /// # Errors
-    /// As [`Cluster::start`].
+    /// Those of [`Cluster::start`].
     pub fn start_on(host: &'static str) -> Result<Self, Error> {
         let authority = Authority::new()?;
         let broker = authority.sign("broker", &[host, "localhost"], ExtendedKeyUsagePurpose::ServerAuth)?;
@@ -55,10 +55,10 @@ impl Secured {
         Ok(Self { cluster, sasl_ssl, mutual_tls, ca, client })
     }
 
-    /// Allows something to [`LIMITED`]: options of `kafka-acls --add`, operations and resources.
+    /// Grants rights to [`LIMITED`]: options of `kafka-acls --add`, operations and resources.
     ///
     /// # Errors
-    /// What the tool says.
+    /// The tool's output.
     pub fn allow(&self, options: &[&str]) -> Result<(), Error> {
         let principal = format!("User:{LIMITED}");
         let add = ["--bootstrap-server", self.cluster.bootstrap(), "--add", "--allow-principal", &principal];
@@ -68,7 +68,7 @@ impl Secured {
 }
 
 impl Identity {
-    /// One of an authority that nobody trusts.
+    /// An identity of an untrusted authority.
     ///
     /// # Errors
     /// [`Error::Keys`].
@@ -77,7 +77,6 @@ impl Identity {
     }
 }
 
-/// Signs certificates.
 struct Authority {
     certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,

@@ -13,17 +13,17 @@ use super::{Cluster, Isolation, REQUEST};
 use crate::Error;
 use crate::wait::poll;
 
-/// What a group committed for a partition.
+/// A group's committed offset for a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Committed {
     /// The next offset to read.
     pub offset: i64,
-    /// The text beside it; empty when there is none.
+    /// The metadata of the offset; empty when there is none.
     pub metadata: String,
 }
 
 impl Cluster {
-    /// Makes a topic, replicated on every broker, and returns when each partition has a leader. `configs` are topic
+    /// Creates a topic, replicated on every broker, and returns when each partition has a leader. `configs` are topic
     /// configurations such as `("cleanup.policy", "compact")`.
     ///
     /// # Errors
@@ -36,7 +36,7 @@ impl Cluster {
         self.partitions_led(name, partitions)
     }
 
-    /// Raises the partitions of a topic to `total`, and returns when each has a leader.
+    /// Raises the partition count of a topic to `total`, and returns when each has a leader.
     ///
     /// # Errors
     /// [`Error::Refused`] with the broker's answer.
@@ -65,7 +65,7 @@ impl Cluster {
         self.admin(&what, |admin, options| block_on(admin.delete_groups(&[group], options)))
     }
 
-    /// The number of partitions of a topic, or `None` when there is no such topic.
+    /// The number of partitions of a topic, or `None` when the topic does not exist.
     ///
     /// # Errors
     /// [`Error::Kafka`] when the cluster does not answer.
@@ -73,8 +73,8 @@ impl Cluster {
         topic_partitions(self.consumer(Isolation::ReadUncommitted)?.client(), topic)
     }
 
-    /// The end of every partition: of [`Isolation::ReadUncommitted`] the offset of the next record, of
-    /// [`Isolation::ReadCommitted`] the first offset of an open transaction where there is one.
+    /// The end of every partition: for [`Isolation::ReadUncommitted`] the offset of the next record, for
+    /// [`Isolation::ReadCommitted`] the first offset of an open transaction, if there is one.
     ///
     /// # Errors
     /// [`Error::Kafka`] when the cluster does not answer or has no such topic.
@@ -83,8 +83,8 @@ impl Cluster {
         Ok(bounds.into_iter().map(|(partition, (_, end))| (partition, end)).collect())
     }
 
-    /// What `group` committed for the partitions of `topic`; partitions without are absent. With
-    /// [`Isolation::ReadCommitted`] it waits, for up to 30 s, for the end of transactions that commit offsets.
+    /// The committed offsets of `group` for the partitions of `topic`; partitions without one are absent. With
+    /// [`Isolation::ReadCommitted`] it waits up to 30 s for transactions that commit offsets to end.
     ///
     /// # Errors
     /// [`Error::Kafka`] when the cluster does not answer, has no such topic, or the offsets stay unstable.
@@ -121,7 +121,7 @@ impl Cluster {
     pub(super) fn consumer(&self, isolation: Isolation) -> Result<BaseConsumer, Error> {
         let mut config = self.client();
         config
-            // The client wants one even where it is not used.
+            // The client requires a group even without using it.
             .set("group.id", "testkit")
             .set("enable.auto.commit", "false")
             .set("enable.partition.eof", "true")
@@ -129,7 +129,7 @@ impl Cluster {
         config.create().map_err(Error::kafka("cannot make a consumer"))
     }
 
-    /// Waits until the topic has `count` partitions that each have a leader.
+    /// Waits until the topic has `count` partitions and each has a leader.
     fn partitions_led(&self, topic: &str, count: i32) -> Result<(), Error> {
         let consumer = self.consumer(Isolation::ReadUncommitted)?;
         let led = poll(REQUEST, || {
@@ -142,7 +142,7 @@ impl Cluster {
         led.ok_or(Error::Timeout { what, bound: REQUEST, detail: String::new() })
     }
 
-    /// One admin request about one thing.
+    /// Runs one admin request about one object.
     fn admin(
         &self,
         what: &str,

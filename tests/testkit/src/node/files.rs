@@ -1,18 +1,18 @@
-//! What the programs of a node are told. Where nothing is said they use their default folders, which are the node's own.
+//! The configuration of a node's programs. Where it sets nothing, they use their default folders, which belong to the
+//! node.
 
 use std::path::Path;
 
 use serde_json::{Value, json};
 
-/// This machine as the node and its pods see it; `keeper.sh` gives it this address.
+/// This machine's address as the node and its pods see it; `keeper.sh` assigns it.
 pub(super) const MACHINE: &str = "10.244.255.1";
-/// The node, as this machine and its pods see it.
+/// The node's address as this machine and its pods see it.
 const NODE: &str = "10.244.255.2";
-/// The node on the bridge of its pods: their name server listens there.
+/// The node's address on the bridge of its pods: their name server listens there.
 const BRIDGE: &str = "10.244.0.1";
-/// What pods get their addresses from.
+/// The range of pod addresses.
 const PODS: &str = "10.244.0.0/24";
-/// The node's name.
 pub(super) const NAME: &str = "node";
 /// The image that every pod's sandbox runs.
 const SANDBOX: &str = "local/pod:1";
@@ -20,9 +20,9 @@ const SANDBOX: &str = "local/pod:1";
 /// The socket of containerd.
 pub(super) const CONTAINERD: &str = "/run/containerd/containerd.sock";
 
-/// `network` is the folder with the file of [`network`].
+/// `network` is the folder of the file that [`network`] makes.
 pub(super) fn containerd(network: &Path) -> String {
-    // Lowering a process's badness to the killer of processes takes a capability that sandboxes lack.
+    // Lowering a process's OOM score takes a capability that sandboxes lack.
     format!(
         r#"version = 3
 [plugins."io.containerd.internal.v1.opt"]
@@ -43,7 +43,7 @@ SystemdCgroup = false
     )
 }
 
-/// How pods get a network: a bridge that routes.
+/// The network of the pods: a bridge that routes.
 pub(super) fn network() -> Value {
     let ipam = json!({"type": "host-local", "ranges": [[{"subnet": PODS}]], "routes": [{"dst": "0.0.0.0/0"}]});
     json!({
@@ -56,7 +56,7 @@ pub(super) fn network() -> Value {
     })
 }
 
-/// `clients` is the certificate by which the API server proves itself.
+/// `clients` is the certificate that authenticates the API server.
 pub(super) fn kubelet(clients: &Path) -> Value {
     json!({
         "apiVersion": "kubelet.config.k8s.io/v1beta1",
@@ -74,7 +74,7 @@ pub(super) fn kubelet(clients: &Path) -> Value {
         "clusterDomain": "cluster.local",
         "containerRuntimeEndpoint": format!("unix://{CONTAINERD}"),
         "enforceNodeAllocatable": [],
-        // A machine whose disk is full to nine tenths is a machine for tests all the same.
+        // Tests also run on a machine whose disk is nine tenths full.
         "evictionHard": {"nodefs.available": "0%", "nodefs.inodesFree": "0%", "imagefs.available": "0%"},
         "failCgroupV1": false,
         "failSwapOn": false,
@@ -99,8 +99,7 @@ pub(super) fn proxy(kubeconfig: &Path) -> Value {
         "clientConnection": {"kubeconfig": kubeconfig},
         // The size of that table belongs to the whole machine.
         "conntrack": {"maxPerCore": 0, "min": 0},
-        // So that answers of one pod to another take the way back through the node, on kernels too whose bridges do not
-        // ask iptables.
+        // Makes answers between pods return through the node, even on kernels whose bridges bypass iptables.
         "iptables": {"masqueradeAll": true},
     })
 }

@@ -1,4 +1,4 @@
-//! The namespaces, the cgroup and the link of a node, in the hands of a guardian.
+//! The namespaces, the cgroup and the link of a node, held by a guardian process.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::process::{self, Folder, Process, Program};
 const KEEPER: &str = include_str!("keeper.sh");
 const INSIDE: &str = include_str!("inside.sh");
 
-/// While it lives, programs can be started inside; dropping it ends every process there, and removes all that it made.
+/// While it lives, programs can be started inside; dropping it ends every process there and removes everything it made.
 pub(super) struct Keeper {
     guardian: Child,
-    /// Its end is what the guardian waits for; `None` only while it is being dropped.
+    /// The guardian waits for the end of this pipe; `None` only during the drop.
     open: Option<ChildStdin>,
     /// The process id of the first process inside.
     first: u32,
@@ -23,7 +23,7 @@ pub(super) struct Keeper {
 }
 
 impl Keeper {
-    /// Returns when everything is there. Another node on this machine must be gone first.
+    /// Returns when the node's namespaces are ready. Waits until any other node on this machine is gone.
     pub(super) fn start(folder: &Folder, programs: &Path) -> Result<Self, Error> {
         let doing = || Error::io("cannot start the namespaces of a node");
         let mut guardian = process::shell(KEEPER)
@@ -47,7 +47,7 @@ impl Keeper {
         Ok(Self { guardian, open, first, programs: folder.path().join("bin") })
     }
 
-    /// One of the node's programs, to be started inside.
+    /// Creates a program of the node, to start inside.
     pub(super) fn program(&self, name: &str) -> Program {
         let path = std::env::var_os("PATH").unwrap_or_default();
         let mut paths = vec![self.programs.clone()];
@@ -56,7 +56,7 @@ impl Keeper {
         Program::new(name, "nsenter").args(self.enter()).arg(self.programs.join(name)).env("PATH", paths)
     }
 
-    /// The same, to be waited for.
+    /// Creates a command inside, to wait for.
     pub(super) fn command(&self, name: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(self.enter()).arg(self.programs.join(name));
@@ -69,7 +69,8 @@ impl Keeper {
     }
 }
 
-/// Sends SIGTERM to a program inside. The process itself is `nsenter`, which passes no signals on, and ends with its child.
+/// Sends SIGTERM to a program inside. The process itself is `nsenter`, which forwards no signals and ends with its
+/// child.
 pub(super) fn terminate(process: &Process) -> io::Result<()> {
     let id = process.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children"))?;
@@ -82,7 +83,7 @@ pub(super) fn terminate(process: &Process) -> io::Result<()> {
 impl Drop for Keeper {
     fn drop(&mut self) {
         drop(self.open.take());
-        // A guardian cannot fail in a way that anybody could mend here.
+        // A failure of the guardian cannot be handled here.
         let _ = self.guardian.wait();
     }
 }

@@ -4,13 +4,13 @@
 //!  this machine, 10.244.255.1                        the node, 10.244.255.2: namespaces of its own
 //!    kube-apiserver, etcd            <── veth pair ──>   containerd ── runc ── pods, 10.244.0.0/24 on a bridge
 //!    kube-controller-manager, kube-scheduler             kubelet, kube-proxy (iptables)
-//!    what pods are to reach, such as a Kafka             CoreDNS, 10.244.0.1
+//!    services for the pods, such as a Kafka              CoreDNS, 10.244.0.1
 //! ```
-//! The node has network, mount and process namespaces of its own, so nothing of what its programs do reaches the machine:
-//! bridges, iptables rules, mounts, folders and processes end with the namespaces. What is left, a cgroup and one end of the
-//! link, goes with them, however the test ends (`keeper.sh`). There is one node on a machine at a time; a second start waits.
+//! The node has its own network, mount and process namespaces, so its programs do not change the machine: bridges,
+//! iptables rules, mounts, folders and processes end with the namespaces. `keeper.sh` removes the rest, a cgroup and
+//! one end of the link, however the test ends. A machine has one node at a time; a second start waits.
 //!
-//! It takes root, and what `scripts/setup node` installs. Network policies are accepted, and nothing enforces them.
+//! It needs root, and the programs that `scripts/setup node` installs. Network policies are accepted but not enforced.
 
 mod files;
 mod keeper;
@@ -27,33 +27,33 @@ use crate::process::{Folder, Process, Program};
 use crate::wait::poll;
 use crate::{Error, cache};
 
-/// For a program of the node to be ready: it takes seconds, many more on a busy machine.
+/// The time limit for a program of the node to be ready: it takes seconds, or many more on a busy machine.
 const START: Duration = Duration::from_secs(120);
-/// For kubelet to end.
+/// The time limit for kubelet to end.
 const STOP: Duration = Duration::from_secs(30);
 
-/// What the API server of a node is told.
+/// The settings of a node's API server.
 const PLAN: Plan = Plan {
     address: files::MACHINE,
-    // The first address of Services is the API server's own.
+    // The first address of the Service range is the API server's own.
     names: &["10.244.1.1", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"],
     arguments: &["--service-cluster-ip-range=10.244.1.0/24", "--kubelet-preferred-address-types=InternalIP"],
 };
 
 /// A cluster of one node. It ends with this value, or with the test.
 pub struct Node {
-    /// First, so that what runs inside ends before whoever waits for it there.
+    /// First, so that the processes inside end before the processes that wait for them.
     keeper: Keeper,
     kubelet: Mutex<Option<Process>>,
     inside: [Process; 3],
     _control_plane: [Process; 2],
     server: ApiServer,
-    /// Last, so that it goes after whoever uses it.
+    /// Last, so that it is removed after its users.
     folder: Folder,
 }
 
 impl Node {
-    /// Starts it, and returns when it is Ready and takes pods. It waits as long as another node is on this machine.
+    /// Starts a node, and returns when it is Ready and accepts pods. It waits while another node runs on this machine.
     ///
     /// # Errors
     /// When the services cannot be installed, or one of them does not start: then with the end of its log.
@@ -83,7 +83,7 @@ impl Node {
         Ok(started)
     }
 
-    /// A kubeconfig file for kubectl and others, of a user that may do everything; it goes with the node.
+    /// A kubeconfig file with full rights, for kubectl and others; it is removed with the node.
     pub fn kubeconfig(&self) -> &Path {
         self.server.kubeconfig()
     }
@@ -91,12 +91,12 @@ impl Node {
     /// Runs kubectl with these arguments and this standard input, to its end.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be run; that it fails stands in its output.
+    /// [`Error::Io`] when it cannot be run; its own failure is in its output.
     pub fn kubectl(&self, arguments: &[&str], stdin: &str) -> Result<Output, Error> {
         self.server.kubectl(arguments, stdin)
     }
 
-    /// This machine as pods see it: what listens on this address is there for them.
+    /// This machine's address as pods see it: pods reach a server that listens there.
     #[must_use]
     pub fn address(&self) -> &'static str {
         files::MACHINE
@@ -105,7 +105,7 @@ impl Node {
     /// Loads the images of an archive (OCI, or as Docker saves it), so that pods need not pull them.
     ///
     /// # Errors
-    /// [`Error::Io`] when it cannot be read, [`Error::Timeout`] with what containerd said last.
+    /// [`Error::Io`] when it cannot be read, [`Error::Timeout`] with containerd's last output.
     pub fn load(&self, archive: &Path) -> Result<(), Error> {
         let doing = || Error::io(format!("cannot load {}", archive.display()));
         let mut said = String::new();
@@ -131,7 +131,7 @@ impl Node {
     /// Gives a loaded image one more name, `repository:tag`.
     ///
     /// # Errors
-    /// [`Error::Ended`] with what containerd says.
+    /// [`Error::Ended`] with containerd's output.
     pub fn tag(&self, image: &str, name: &str) -> Result<(), Error> {
         let full = |name: &str| format!("docker.io/library/{name}");
         let mut ctr = self.keeper.command("ctr");
@@ -144,7 +144,7 @@ impl Node {
         Err(Error::Ended { name: "ctr".to_owned(), status: output.status.code().unwrap_or(-1), log })
     }
 
-    /// Stops kubelet, as who maintains a node does: pods go on, and nobody looks after them.
+    /// Stops kubelet, as node maintenance does: pods continue without supervision.
     ///
     /// # Errors
     /// [`Error::Timeout`] when it does not end.
@@ -154,7 +154,7 @@ impl Node {
         kubelet.wait(STOP).map(drop)
     }
 
-    /// Starts kubelet, where it does not run. [`Node::wait_ready`] says when the node is Ready.
+    /// Starts kubelet, if it is not running. [`Node::wait_ready`] waits until the node is Ready.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be started.
@@ -171,7 +171,7 @@ impl Node {
     /// Waits until the node has this status of the condition Ready: `True`, `False` or `Unknown`.
     ///
     /// # Errors
-    /// [`Error::Timeout`] with what it says instead, and the end of kubelet's log.
+    /// [`Error::Timeout`] with the actual status, and the end of kubelet's log.
     pub fn wait_ready(&self, status: &str, bound: Duration) -> Result<(), Error> {
         let path = r#"-o=jsonpath={.status.conditions[?(@.type=="Ready")].status}"#;
         self.until(
@@ -182,7 +182,7 @@ impl Node {
         )
     }
 
-    /// Ready, tolerated by ordinary pods, and with the account that these have.
+    /// Waits until the node is Ready and has no taints, and the default service account of pods exists.
     fn takes_pods(&self) -> Result<(), Error> {
         self.wait_ready("True", START)?;
         let taints = ["get", "node", files::NAME, "-o=jsonpath={.spec.taints}"];
@@ -191,7 +191,7 @@ impl Node {
         self.until("the default service account", START, &account, "default")
     }
 
-    /// Waits until kubectl answers this.
+    /// Waits until kubectl gives the expected answer.
     fn until(&self, what: &str, bound: Duration, arguments: &[&str], wanted: &str) -> Result<(), Error> {
         let mut last = None;
         let answered = poll(bound, || {
@@ -212,7 +212,7 @@ impl Node {
     }
 }
 
-/// Writes what the programs are told into files.
+/// Writes the configuration of the programs into files.
 fn write(folder: &Folder, server: &ApiServer) -> std::io::Result<()> {
     let file = |name: &str| folder.path().join(name);
     let network = file("network");
@@ -233,7 +233,7 @@ fn control_plane(programs: &Path, server: &ApiServer) -> [Program; 2] {
     };
     let keys = [
         file("service-account-private-key-file", "service-accounts.key"),
-        // What pods get to know the API server by.
+        // The certificate by which pods verify the API server.
         file("root-ca-file", "server.crt"),
     ];
     [program("kube-controller-manager").args(keys), program("kube-scheduler")]

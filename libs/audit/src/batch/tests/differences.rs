@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::world::{T, World, frequency, locale, meta, minute, rules, time, total};
 use crate::batch::{Found, Kind};
 
-/// Seven events in three minutes, of which two are closed.
+/// Seven events in three minutes, two of which are closed.
 pub fn small_world() -> World {
     let alerts = json!([
         {"name": "busy", "window": "1m", "above": 2},
@@ -49,7 +49,7 @@ fn right_results_are_clean() {
     assert_eq!(mismatches.unchecked, BTreeMap::new());
 }
 
-/// Changes every leaf of a value in turn, and adds each optional field that is not there.
+/// Changes every leaf of a value in turn, and adds each missing optional field.
 fn alterations(value: &Value, path: &str, each: &mut impl FnMut(&str, &dyn Fn(&mut Value))) {
     match value {
         Value::Object(members) => {
@@ -96,7 +96,7 @@ fn every_field_that_differs_is_found() {
             let is_free = match (*kind, name) {
                 (_, "revision") => true,
                 (Kind::Aggregates, "final") => !is_total,
-                // Fields that such a record does not have are ignored by whoever reads it.
+                // Readers ignore fields that such a record does not have.
                 (Kind::Alerts, _) => path.starts_with("new"),
                 (Kind::Insights, "evicted_at") => true,
                 (Kind::Aggregates, "truncated" | "change") => true,
@@ -119,7 +119,7 @@ fn a_record_that_is_missing_or_should_not_be_there_is_found() {
         let mut planted = world.clone();
         planted.results.remove(&(*kind, key.clone()));
         let mismatches = planted.compare();
-        // Without the aggregate of a closed window there is no reason to expect its insight.
+        // Without the aggregate of a closed window, no insight is expected.
         let and_its_insight = u64::from(key == "1m/2024-07-10T02:00:00Z/_all" || key == "1m/2024-07-10T02:01:00Z/_all");
         assert_eq!(mismatches.count(), 1 + and_its_insight, "{kind:?} {key}: {:#?}", mismatches.examples);
         assert_eq!(mismatches.examples[0].found, Value::Null);

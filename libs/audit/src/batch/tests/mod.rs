@@ -1,4 +1,4 @@
-//! Results written out by hand beside events; then each difference is planted, and must be found.
+//! Results written by hand next to events; the tests plant each difference, and the comparison must find it.
 
 #![expect(clippy::needless_pass_by_value, reason = "JSON is written where it is taken")]
 

@@ -14,7 +14,7 @@ use crate::batch::{Batch, HistoryError, Kind, Unchecked, values};
 #[test]
 fn what_came_after_an_eviction_is_added() {
     let mut world = small_world();
-    // The third and the unmerged event came after the first minute was evicted.
+    // The third event and the unmerged event came after the eviction of the first minute.
     let evicted = |of: Value, more: Value| {
         let mut value = json!({"v": 1, "final": true, "revision": 0, "evicted_at": 9});
         for part in [minute(0), of, more] {
@@ -61,7 +61,7 @@ fn windows_whose_events_are_removed_are_not_checked() {
     world.removed_until = Some(T + 59);
     world.events.remove(0);
     world.assert_finds(&[]);
-    // The first minute and `all` with their insight and alerts, and the second minute's comparison with the first.
+    // The first minute and `all`, with their insight and alerts, and the second minute's comparison with the first.
     let unchecked = BTreeMap::from([(Unchecked::RemovedInput, 4 + 5 + 1 + 3 + 1)]);
     assert_eq!(world.assert_clean().unchecked, unchecked);
     world.locale(1, "AK", 1);
@@ -101,11 +101,11 @@ fn truncated_world() -> World {
 }
 
 #[test]
-fn a_window_keeps_the_named_values_then_those_with_the_smallest_hash() {
+fn a_window_keeps_named_values_then_those_with_smallest_hash() {
     let world = truncated_world();
     let mismatches = world.assert_clean();
     assert_eq!(mismatches.unchecked, BTreeMap::from([(Unchecked::DisplacedValue, 2)]));
-    // An alert of a value that was displaced may have fired; of the sum of all others it may not.
+    // An alert of a displaced value may have fired; an alert of the sum of all others may not.
     let mut planted = world.clone();
     planted.alert("each", minute(0), locale("WA"), 2, 1);
     planted.assert_clean();
@@ -114,7 +114,7 @@ fn a_window_keeps_the_named_values_then_those_with_the_smallest_hash() {
     let mut planted = world.clone();
     planted.alert("each", minute(0), locale("WA"), 3, 1);
     planted.assert_finds(&[(&format!("each/1m/{}/locale/WA", time(0)), "count")]);
-    // Another choice of values, though their counts are right.
+    // A different choice of values, with correct counts.
     let mut planted = world.clone();
     planted.remove(Kind::Aggregates, &of(0, "TX"));
     planted.locale(0, "WA", 2).locale(0, "_other", 4);
@@ -149,17 +149,17 @@ fn a_count_that_begins_or_ends_within_a_window_is_partial() {
     world.assert_clean();
     world.mark(&keys[1], false);
     world.assert_finds(&[(&keys[1], "partial")]);
-    // Locales end behind the first event.
+    // Locales end after the first event.
     let mut world = changed_world(without(json!(["locale"])), without(json!([])), T, None, 1);
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false).locale(0, "RI", 1);
     world.assert_finds(&[(&keys[1], "partial")]);
     world.mark(&keys[1], true);
     world.assert_clean();
-    // Locales end when the first minute is closed: nothing of it is cut, though an event that comes later has none.
+    // Locales end when the first minute is closed: nothing in it is cut, though a later event has no locale.
     let mut world = changed_world(without(json!(["locale"])), without(json!([])), T + 59, Some(T + 60), 1);
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false).locale(0, "RI", 1);
     world.assert_clean();
-    // The users of the second event are not estimated any more; the window behind is whole, and has no estimate.
+    // The users of the second event are no longer estimated; the next window is whole, and has no estimate.
     let users = |yes: bool| json!({"windows": ["1m"], "dimensions": [], "uniqueUsers": yes});
     let mut world = changed_world(users(true), users(false), T + 59, None, 1);
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false);
@@ -174,7 +174,7 @@ fn only_what_both_rules_ask_for_is_counted_while_they_change() {
     let before = json!({"windows": ["1m", "1h"], "dimensions": ["locale", "device_type"]});
     let after = json!({"windows": ["1m"], "dimensions": ["locale", "app_version"]});
     let mut world = changed_world(before, after, T, None, 0);
-    // Processed by the old rules, counted when the new ones governed.
+    // Processed by the old rules, counted while the new rules govern.
     world.meta.partitions[0].runs = vec![Run { from: 0, revision: 1, governing: 2 }];
     world.events.truncate(1);
     world.minute(0, [1, 0, 0, 1], false).locale(0, "RI", 1);
@@ -184,7 +184,7 @@ fn only_what_both_rules_ask_for_is_counted_while_they_change() {
 }
 
 #[test]
-fn windows_and_partitions_that_no_run_names_are_counted_by_the_rules_that_govern() {
+fn windows_and_partitions_outside_runs_follow_the_active_rules() {
     let mut world = changed_world(without(json!([])), without(json!(["locale"])), T - 1, None, 9);
     world.meta.partitions.clear();
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false).locale(0, "RI", 2).locale(1, "RI", 1);
@@ -192,7 +192,7 @@ fn windows_and_partitions_that_no_run_names_are_counted_by_the_rules_that_govern
 }
 
 #[test]
-fn values_are_unchecked_where_their_limit_changed_but_not_their_sum() {
+fn a_changed_value_limit_leaves_values_unchecked_but_not_sums() {
     let limit = |max: i32| json!({"windows": ["1m"], "maxValues": max, "uniqueUsers": false});
     let mut world = changed_world(limit(1), limit(2), T, None, 1);
     world.events = ["AK", "AZ", "TX"].map(|value| (T, Some(value), None, false, false)).to_vec();
@@ -262,10 +262,10 @@ fn a_meta_without_the_rules_it_names_is_refused() {
 }
 
 #[test]
-fn a_closed_window_may_be_called_partial_when_a_count_begins_and_must_once_that_counts() {
+fn a_closed_window_must_be_partial_only_if_a_new_count_has_it() {
     let users = |yes: bool| json!({"windows": ["1m"], "dimensions": [], "uniqueUsers": yes});
     let closed = Some(T + 60);
-    // The estimates begin behind both events of the first minute, which is closed.
+    // The estimates begin after both events of the first minute, which is closed.
     let mut world = changed_world(users(false), users(true), T + 59, closed, 2);
     world.minute(0, [2, 0, 0, 0], false).minute(1, [1, 0, 0, 1], false);
     world.without_users(0);
@@ -273,7 +273,7 @@ fn a_closed_window_may_be_called_partial_when_a_count_begins_and_must_once_that_
         world.mark(&total(0), partial);
         assert_eq!(world.assert_clean().unchecked, BTreeMap::from([(Unchecked::Partial, 1)]));
     }
-    // They begin before the second of them.
+    // The estimates begin before the second event.
     let mut world = changed_world(users(false), users(true), T + 59, closed, 1);
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false);
     world.assert_finds(&[(&total(0), "partial")]);
@@ -314,7 +314,7 @@ fn a_window_size_that_ends_closes_its_windows() {
 }
 
 #[test]
-fn the_window_before_may_be_unknown_only_where_it_may_be_evicted() {
+fn the_previous_window_may_be_unknown_only_if_it_can_be_evicted() {
     let mut world = small_world();
     let second = (Kind::Insights, format!("1m/{}", time(1)));
     let insight = world.results.get_mut(&second).unwrap().as_object_mut().unwrap();

@@ -1,4 +1,4 @@
-//! A small pipeline's events, the meta, and the results that they should give, written out by hand.
+//! The events of a small pipeline, the meta, and the expected results, written by hand.
 
 use std::collections::BTreeMap;
 
@@ -13,14 +13,14 @@ use crate::batch::{Batch, Event, Found, Kind, Mismatches};
 /// 2024-07-10T02:00:00Z.
 pub const T: i64 = 1_720_576_800;
 
-/// An event: its time, its locale, its user, whether it is late and unmerged.
+/// An event: its time, its locale, its user, whether it is late and whether it is unmerged.
 pub type Login = (i64, Option<&'static str>, Option<&'static str>, bool, bool);
 
 /// Events, the meta, and the results by kind and key.
 #[derive(Clone, Default)]
 pub struct World {
     pub meta: Meta,
-    /// All of partition 0, with offsets in their order.
+    /// All events of partition 0, in offset order.
     pub events: Vec<Login>,
     pub results: BTreeMap<(Kind, String), Value>,
     pub removed_until: Option<i64>,
@@ -32,7 +32,6 @@ impl World {
         self.batch().compare(&self.found())
     }
 
-    /// All events, counted.
     pub fn batch(&self) -> Batch {
         let mut batch = Batch::new(&self.meta, !self.is_stale).unwrap();
         self.removed_until.into_iter().for_each(|until| batch.removed_until(until));
@@ -44,7 +43,7 @@ impl World {
         batch
     }
 
-    /// The results as they are read.
+    /// The results, as they are read.
     pub fn found(&self) -> Found {
         let mut found = Found::default();
         for ((kind, key), value) in &self.results {
@@ -61,7 +60,7 @@ impl World {
         mismatches
     }
 
-    /// Expects exactly these mismatches: keys and fields.
+    /// Asserts exactly these mismatches, as keys and fields.
     #[track_caller]
     pub fn assert_finds(&self, expected: &[(&str, &str)]) {
         let found = self.compare().examples;
@@ -69,7 +68,7 @@ impl World {
         assert_eq!(found, expected);
     }
 
-    /// Expects mismatches of at least these keys.
+    /// Asserts mismatches of at least these keys.
     #[track_caller]
     pub fn assert_finds_all_of(&self, keys: &[String]) {
         let found = self.compare().examples;
@@ -78,7 +77,7 @@ impl World {
         }
     }
 
-    /// Takes a record away.
+    /// Removes a record.
     pub fn remove(&mut self, kind: Kind, key: &str) {
         self.results.remove(&(kind, key.to_owned())).unwrap();
     }
@@ -88,7 +87,7 @@ impl World {
         self.results.get_mut(&(Kind::Aggregates, key.to_owned())).unwrap()["partial"] = json!(partial);
     }
 
-    /// Takes the estimates away.
+    /// Removes the estimates.
     pub fn without_users(&mut self, minute: i64) {
         for (kind, key) in [(Kind::Aggregates, total(minute)), (Kind::Insights, format!("1m/{}", time(minute)))] {
             let record = self.results.get_mut(&(kind, key));
@@ -106,7 +105,7 @@ impl World {
         self.results.get_mut(&(kind, key.to_owned())).unwrap().pointer_mut(pointer).unwrap()
     }
 
-    /// Puts the records of all events of a minute: count, late, unmerged, users.
+    /// Puts the records for all events of a minute: count, late, unmerged, users.
     pub fn minute(&mut self, minute: i64, [count, late, unmerged, users]: [u64; 4], is_final: bool) -> &mut Self {
         let value = json!({"v": 1, "window": "1m", "start": time(minute), "end": time(minute + 1), "dimension": "_all",
             "count": count, "late": late, "unmerged": unmerged, "unique_users": users, "final": is_final,
@@ -175,7 +174,7 @@ pub fn rules(aggregation: Value, alerts: Value) -> String {
     serde_json::to_string(&rules).unwrap()
 }
 
-/// The meta of one revision after another; the offsets from which on events were processed and counted by them.
+/// The meta of one revision after another, with the offsets from which events were processed and counted by each.
 pub fn meta(rules: &[String], changes: &[(i64, Option<i64>, Option<i64>)], frontier: Option<i64>) -> Meta {
     let run = |(revision, (from, ..)): (u64, &(i64, _, _))| Run { from: *from, revision, governing: revision };
     let change = |(revision, (_, latest, frontier)): (u64, &(_, _, _))| Change {

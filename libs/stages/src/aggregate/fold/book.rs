@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn an_estimate_of_unique_users_that_ends_does_not_cut_what_was_closed() {
+    fn disabling_unique_users_does_not_make_closed_windows_partial() {
         let rules = |unique_users| {
             let aggregation = Aggregation { windows: vec![MINUTE], unique_users, ..Aggregation::default() };
             serde_json::to_string(&Rules { aggregation, ..Rules::default() }).unwrap()

@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn the_frontier_is_the_least_watermark_and_waits_for_every_partition() {
+    fn the_frontier_is_the_lowest_watermark_once_each_has_reported() {
         let mut sources = sources(2);
         events(&mut sources, 0, 100);
         assert_eq!(sources.minimum(), None, "partition 1 was never announced");
@@ -173,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn an_idle_partition_holds_nothing_back_as_far_as_it_was_looked_at() {
+    fn an_idle_partition_holds_nothing_back_until_its_mark_is_stale() {
         let mut sources = sources(2);
         events(&mut sources, 0, 100);
         idle(&mut sources, 1, 1000);

@@ -96,7 +96,7 @@ fn seal(machine: &mut Machine, now_ms: i64) -> Sealed {
 }
 
 #[test]
-fn the_state_is_read_up_to_the_end_that_it_had_and_not_only_what_is_committed() {
+fn the_state_is_restored_to_its_log_end_not_its_stable_offset() {
     let mut machine = machine("a");
     machine.state_ends(10);
     machine.state_reached(5);
@@ -211,7 +211,7 @@ fn machine_without_offset() -> Machine {
 }
 
 #[test]
-fn a_role_that_is_lost_leaves_nothing_behind_that_is_not_committed() {
+fn a_lost_role_leaves_no_uncommitted_state_behind() {
     let mut machine = emitter("a", 2);
     feed(&mut machine, 5);
     machine.revoked();
@@ -234,7 +234,7 @@ fn a_role_that_is_lost_leaves_nothing_behind_that_is_not_committed() {
 }
 
 #[test]
-fn a_snapshot_holds_what_changed_since_the_last_one_whoever_wrote_it() {
+fn a_snapshot_holds_all_changes_since_the_last_by_any_replica() {
     let totals = |sealed: &Sealed| -> Vec<i64> {
         let keys = sealed.state.iter().filter_map(|record| Key::decode(record.key.as_bytes()).ok());
         let minute = |key| match key {
@@ -297,7 +297,7 @@ fn state() -> Vec<Record> {
 }
 
 #[test]
-fn without_a_committed_offset_the_state_tells_how_far_emission_was() {
+fn without_a_committed_offset_emission_resumes_from_the_state() {
     let state = state();
     let mut machine = restored("b", &state[..1]);
     machine.assigned(0);

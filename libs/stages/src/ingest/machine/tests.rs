@@ -137,7 +137,7 @@ fn what_was_processed_or_is_not_owned_is_passed() {
 }
 
 #[test]
-fn an_output_that_does_not_fit_is_a_dead_letter_and_counts_nowhere() {
+fn an_output_too_large_is_a_dead_letter_and_is_not_counted() {
     let mut machine = Ingest::new(&job(), "id".to_owned(), 1, 400);
     machine.own(0, Start::default());
     let padded = |bytes: usize| login(NOW).replace('}', &format!(r#","x":"{}"}}"#, "a".repeat(bytes)));
@@ -151,7 +151,7 @@ fn an_output_that_does_not_fit_is_a_dead_letter_and_counts_nowhere() {
 }
 
 #[test]
-fn a_partition_is_idle_when_it_is_quiet_and_its_end_is_processed() {
+fn a_partition_is_idle_when_quiet_and_processed_to_its_end() {
     let mut machine = started();
     put(&mut machine, 10, &login(NOW)).unwrap();
     commit(&mut machine);

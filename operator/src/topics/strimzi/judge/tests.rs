@@ -129,7 +129,7 @@ fn creation(judge: &Judge<'_>, answer: Result<BTreeMap<String, Existing>, String
 }
 
 #[test]
-fn a_topic_that_exists_is_given_an_object_only_where_nothing_would_change() {
+fn an_existing_topic_gets_an_object_only_if_nothing_changes() {
     let valid = valid();
     let judge = judge(&valid, false);
     let bytes = output().config.into_iter().find(|(key, _)| *key == shape::MAX_MESSAGE_BYTES).unwrap().1;

@@ -30,7 +30,7 @@ fn attempt(election: &mut Election, server: &mut Option<Lease>, now: Instant) ->
 }
 
 #[test]
-fn a_lease_that_nobody_renews_is_taken_when_its_term_was_watched_to_the_end() {
+fn an_unrenewed_lease_is_taken_after_a_fully_observed_term() {
     let (mut a, mut b, mut server, start) = (candidate("a"), candidate("b"), None, Instant::now());
     assert!(attempt(&mut a, &mut server, start));
     assert_eq!(server.as_ref().unwrap().spec.as_ref().unwrap().lease_transitions, Some(1));
