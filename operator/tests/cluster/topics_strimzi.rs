@@ -187,7 +187,7 @@ async fn nothing_is_made_while_nobody_can_tell_whether_it_is_there() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_kafka_of_another_namespace_is_used_while_it_allows_that() {
+async fn a_kafka_of_another_namespace_is_used_while_its_owner_agrees() {
     let (world, owners) = (World::new().await, World::new().await);
     // With only the rights that the table lists for that.
     let user = world.user();

@@ -51,7 +51,7 @@ async fn every_choice_of_how_pods_run_is_taken_and_then_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pass_over_a_settled_pipeline_reads_little_writes_nothing() {
+async fn a_pass_over_a_settled_pipeline_only_reads_and_reads_little() {
     let world = World::new().await;
     let proxy = Proxy::start(world.client.clone()).await;
     let operator = proxy.operator(&world).await;

@@ -262,7 +262,7 @@ fn a_meta_without_the_rules_it_names_is_refused() {
 }
 
 #[test]
-fn a_closed_window_must_be_partial_only_if_a_new_count_has_it() {
+fn a_closed_window_must_be_partial_if_a_count_starts_inside_it() {
     let users = |yes: bool| json!({"windows": ["1m"], "dimensions": [], "uniqueUsers": yes});
     let closed = Some(T + 60);
     // The estimates begin after both events of the first minute, which is closed.
