@@ -66,13 +66,3 @@ fn the_processor_builds_four_libraries_in_c_and_no_more() {
         .collect();
     assert_eq!(native, BTreeSet::from(IN_C), "k8s-openapi alone claims a library without one");
 }
-
-#[test]
-fn the_last_step_of_a_release_build_stays_short() {
-    let manifest = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../Cargo.toml")).unwrap();
-    let release = manifest.split("[profile.release]").nth(1).unwrap().split("\n[").next().unwrap();
-    assert!(
-        release.contains("lto = \"off\""),
-        "optimizing the whole program once more takes a minute on one core: {release}"
-    );
-}

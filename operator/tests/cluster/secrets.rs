@@ -208,9 +208,8 @@ async fn the_operator_needs_no_acls_beyond_the_documented_ones() {
     let refused = world.wait_condition("logins", "TopicsReady", False, "TopicRefused").await.message;
     assert!(refused.contains("Topic authorization failed"), "{refused}");
 
-    let mut script = Script::of(
-        "operator/tests/cluster/secrets.rs: the_operator_needs_no_acls_beyond_the_documented_ones",
-    );
+    let mut script =
+        Script::of("operator/tests/cluster/secrets.rs: the_operator_needs_no_acls_beyond_the_documented_ones");
     let commands = script.take_all("docs/security.md");
     let rules = tokio::task::block_in_place(|| documented(&commands, &manifest, &world.namespace));
     assert_eq!(rules.len(), 2);

@@ -302,16 +302,16 @@ fn an_alteration_is_found() {
 fn what_is_written_behind_the_fixed_end_is_not_read() {
     let rig = Rig::new("Earliest");
     let producer = rig.transactional();
-    let topic = &rig.job.topics.results.insights;
-    let insights = |range: std::ops::Range<i64>| -> Vec<NewRecord> {
+    let topic = &rig.job.topics.output;
+    let records = |range: std::ops::Range<i64>| -> Vec<NewRecord> {
         range.map(|index| NewRecord { partition: Some(0), ..event(0, index) }).collect()
     };
-    transaction(&producer, topic, &insights(0..3), true);
+    transaction(&producer, topic, &records(0..3), true);
     let mut reader = TopicReader::new(&rig.job, topic).unwrap();
     let (low, end) = reader.offsets(0).unwrap();
     assert_eq!((low, end), (0, 4));
 
-    transaction(&producer, topic, &insights(3..6), true);
+    transaction(&producer, topic, &records(3..6), true);
     reader.assign(0, low, end).unwrap();
     let mut read = Vec::new();
     reader.rest(|record| read.push(record.offset)).unwrap();

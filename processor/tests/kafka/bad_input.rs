@@ -203,9 +203,10 @@ fn an_unusable_config_is_refused_with_field_value_and_remedy() {
     refused(None, "job.json: there is no such file; name the pipeline's job config");
     refused(Some("{"), "not a job config: EOF");
     refused(Some(r#"{"version":3}"#), "version is 3: this processor reads version 2");
-    refused(Some(r#"{"version":1,"shape":0}"#), "unknown field `shape`");
-    let job = r#"{"version":1,"pipeline":{"namespace":"a","name":"b"},"revision":1,"kafka":{"bootstrapServers":"localhost:1"},
-        "topics":{"source":"s","output":"o","deadLetters":"d","deltas":"x"},"threads":0,"commitInterval":"100ms",
+    refused(Some(r#"{"version":2,"shape":0}"#), "unknown field `shape`");
+    let job = r#"{"version":2,"pipeline":{"namespace":"a","name":"b"},"revision":1,"kafka":{"bootstrapServers":"localhost:1"},
+        "topics":{"source":"s","output":"o","deadLetters":"d","deltas":"x","results":{"aggregates":"a",
+        "insights":"i","alerts":"l","state":"t"}},"threads":0,"commitInterval":"100ms",
         "startFrom":"Earliest","rules":{"validation":{},"aggregation":{}}}"#;
     refused(Some(job), "threads is 0: choose 1 to 64");
     refused(Some(&job.replace("100ms", "1 s")), "\"1 s\" is not a duration: write hours");
