@@ -169,7 +169,7 @@ async fn a_kafka_and_a_strimzi_that_are_gone_stop_nothing_and_return() {
     running.world.kafka("my-cluster").await;
     // The objects were deleted with the definition, and the topics with the objects: a person accepts that loss.
     let lost = running.world.wait_condition("logins", "TopicsReady", False, "TopicLost").await;
-    assert!(lost.message.contains("what it held is lost"), "{}", lost.message);
+    assert!(lost.message.contains("its records are lost"), "{}", lost.message);
     running.operator.look(&running.world, "logins", 2).await;
     running.is_untouched("topics that are lost").await;
     running.world.accept_losses("logins").await;

@@ -408,7 +408,7 @@ async fn streams_are_passed_on_as_they_come_and_end_with_their_reader() {
     let _list = Told::by(&operator, "/pipelines/events");
     operator.process.signal("TERM");
     assert_eq!(operator.process.wait(BOUND).unwrap(), 0);
-    assert!(!operator.process.log().contains("still being answered"), "{}", operator.process.log());
+    assert!(!operator.process.log().contains("connections were still open"), "{}", operator.process.log());
     pod.wait_readers(0).await;
 }
 
