@@ -239,8 +239,8 @@ struct Reader {
     topic: String,
     /// The next offset, by partition.
     next: Vec<i64>,
-    /// Which partitions had no further record at the last poll.
-    at_end: Vec<bool>,
+    /// The offset before which the rest ends, by partition.
+    ends: Vec<i64>,
 }
 
 impl Reader {
@@ -254,15 +254,14 @@ impl Reader {
         settings.set("fetch.queue.backoff.ms", "10");
         let consumer: BaseConsumer = client(&settings)?;
         let end = |(partition, _)| consumer.fetch_watermarks(topic, partition, PATIENCE).map(|(_, end)| end);
-        let next = (0..).zip(0..partitions).map(end).collect::<Result<_, _>>().map_err(error)?;
-        let mut reader = Self { consumer, content, topic: topic.to_owned(), next, at_end: vec![false; partitions] };
+        let next = (0..).zip(0..partitions).map(end).collect::<Result<Vec<_>, _>>().map_err(error)?;
+        let reader = Self { consumer, content, topic: topic.to_owned(), ends: next.clone(), next };
         reader.assign()?;
         Ok(reader)
     }
 
     /// Fetches from the position of the audit, which also finds out again whether the end is reached.
-    fn assign(&mut self) -> Result<(), FollowError> {
-        self.at_end.fill(false);
+    fn assign(&self) -> Result<(), FollowError> {
         let mut list = TopicPartitionList::new();
         let listed = (0..)
             .zip(&self.next)
@@ -286,15 +285,12 @@ impl Reader {
                         headers: &headers(&message).ok_or_else(not_text)?,
                     };
                     audit.take(self.content, partition, &record)?;
-                    if let Some((next, at_end)) = self.next.get_mut(partition).zip(self.at_end.get_mut(partition)) {
-                        (*next, *at_end) = (message.offset() + 1, false);
+                    if let Some(next) = self.next.get_mut(partition) {
+                        *next = message.offset() + 1;
                     }
                     taken += 1;
                 }
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    let at_end = usize::try_from(partition).ok().and_then(|partition| self.at_end.get_mut(partition));
-                    at_end.into_iter().for_each(|at_end| *at_end = true);
-                }
+                Some(Err(KafkaError::PartitionEOF(partition))) => self.reached_end(partition),
                 Some(Err(error)) if !is_transient(&error) => return Err(self.error(error)),
                 Some(Err(_)) => {}
                 None => break,
@@ -303,11 +299,15 @@ impl Reader {
         Ok(taken)
     }
 
-    /// Takes all records up to the end of each partition.
+    /// Takes all records up to the end that each partition has now. Other producers may write on for ever.
     fn take_rest(&mut self, audit: &mut LiveAudit) -> Result<(), FollowError> {
+        for (partition, end) in (0..).zip(&mut self.ends) {
+            let watermarks = self.consumer.fetch_watermarks(&self.topic, partition, PATIENCE);
+            (_, *end) = watermarks.map_err(|source| FollowError::Kafka { topic: self.topic.clone(), source })?;
+        }
         self.assign()?;
         let mut heard = Instant::now();
-        while self.at_end.contains(&false) {
+        while self.next.iter().zip(&self.ends).any(|(next, end)| next < end) {
             if self.take(audit, BATCH, IDLE)? > 0 {
                 heard = Instant::now();
             } else if heard.elapsed() > SILENCE {
@@ -315,6 +315,14 @@ impl Reader {
             }
         }
         Ok(())
+    }
+
+    /// The last offsets may hold no record that a reader sees, such as the mark of a commit.
+    fn reached_end(&mut self, partition: i32) {
+        let partition = usize::try_from(partition).unwrap_or(usize::MAX);
+        if let Some((next, end)) = self.next.get(partition).zip(self.ends.get_mut(partition)) {
+            *end = (*end).min(*next);
+        }
     }
 
     fn error(&self, source: KafkaError) -> FollowError {
