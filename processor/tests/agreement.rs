@@ -18,7 +18,10 @@ use datasketches::{
 use processor::commands::generate::{Events, Kind, Options, Shares};
 use proptest::{prelude::*, sample::Index};
 use serde_json::json;
-use stages::ingest::machine::{Fate, Ingest, Record, Start};
+use stages::ingest::{
+    machine::{Fate, Ingest, Record},
+    start::Start,
+};
 
 const PARTITION: i32 = 3;
 const NOW: i64 = 1_720_576_800;

@@ -5,7 +5,10 @@ use std::alloc::System;
 use cap::Cap;
 use crds::{job::JobConfig, pipeline::LoginPipelineSpec, topics::PipelineId};
 use processor::commands::generate::{Event, Events, Options};
-use stages::ingest::machine::{Fate, Ingest, Record, Start};
+use stages::ingest::{
+    machine::{Fate, Ingest, Record},
+    start::Start,
+};
 
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);

@@ -251,7 +251,9 @@ fn differ(emitted: &[(&str, Option<&[u8]>)], expected: &[(&str, Option<&[u8]>)])
 fn batch(world: &World, meta: &Meta, told: &Deltas, last: &Last) -> Result<(), String> {
     let mut batch = Batch::new(meta, true).map_err(|error| error.to_string())?;
     for (partition, source) in (0..).zip(&world.source) {
-        let mut next = 0;
+        // What the source had deleted before the pipeline first saw it was never its own.
+        let first = told.ranges.get(&partition).and_then(|ranges| ranges.first()).map_or(0, |(from, ..)| *from);
+        let mut next = first.min(source.low);
         let mut watermark: Option<i64> = None;
         for (from, to, revision) in told.ranges.get(&partition).into_iter().flatten().copied() {
             if from != next {

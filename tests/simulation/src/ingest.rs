@@ -8,12 +8,15 @@ use std::{
 use crds::{
     job::JobConfig,
     records::{
-        delta::Delta,
         offset::OffsetMetadata,
         state::{self, Key, Meta},
     },
 };
-use stages::ingest::machine::{self, Fate, Ingest, Sealed, Start};
+use stages::ingest::{
+    history::History,
+    machine::{self, Fate, Ingest, Sealed},
+    start::{Evidence, Start},
+};
 
 use super::{
     coverage::Feature,
@@ -219,17 +222,15 @@ impl Thread {
     }
 
     fn resolve(&self, world: &mut World, partition: i32) -> Option<Start> {
-        let log_start = world.source[partition as usize].low;
-        match world.stable(Group::Ingest, partition) {
-            Ok(Some((position, metadata))) => {
-                let watermark = OffsetMetadata::decode(metadata).unwrap().watermark;
-                Some(Start { position: *position, watermark, log_start })
-            }
+        let source = &world.source[partition as usize];
+        let bounds = (source.low, source.end());
+        let evidence = match world.stable(Group::Ingest, partition) {
+            Ok(Some((position, metadata))) => Evidence::Commit { position: *position, metadata: metadata.clone() },
             // More records may follow after an open transaction.
             Ok(None) if [Name::Deltas, Name::State].iter().any(|name| world.stable_end(*name) < world.high(*name)) => {
-                None
+                return None;
             }
-            Ok(None) => Some(Start { log_start, ..after_last_delta(world, partition) }),
+            Ok(None) => written(world, partition),
             Err(_) => {
                 let (_, metadata) = world.committed(Group::Ingest, partition)?;
                 let owner = OffsetMetadata::decode(metadata).unwrap().transactional_id;
@@ -237,9 +238,10 @@ impl Thread {
                     world.cover(Feature::DeadWriterFenced);
                     world.init(&owner);
                 }
-                None
+                return None;
             }
-        }
+        };
+        Some(evidence.start(partition, bounds, self.job.start_from).unwrap())
     }
 
     fn poll(&mut self, world: &mut World, arena: &mut Vec<u8>) {
@@ -385,24 +387,21 @@ impl Thread {
     }
 }
 
-/// Where the last delta of a partition ended, or what the last snapshot says about it.
-fn after_last_delta(world: &mut World, partition: i32) -> Start {
-    let ranges = |record: &Record| Delta::decode(record.value.as_deref().unwrap_or_default()).unwrap().ranges;
-    let of_delta = world.records(Name::Deltas).rev().find_map(|(_, record)| {
-        ranges(record).into_iter().find(|range| range.partition == partition).map(|range| (range.to, range.watermark))
-    });
-    let meta = || {
-        let meta = Key::Meta.encode();
-        let (_, record) = world.records(Name::State).rev().find(|(_, record)| record.key == meta)?;
-        let meta: Meta = state::decode(record.value.as_deref()?).unwrap();
-        let known = meta.partitions.into_iter().find(|known| known.partition == partition)?;
-        Some((known.to, known.watermark))
-    };
-    match of_delta.or_else(meta) {
-        Some((position, watermark)) => {
+/// What the last snapshot and the deltas after it say of a partition without a commit.
+fn written(world: &mut World, partition: i32) -> Evidence {
+    let key = Key::Meta.encode();
+    let snapshot = world.records(Name::State).rev().find(|(_, record)| record.key == key);
+    let meta: Option<Meta> = snapshot.and_then(|(_, record)| state::decode(record.value.as_deref()?).ok());
+    let mut history = History::after(meta.as_ref(), world.high(Name::Deltas));
+    let next = history.next();
+    for (_, record) in world.records(Name::Deltas).filter(|(offset, _)| next.is_none_or(|next| *offset >= next)) {
+        history.take(record.value.as_deref().unwrap_or_default()).unwrap();
+    }
+    match history.reached(partition) {
+        Some(reached) => {
             world.cover(Feature::OffsetsLostIngest);
-            Start { position, watermark, log_start: 0 }
+            Evidence::Deltas(reached)
         }
-        None => Start::default(),
+        None => Evidence::Nothing { existed_at_start: history.existed_at_start(partition) },
     }
 }

@@ -21,6 +21,7 @@ use super::{
     judge::{Judge, Rejection},
     panes::Panes,
     scan::Scratch,
+    start::Start,
 };
 
 /// A transaction that holds this many counts is committed early.
@@ -47,17 +48,6 @@ pub enum Fate {
     DeadLetter(Rejection),
     /// Nowhere: the record was processed before, or its partition is not owned.
     Passed,
-}
-
-/// Where processing of a partition starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Start {
-    /// The committed offset, which is the next one to process.
-    pub position: i64,
-    /// The partition's watermark, Unix seconds.
-    pub watermark: Option<i64>,
-    /// The first offset that the source still has. If it is after `position`, the records between them are lost.
-    pub log_start: i64,
 }
 
 /// A transaction that has ended and is not committed yet, with everything to write for it. After the commit, pass it to

@@ -12,7 +12,9 @@
 pub mod machine;
 
 pub mod dead_letter;
+pub mod history;
 pub mod judge;
+pub mod start;
 
 mod enrich;
 mod panes;

@@ -9,7 +9,10 @@ use crds::{
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
-use stages::ingest::machine::{self, Ingest, Record, Start, Tally};
+use stages::ingest::{
+    machine::{self, Ingest, Record, Tally},
+    start::Start,
+};
 
 /// The partition of all events.
 const PARTITION: i32 = 0;

@@ -1,4 +1,4 @@
-//! Where a partition is taken up: from what the group has committed, or, where that is gone, from what the pipeline wrote.
+//! Finds out where the waiting partitions of a thread start. It gathers the evidence from Kafka; [`Evidence::start`] decides.
 
 use std::{
     cell::Cell,
@@ -8,196 +8,166 @@ use std::{
 
 use crds::{
     job::JobConfig,
-    pipeline::StartFrom,
-    records::{
-        dead_letter::SOURCE_OFFSET,
-        enrichment::EVENT_ID,
-        offset::{OffsetMetadata, OffsetMetadataError},
-    },
+    records::{dead_letter::SOURCE_OFFSET, enrichment::EVENT_ID},
 };
 use kafka::{
     cluster::{Cluster, ClusterError, UNSTABLE_BOUND},
+    error::KafkaError,
     native::consumer::{Committed, Consumer},
 };
 use rdkafka::{
     Message,
     message::{BorrowedMessage, Headers},
 };
-use stages::ingest::machine::Start;
+use stages::ingest::{
+    history::History,
+    start::{Evidence, Start, Stopped},
+};
 
-use super::history::{History, HistoryError, Reached};
+use super::history::{HistoryError, HistoryReader};
 
-/// How long one question may take, so that a thread that waits can still be told to stop.
+/// How long one request may take, so that a waiting thread can still be told to stop.
 const SLICE: Duration = Duration::from_millis(500);
 
-/// What is known of a partition that has no position yet.
-#[derive(Debug)]
-pub enum Resolution {
-    /// It can be taken up.
-    Ready(Start),
-    /// Something is still missing; ask again.
-    Waiting(String),
-    /// It must not be processed before a person has decided.
-    Stopped(Stopped),
-}
-
-/// Why a partition is not processed.
+/// Why a partition cannot be taken up now. All but the last may end by themselves: ask again.
 #[derive(Debug, thiserror::Error)]
-pub enum Stopped {
-    /// The source is shorter than what was processed of it.
-    #[error(
-        "SourceTruncated: partition {partition} was processed up to offset {committed}, but ends at {end}: the source lost \
-         events or was made anew; restore it, or reset the group's offset for the partition"
-    )]
-    SourceTruncated {
-        /// Which partition.
-        partition: i32,
-        /// The committed offset.
-        committed: i64,
-        /// The end of the partition.
-        end: i64,
-    },
-    /// Another program commits in our group, or a later release did.
-    #[error("partition {partition}: {source}; give the pipeline a consumer group of its own")]
-    ForeignMetadata {
-        /// Which partition.
-        partition: i32,
-        /// What is wrong with it.
-        source: OffsetMetadataError,
-    },
+pub enum NotReady {
+    /// An output has fewer partitions than the source.
+    #[error("partition {partition}: topic {topic} has only {partitions} partitions: add more")]
+    TooFewPartitions { partition: i32, topic: String, partitions: i32 },
+    /// A transaction that commits its offset is open.
+    #[error("partition {partition}: {source}")]
+    Unstable { partition: i32, source: KafkaError },
+    /// It has no committed offset, and what the pipeline wrote is not known.
+    #[error("partition {partition} has no commit: {why}")]
+    NoCommit { partition: i32, why: String },
+    /// A person has to decide.
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
 }
 
-/// Asks where partitions are taken up.
+/// Answers for partitions, in the order in which they were found.
+type Answers = Vec<(i32, Result<Start, NotReady>)>;
+
+/// Finds out where partitions start.
 #[derive(Debug)]
 pub struct Resolver<'a> {
     job: &'a JobConfig,
     /// The transactional id of this thread.
     own_id: &'a str,
     cluster: &'a Cluster,
-    /// As far as it has been read, when that takes more than one turn, and for which waiting partitions.
-    history: Option<(BTreeMap<i32, Instant>, History)>,
+    /// What is being read, when that takes several turns, and for which partitions.
+    reading: Option<(BTreeMap<i32, Instant>, HistoryReader)>,
 }
 
 impl<'a> Resolver<'a> {
-    /// For the thread with this transactional id.
+    /// Creates a resolver for the thread with this transactional id.
     pub const fn new(job: &'a JobConfig, own_id: &'a str, cluster: &'a Cluster) -> Self {
-        Self { job, own_id, cluster, history: None }
+        Self { job, own_id, cluster, reading: None }
     }
 
-    /// Asks for each waiting partition once; it was asked for the first time at the instant beside it. Ends within a few
-    /// slices of time, with answers for as many as that allowed.
+    /// Asks once for each waiting partition, with the time since when it waits. Ends within a few slices of time, with
+    /// answers for as many as that allowed.
     ///
     /// # Errors
     /// When Kafka does not answer; ask again.
-    pub fn resolve(
-        &mut self,
-        consumer: &Consumer,
-        waiting: &BTreeMap<i32, Instant>,
-    ) -> Result<Vec<(i32, Resolution)>, ClusterError> {
-        let topics = &self.job.topics;
-        let mut answers = Vec::new();
-        let mut ready = Vec::new();
-        for topic in [&topics.output, &topics.dead_letters] {
-            let partitions = self.cluster.topics.partitions(topic, SLICE)?;
-            for partition in waiting.keys().filter(|partition| **partition >= partitions) {
-                let why = format!("partition {partition}: topic {topic} has only {partitions} partitions: add more");
-                answers.push((*partition, Resolution::Waiting(why)));
-            }
-        }
-        ready.extend(waiting.keys().filter(|partition| answers.iter().all(|(waits, _)| waits != *partition)));
-        let committed = self.committed(consumer, &ready, waiting, &mut answers)?;
+    pub fn resolve(&mut self, consumer: &Consumer, waiting: &BTreeMap<i32, Instant>) -> Result<Answers, ClusterError> {
+        let mut answers = self.too_few_partitions(waiting)?;
+        let is_answered = |partition: &i32| answers.iter().any(|(answered, _)| answered == partition);
+        let open: Vec<i32> = waiting.keys().copied().filter(|partition| !is_answered(partition)).collect();
+        let committed = self.committed(consumer, &open, waiting, &mut answers)?;
         let gone = committed.iter().filter(|known| known.offset.is_none()).map(|known| known.partition);
         let gone: BTreeMap<i32, Instant> =
             gone.filter_map(|partition| waiting.get(&partition).map(|since| (partition, *since))).collect();
         let mut history = None;
         for Committed { partition, offset } in committed {
             let bounds = consumer.bounds(partition, SLICE)?;
-            let resolution = match offset {
-                Some((position, metadata)) => at_commit(partition, position, &metadata, bounds),
+            let evidence = match offset {
+                Some((position, metadata)) => Evidence::Commit { position, metadata },
                 None => match history.get_or_insert_with(|| self.history(&gone)) {
-                    Ok(history) => Resolution::Ready(self.without_commit(partition, history, bounds)?),
-                    Err(why) => Resolution::Waiting(format!("partition {partition} has no commit: {why}")),
+                    Ok(history) => self.written(partition, history)?,
+                    Err(error) => {
+                        let why = error.to_string();
+                        answers.push((partition, Err(NotReady::NoCommit { partition, why })));
+                        continue;
+                    }
                 },
             };
-            answers.push((partition, resolution));
+            warn_of(partition, &evidence);
+            let start = evidence.start(partition, bounds, self.job.start_from);
+            answers.push((partition, start.map_err(NotReady::from)));
         }
         Ok(answers)
     }
 
-    /// What the group has committed. All are asked for at once; where one is unstable, which holds all of them up, one by
-    /// one.
+    /// The partitions for which an output has no partition of the same number.
+    fn too_few_partitions(&self, waiting: &BTreeMap<i32, Instant>) -> Result<Answers, ClusterError> {
+        let mut answers = Vec::new();
+        for topic in [&self.job.topics.output, &self.job.topics.dead_letters] {
+            let partitions = self.cluster.topics.partitions(topic, SLICE)?;
+            for partition in waiting.keys().copied().filter(|partition| *partition >= partitions) {
+                let topic = topic.clone();
+                answers.push((partition, Err(NotReady::TooFewPartitions { partition, topic, partitions })));
+            }
+        }
+        Ok(answers)
+    }
+
+    /// The offsets that the group has committed. All are asked for at once; where one is unstable, which holds up all of
+    /// them, one by one.
     fn committed(
         &self,
         consumer: &Consumer,
         partitions: &[i32],
         waiting: &BTreeMap<i32, Instant>,
-        answers: &mut Vec<(i32, Resolution)>,
+        answers: &mut Answers,
     ) -> Result<Vec<Committed>, ClusterError> {
         if let Ok(committed) = consumer.committed(partitions, SLICE) {
             return Ok(committed);
         }
         let started = Instant::now();
         let mut known = Vec::new();
-        for partition in partitions.iter().take_while(|_| started.elapsed() < 4 * SLICE) {
-            match consumer.committed(&[*partition], SLICE) {
+        for partition in partitions.iter().copied().take_while(|_| started.elapsed() < 4 * SLICE) {
+            match consumer.committed(&[partition], SLICE) {
                 Ok(committed) => known.extend(committed),
-                Err(error) => {
-                    let unstable = waiting.get(partition).map(Instant::elapsed).unwrap_or_default();
+                Err(source) => {
+                    let unstable = waiting.get(&partition).map(Instant::elapsed).unwrap_or_default();
                     if unstable >= UNSTABLE_BOUND {
-                        self.cluster.group.fence_dead_writer(
-                            &self.job.topics.source,
-                            *partition,
-                            self.own_id,
-                            SLICE,
-                        )?;
+                        let topic = &self.job.topics.source;
+                        self.cluster.group.fence_dead_writer(topic, partition, self.own_id, SLICE)?;
                     }
-                    answers.push((*partition, Resolution::Waiting(format!("partition {partition}: {error}"))));
+                    answers.push((partition, Err(NotReady::Unstable { partition, source })));
                 }
             }
         }
         Ok(known)
     }
 
-    /// What the pipeline wrote of how far it is; it takes several turns where that is much. What was begun for partitions
-    /// that went away since would miss what their next owners wrote.
+    /// What the pipeline wrote; it takes several turns where that is much. A reading that was begun for partitions that have
+    /// left since would miss what their next owners wrote.
     fn history(&mut self, gone: &BTreeMap<i32, Instant>) -> Result<History, HistoryError> {
-        let mut history = match self.history.take() {
-            Some((of, history)) if of == *gone => history,
-            _ => History::begin(self.cluster, self.job)?,
+        let mut reader = match self.reading.take() {
+            Some((of, reader)) if of == *gone => reader,
+            _ => HistoryReader::new(self.cluster, self.job)?,
         };
-        let read = history.read_on(self.cluster, &self.job.topics.deltas);
+        let read = reader.read_on(self.cluster, &self.job.topics.deltas);
         if let Err(unfinished @ HistoryError::Unfinished { .. }) = read {
-            self.history = Some((gone.clone(), history));
+            self.reading = Some((gone.clone(), reader));
             return Err(unfinished);
         }
-        read.map(|()| history)
+        read.map(|()| reader.into_history())
     }
 
-    /// Where a partition is taken up whose committed offset is gone, or that never had one. What was processed before never
-    /// restarts from the beginning.
-    fn without_commit(
-        &self,
-        partition: i32,
-        history: &History,
-        (low, high): (i64, i64),
-    ) -> Result<Start, ClusterError> {
-        if let Some(Reached { position, watermark }) = history.reached(partition) {
-            tracing::warn!(partition, position, "no commit: resuming where snapshot and deltas end");
-            return Ok(Start { position, watermark, log_start: low });
+    /// The evidence in what the pipeline wrote.
+    fn written(&self, partition: i32, history: &History) -> Result<Evidence, ClusterError> {
+        if let Some(reached) = history.reached(partition) {
+            return Ok(Evidence::Deltas(reached));
         }
-        if let Some(last) = self.last_output(partition)? {
-            tracing::warn!(partition, last, "no commit, no delta: resuming after the last output; lateness is unknown");
-            return Ok(Start { position: last + 1, watermark: None, log_start: low });
-        }
-        // One that was added later begins at its beginning, wherever the pipeline began.
-        let position = match self.job.start_from {
-            StartFrom::Latest if history.existed_at_the_start(partition) => high,
-            StartFrom::Latest | StartFrom::Earliest => low,
-        };
-        Ok(Start { position, watermark: None, log_start: low })
+        let nothing = Evidence::Nothing { existed_at_start: history.existed_at_start(partition) };
+        Ok(self.last_output(partition)?.map_or(nothing, Evidence::LastOutput))
     }
 
-    /// The source offset of the last record that became one of the outputs.
+    /// The source offset of the last record that became an output or a dead letter.
     fn last_output(&self, partition: i32) -> Result<Option<i64>, ClusterError> {
         let topics = &self.job.topics;
         let last = Cell::new(None);
@@ -215,23 +185,21 @@ impl<'a> Resolver<'a> {
     }
 }
 
-fn at_commit(partition: i32, position: i64, metadata: &str, (low, high): (i64, i64)) -> Resolution {
-    if position > high {
-        return Resolution::Stopped(Stopped::SourceTruncated { partition, committed: position, end: high });
+/// Logs where a start is not what a running pipeline expects.
+fn warn_of(partition: i32, evidence: &Evidence) {
+    match evidence {
+        Evidence::Commit { position, metadata } if metadata.is_empty() => {
+            tracing::warn!(partition, position, "the committed offset was set by hand: lateness is unknown");
+        }
+        Evidence::Deltas(reached) => {
+            let position = reached.position;
+            tracing::warn!(partition, position, "no commit: resuming where snapshot and deltas end");
+        }
+        Evidence::LastOutput(last) => {
+            tracing::warn!(partition, last, "no commit, no delta: resuming after the last output; lateness is unknown");
+        }
+        Evidence::Commit { .. } | Evidence::Nothing { .. } => {}
     }
-    match watermark(metadata) {
-        Ok(watermark) => Resolution::Ready(Start { position, watermark, log_start: low }),
-        Err(source) => Resolution::Stopped(Stopped::ForeignMetadata { partition, source }),
-    }
-}
-
-/// The watermark of committed metadata; unknown when a person has set the offset with Kafka's tools, which write none.
-fn watermark(metadata: &str) -> Result<Option<i64>, OffsetMetadataError> {
-    if metadata.is_empty() {
-        tracing::warn!("the committed offset has no metadata: it was set by hand; lateness is unknown");
-        return Ok(None);
-    }
-    OffsetMetadata::decode(metadata).map(|metadata| metadata.watermark)
 }
 
 /// The source offset of a record of the output.

@@ -17,10 +17,10 @@ use kafka::{
     settings,
     transaction::TransactionError,
 };
-use stages::ingest::machine::Start;
+use stages::ingest::start::Start;
 
 use super::{
-    resolve::{Resolution, Resolver},
+    resolve::Resolver,
     stage::{Processed, Stage, StageError},
 };
 use crate::{
@@ -246,11 +246,10 @@ impl Worker<'_> {
         let mut problems = Vec::new();
         match self.resolver.resolve(&self.consumer, &self.waiting) {
             Ok(answers) => {
-                for (partition, resolution) in answers {
-                    match resolution {
-                        Resolution::Ready(start) => starts.push((partition, start)),
-                        Resolution::Waiting(why) => problems.push(why),
-                        Resolution::Stopped(stopped) => problems.push(stopped.to_string()),
+                for (partition, answer) in answers {
+                    match answer {
+                        Ok(start) => starts.push((partition, start)),
+                        Err(why) => problems.push(why.to_string()),
                     }
                 }
             }
