@@ -11,10 +11,10 @@ use cli::{
 };
 use crds::pipeline::DurationError;
 
-/// The version of the Kubernetes API whose types the operator has; `operator check` tells which clusters will do.
+/// The version of the Kubernetes API whose types the operator uses; `operator check` lists the clusters that it supports.
 const KUBERNETES: &str = "1.33";
 
-/// What `--version` says behind the name.
+/// What `--version` prints after the name.
 pub static VERSION: LazyLock<String> = LazyLock::new(|| {
     let (_, librdkafka) = rdkafka::util::get_rdkafka_version();
     let version = env!("CARGO_PKG_VERSION");
@@ -67,7 +67,7 @@ Examples:
   operator validate examples/pipeline.yaml
   operator validate --output json pipelines/logins.yaml pipelines/staging.yaml")]
     Validate(Validate),
-    /// Look whether the cluster has what the operator and its pipelines need
+    /// Check that the cluster has what the operator and its pipelines need
     #[command(after_help = "\
 It reads, and changes nothing. What fails will not work; a warning need not be a fault. Each has a hint that says what to do.
 
@@ -76,7 +76,7 @@ Examples:
   operator check --namespace logins --pipeline my-logins
   operator check --pipeline examples/pipeline.yaml --output json")]
     Check(Check),
-    /// Print a script that completes commands in a shell
+    /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
   operator completions bash > /etc/bash_completion.d/operator
@@ -90,14 +90,14 @@ Examples:
     Man(ManArgs),
 }
 
-/// The client logs each failed request without its cause; whoever asked logs it with all of them.
+/// The client logs each failed request without its cause; the caller logs it with its causes.
 const RUN_LOGS: &str = "info,kube_client::client::builder=off";
 
-/// What people watch says by itself how it goes.
+/// Commands that people watch report their progress themselves.
 const OTHER_LOGS: &str = "warn,kube_client::client::builder=off";
 
 impl Args {
-    /// What to log where nothing is chosen. `RUST_LOG` is another name for the choice.
+    /// The default log filter. `RUST_LOG` sets another.
     #[must_use]
     pub fn log_filter(&self) -> String {
         let default = if matches!(self.command, Command::Run(_)) { RUN_LOGS } else { OTHER_LOGS };
@@ -108,26 +108,26 @@ impl Args {
 /// Options of `run`.
 #[derive(ClapArgs, Debug, Clone)]
 pub struct Run {
-    /// Watch these namespaces alone, separated by commas; all of them when none is given.
+    /// Watch only these namespaces, separated by commas [default: all].
     #[arg(long, env = "LOGIN_PIPELINE_WATCH_NAMESPACES", value_name = "NAMESPACES", value_delimiter = ',')]
     pub watch_namespaces: Vec<String>,
     /// Which of several operators works.
     #[command(flatten)]
     pub leader_election: LeaderElection,
-    /// Image of the processor, for pipelines whose spec names none.
+    /// Image of the processor, for pipelines whose spec has none.
     #[arg(
         long,
         env = "LOGIN_PIPELINE_PROCESSOR_IMAGE",
         default_value = concat!("login-pipeline-processor:", env!("CARGO_PKG_VERSION"))
     )]
     pub processor_image: String,
-    /// How often the pods are asked for lag and rate, at least 1s: for their sake no status is written more often.
+    /// How often the pods are asked for lag and rate, at least 1s; the status is not written more often because of them.
     #[arg(long, env = "LOGIN_PIPELINE_MEASURE_INTERVAL", value_name = "DURATION", default_value = "1m", value_parser = at_least_a_second)]
     pub measure_interval: Duration,
-    /// Where /healthz, /readyz, /metrics and the page are served.
+    /// Address of /healthz, /readyz, /metrics and the page.
     #[arg(long, env = "LOGIN_PIPELINE_LISTEN", value_name = "ADDRESS", default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
-    /// Serve a page that lists the pipelines, read-only, to whoever reaches the port.
+    /// Serve a read-only page that lists the pipelines to everyone who reaches the port.
     #[arg(
         long,
         env = "LOGIN_PIPELINE_PAGE",
@@ -144,7 +144,7 @@ pub struct Run {
 /// Options by which one of several operators is chosen.
 #[derive(ClapArgs, Debug, Clone)]
 pub struct LeaderElection {
-    /// Work only while holding a Lease, so that of several replicas one works. Switch it off for development alone.
+    /// Work only while holding a Lease, so that one of several replicas works; disable it only for development.
     #[arg(
         long = "leader-election",
         env = "LOGIN_PIPELINE_LEADER_ELECTION",
@@ -159,7 +159,7 @@ pub struct LeaderElection {
     /// Name of the Lease. Operators that watch different namespaces need different ones.
     #[arg(long, env = "LOGIN_PIPELINE_LEASE_NAME", value_name = "NAME", default_value = "login-pipeline-operator")]
     pub lease_name: String,
-    /// Namespace of the Lease; the operator's own when it is not given, and outside a cluster the kubeconfig's.
+    /// Namespace of the Lease [default: the operator's own, or outside a cluster the kubeconfig's].
     #[arg(long, env = "LOGIN_PIPELINE_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
 }
@@ -176,10 +176,10 @@ fn at_least_a_second(text: &str) -> Result<Duration, String> {
 /// Options of `validate`.
 #[derive(ClapArgs, Debug, Clone)]
 pub struct Validate {
-    /// YAML files of one document or several.
+    /// YAML files, each with one or more documents.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
-    /// How to report
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }
@@ -187,7 +187,7 @@ pub struct Validate {
 /// Options of `check`.
 #[derive(ClapArgs, Debug, Clone)]
 pub struct Check {
-    /// Namespaces of the pipelines, separated by commas; all of them when none is given.
+    /// Namespaces of the pipelines, separated by commas [default: all].
     #[arg(
         short,
         long = "namespace",
@@ -196,13 +196,13 @@ pub struct Check {
         value_delimiter = ','
     )]
     pub namespaces: Vec<String>,
-    /// Look at this pipeline alone: a manifest, or the name of a LoginPipeline in the namespace.
+    /// Check only this pipeline: a manifest, or the name of a LoginPipeline in the namespace.
     #[arg(long, value_name = "FILE|NAME")]
     pub pipeline: Option<String>,
     /// Namespace of the Lease, as for `run`.
     #[arg(long, env = "LOGIN_PIPELINE_LEASE_NAMESPACE", value_name = "NAMESPACE")]
     pub lease_namespace: Option<String>,
-    /// How to report
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }

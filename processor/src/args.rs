@@ -55,15 +55,15 @@ pub enum Command {
     Local(LocalArgs),
     /// Send realistic login events to a topic
     Generate(GenerateArgs),
-    /// Check that each event of the source ended exactly once, in its place, as it should, and was counted once
+    /// Check that each source event became exactly one correct record, and was counted exactly once
     Audit(AuditArgs),
-    /// Show what a pipeline has written: insights, alerts, and for itself deltas, state, committed offsets
+    /// Show what a pipeline has written: insights, alerts, deltas, state, committed offsets
     Inspect(InspectArgs),
-    /// List dead letters, show one, or write their events to the source again, each once
+    /// List dead letters, show one, or replay them: write their events to the source again, each exactly once
     DeadLetters(DeadLettersArgs),
-    /// Say what would become of events, without a Kafka
+    /// Check events against a pipeline's rules, without a Kafka
     Validate(ValidateArgs),
-    /// Print a script that completes commands in a shell
+    /// Print a completion script for a shell
     #[command(after_help = "\
 Examples:
   processor completions bash > /etc/bash_completion.d/processor

@@ -91,15 +91,15 @@ impl Metrics {
         let mut registry = Registry::with_prefix("login_pipeline_operator");
         registry.register("reconciliations", "Passes over a pipeline", metrics.reconciliations.clone());
         registry.register("reconcile_errors", "Passes that failed, by category", metrics.errors.clone());
-        registry.register("reconcile_duration_seconds", "How long a pass takes", metrics.duration.clone());
+        registry.register("reconcile_duration_seconds", "Duration of a pass", metrics.duration.clone());
         registry.register("pipelines", "Pipelines by their condition Ready", metrics.pipelines.clone());
         let not_ready = "Pipelines that are not Ready, but for those that are suspended or scaled to zero, by reason";
         registry.register("pipeline_not_ready", not_ready, metrics.not_ready.clone());
-        registry.register("passes_in_flight", "Passes that are under way", metrics.in_flight.clone());
+        registry.register("passes_in_flight", "Passes in progress", metrics.in_flight.clone());
         registry.register("passes_waiting", "Passes that are due and wait for their turn", metrics.waiting.clone());
         let last_success = "When a pass succeeded last, Unix seconds; 0 before the first one";
         registry.register("last_successful_pass_timestamp_seconds", last_success, metrics.last_success.clone());
-        registry.register("leader", "1 while this replica works, 0 while it stands by", metrics.leads.clone());
+        registry.register("leader", "1 while this replica works, 0 while it is a standby", metrics.leads.clone());
         let requests = "Requests to the API server, by verb and resource in the words of RBAC";
         registry.register("api_requests", requests, metrics.requests.clone());
         (metrics, registry)

@@ -51,13 +51,13 @@ pub struct AuditArgs {
     /// Kafka's bootstrap servers, instead of the config's
     #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap: Option<String>,
-    /// TLS and SASL, instead of the config's: a file with what stands at kafka.security of a job config
+    /// TLS and SASL settings, instead of the config's: a file with the contents of kafka.security in a job config
     #[arg(long, value_name = "FILE")]
     pub security: Option<PathBuf>,
-    /// How long to wait for a pipeline that is still at work on the events that are there now
+    /// How long to wait until the pipeline has processed the events that are there now
     #[arg(long, default_value = "0s", value_name = "DURATION")]
     pub wait: pipeline::Duration,
-    /// How to report
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }

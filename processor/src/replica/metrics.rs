@@ -61,7 +61,7 @@ impl Metrics {
             ("version", env!("CARGO_PKG_VERSION").to_owned()),
             ("config_revision", revision.to_string()),
         ]);
-        registry.register("build", "What runs", build);
+        registry.register("build", "The version and config revision that run", build);
         let metrics = Self {
             processed: Counter::default(),
             late: Counter::default(),
@@ -98,8 +98,8 @@ impl Metrics {
             Unit::Seconds,
             self.commits.clone(),
         );
-        registry.register("transactions_aborted", "Transactions that were given up", self.aborts.clone());
-        registry.register("rebalances", "Changes of the assignment", self.rebalances.clone());
+        registry.register("transactions_aborted", "Transactions that were aborted", self.aborts.clone());
+        registry.register("rebalances", "Changes of the partition assignment", self.rebalances.clone());
         registry.register("lag_records", "Last stable offset minus position, by source partition", self.lag.clone());
         registry.register_with_unit(
             "watermark",

@@ -40,10 +40,10 @@ pub struct DeadLettersArgs {
     /// Kafka's bootstrap servers, instead of the config's
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub bootstrap: Option<String>,
-    /// TLS and SASL, instead of the config's: a file with what stands at kafka.security of a job config
+    /// TLS and SASL settings, instead of the config's: a file with the contents of kafka.security in a job config
     #[arg(long, global = true, value_name = "FILE")]
     pub security: Option<PathBuf>,
-    /// How to show it
+    /// The output format
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
     /// What to do
@@ -54,7 +54,7 @@ pub struct DeadLettersArgs {
 /// What to do with dead letters.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Subject {
-    /// List them by partition and offset: why, whence, and whether they were replayed; nothing of the events themselves
+    /// List dead letters by partition and offset: reason, source offset, and whether they were replayed, without the events' contents
     #[command(after_help = "\
 Examples:
   processor dead-letters list --config job.json --summary
@@ -63,28 +63,28 @@ Examples:
         /// Which
         #[command(flatten)]
         filter: Filter,
-        /// Only how many there are of each reason
+        /// Only the number of dead letters by reason
         #[arg(long)]
         summary: bool,
     },
-    /// Show one whole
+    /// Show one dead letter in full
     #[command(after_help = "\
 Examples:
   processor dead-letters show --config job.json 3-17 --unmask")]
     Show {
-        /// Which, as <partition>-<offset>
+        /// The dead letter, as <partition>-<offset>
         place: LetterPlace,
-        /// Show key, value and headers of the event too, which may be personal data
+        /// Also show the event's key, value and headers, which may be personal data
         #[arg(long)]
         unmask: bool,
     },
-    /// Write their events to the source again, each once, whole, and into its partition
+    /// Write their events to the source again: each exactly once, unchanged, and to its own partition
     #[command(
         group = ArgGroup::new("which").required(true).multiple(true)
             .args(["places", "reason", "partition", "since", "until", "limit", "all"]),
         after_help = "\
 What was wrong must be mended first, for the events are judged anew: an event that is still bad becomes a dead letter again.
-An event that is replayed has the headers lp-replay and lp-replay-of. Which ones were is noted in the topic
+A replayed event has the headers lp-replay and lp-replay-of. Replays are recorded in the topic
 <namespace>.<name>.replays, in the same transactions: however often this is run, and however it ends, each is replayed once.
 Ctrl-C ends it between two transactions.
 
@@ -99,13 +99,13 @@ Exit codes: 0 all were replayed, now or before, 1 some cannot be, 2 it ended bef
         /// Which
         #[command(flatten)]
         filter: Filter,
-        /// All of them
+        /// Replay all dead letters
         #[arg(long, conflicts_with_all = ["places", "reason", "partition", "since", "until"])]
         all: bool,
-        /// Say what would be done, and do nothing
+        /// Report what would be replayed, and write nothing
         #[arg(long)]
         dry_run: bool,
-        /// How many events a transaction holds
+        /// The number of events in one transaction
         #[arg(long, default_value_t = 500, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
         batch: u16,
     },

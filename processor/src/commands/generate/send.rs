@@ -74,7 +74,7 @@ pub struct GenerateArgs {
     /// What they are like
     #[command(flatten)]
     pub model: EventArgs,
-    /// How to report
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }

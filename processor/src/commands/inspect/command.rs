@@ -51,10 +51,10 @@ pub struct InspectArgs {
     /// Kafka's bootstrap servers, instead of the config's
     #[arg(long, global = true, value_name = "HOST:PORT")]
     pub bootstrap: Option<String>,
-    /// TLS and SASL, instead of the config's: a file with what stands at kafka.security of a job config
+    /// TLS and SASL settings, instead of the config's: a file with the contents of kafka.security in a job config
     #[arg(long, global = true, value_name = "FILE")]
     pub security: Option<PathBuf>,
-    /// How to show it
+    /// The output format
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
     /// What to look at
@@ -65,7 +65,7 @@ pub struct InspectArgs {
 /// What to look at.
 #[derive(Subcommand, Clone, Debug)]
 pub enum Subject {
-    /// What is worth knowing of the windows that closed last: events, users, most and least frequent values
+    /// Show the insights of the windows that closed last: events, users, most and least frequent values
     #[command(after_help = "\
 A window that was changed after it had closed is shown once, by its last revision. `most` and `least` are of the values that occurred:
 _missing stands for events without the field.
@@ -74,14 +74,14 @@ Examples:
   processor inspect --config job.json insights
   processor inspect --config job.json insights --window 1h --last 1 --output json")]
     Insights {
-        /// The last so many
+        /// Show only the last N
         #[arg(long, default_value_t = 5, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         last: u32,
-        /// Only those of windows of this size, such as 1m; `all` never closes, and has none
+        /// Show only windows of this size, such as 1m; `all` never closes, and has no insights
         #[arg(long, value_name = "DURATION")]
         window: Option<pipeline::Duration>,
     },
-    /// What was unusual: which count, in which window, and why
+    /// Show the alerts that fired: count, window, and rule
     #[command(after_help = "\
 An alert fires once for each window and value. The time before it is when it was written; the window is of the events' own time.
 
@@ -89,20 +89,20 @@ Examples:
   processor inspect --config job.json alerts
   processor inspect --config job.json alerts --name login-spike --last 1 --output json")]
     Alerts {
-        /// The last so many
+        /// Show only the last N
         #[arg(long, default_value_t = 20, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         last: u32,
-        /// Only those of this alert of the pipeline's spec
+        /// Show only this alert of the pipeline's spec
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
-    /// What each transaction of stage 1 added, and which source offsets it covered
+    /// Show what each transaction of stage 1 added, and which source offsets it covered
     #[command(after_help = "\
 Examples:
   processor inspect --config job.json deltas --last 5
   processor inspect --config job.json deltas --from 1000 --to 1010 --output json")]
     Deltas {
-        /// The last so many
+        /// Show only the last N
         #[arg(
             long,
             default_value_t = 20,
@@ -111,24 +111,24 @@ Examples:
             conflicts_with_all = ["from", "to"]
         )]
         last: u32,
-        /// From this offset of the deltas' topic on
+        /// Start at this offset of the deltas topic
         #[arg(long, value_name = "OFFSET")]
         from: Option<i64>,
-        /// Up to this offset, which is not shown any more
+        /// End before this offset
         #[arg(long, value_name = "OFFSET")]
         to: Option<i64>,
     },
-    /// The snapshot from which the aggregation starts: the last record of each key
+    /// Show the snapshot from which the aggregation starts: the last record of each key
     #[command(after_help = "\
 Examples:
   processor inspect --config job.json state
   processor inspect --config job.json state --key meta")]
     State {
-        /// Only the record with this key, such as meta, but with all values
+        /// Show only the record with this key, such as meta, with all its values
         #[arg(long)]
         key: Option<String>,
     },
-    /// What the consumer groups of both stages have committed
+    /// Show the committed offsets of both stages' consumer groups
     #[command(after_help = "\
 Examples:
   processor inspect --config job.json offsets

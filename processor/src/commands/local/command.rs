@@ -57,38 +57,38 @@ Examples:
 
 The last line on stdout is the summary as JSON.")]
 pub struct LocalArgs {
-    /// The manifest of a LoginPipeline. Its spec.kafka plays no part: see --bootstrap
+    /// The manifest of a LoginPipeline; its spec.kafka is ignored, see --bootstrap
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// A real Kafka, instead of the embedded broker, which has no real transactions. Missing topics are made
+    /// Bootstrap servers of a real Kafka, instead of the embedded broker, which has no real transactions; missing topics are created
     #[arg(long, value_name = "HOST:PORT")]
     pub bootstrap: Option<String>,
-    /// TLS and SASL of that Kafka: a file with what stands at kafka.security of a job config
+    /// TLS and SASL settings of that Kafka: a file with the contents of kafka.security in a job config
     #[arg(long, requires = "bootstrap", value_name = "FILE")]
     pub security: Option<PathBuf>,
-    /// Use topics of this run's own, and delete them at the end unless faults were found
+    /// Create topics for this run, and delete them at the end unless faults were found
     #[arg(long, requires = "bootstrap")]
     pub fresh_topics: bool,
-    /// End when all events are audited, instead of with Ctrl-C
+    /// Exit when all events are audited, instead of with Ctrl-C
     #[arg(long)]
     pub exit: bool,
-    /// How many events to send [default: 1000000 with --exit, else without end]
+    /// The number of events to send [default: 1000000 with --exit, otherwise unlimited]
     #[arg(long, value_name = "N")]
     pub events: Option<u64>,
-    /// Events per second; 0 is as fast as they are processed and audited
+    /// Events per second; 0 sends as fast as they are processed and audited
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub rate: u64,
     /// How long before the start the first event happened: what is overdue by --rate is sent at once [default: 10m for a limited
     /// number of events without --rate, which are spread over that time, else 0s]
     #[arg(long, value_name = "DURATION")]
     pub since: Option<pipeline::Duration>,
-    /// How many replicas run, each a process [default: spec.processor.replicas]
+    /// The number of replicas, each a process [default: spec.processor.replicas]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub replicas: Option<u16>,
     /// What the events are like
     #[command(flatten)]
     pub model: EventArgs,
-    /// Where the page of the pipeline is served [default: 127.0.0.1:8080, or the next port that is free]
+    /// The address on which the page is served [default: 127.0.0.1:8080, or the next free port]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<SocketAddr>,
     /// Open the page in a browser

@@ -44,28 +44,28 @@ Examples:
 
 Exit codes: 0 no line would become a dead letter, 1 some would, 2 it could not be told")]
 pub struct ValidateArgs {
-    /// The manifest of the LoginPipeline by whose rules events are judged
+    /// The manifest of the LoginPipeline whose rules apply
     #[arg(long, value_name = "FILE", required_unless_present = "config", conflicts_with = "config")]
     pub pipeline: Option<PathBuf>,
-    /// Its job config instead, as the operator mounts it into its pods
+    /// The pipeline's job config, as the operator mounts it into its pods, instead of a manifest
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// The events, one JSON object a line; - is stdin
+    /// A file of events, one JSON object per line; - is stdin
     #[arg(value_name = "EVENTS")]
     pub events: PathBuf,
-    /// The records' Kafka timestamp, which tells what lies in the future: RFC 3339 or Unix time [default: now]
+    /// The Kafka timestamp of the records, against which future events are rejected: RFC 3339 or Unix time [default: now]
     #[arg(long, value_name = "TIME")]
     pub timestamp: Option<Moment>,
-    /// How large a record the output topic takes: its max.message.bytes
+    /// The largest record that the output topic accepts: its max.message.bytes
     #[arg(long, value_name = "BYTES", default_value_t = (SOURCE_MAX_MESSAGE_BYTES + MAX_GROWTH_BYTES).unsigned_abs())]
     pub max_message_bytes: u32,
-    /// How many bytes each record's key and headers have together, which count towards that
+    /// The size of each record's key and headers in bytes, which count towards that limit
     #[arg(long, value_name = "BYTES", default_value_t = 0)]
     pub key_and_headers: u32,
-    /// Which lines to report; the sum is there in any case
+    /// The lines to report; the summary is always printed
     #[arg(long, value_name = "LINES", value_enum, default_value_t)]
     pub show: Show,
-    /// How to report
+    /// The output format
     #[arg(short, long, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
 }

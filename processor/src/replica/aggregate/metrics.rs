@@ -85,8 +85,8 @@ impl AggregateMetrics {
     }
 
     fn register(&self, registry: &mut Registry) {
-        registry.register("role", "0 restores the snapshot, 1 stands by, 2 emits", self.role.clone());
-        registry.register("halted", "Whether aggregation has stopped until somebody decides", self.halted.clone());
+        registry.register("role", "0: restoring the snapshot, 1: standby, 2: emitting", self.role.clone());
+        registry.register("halted", "Whether the aggregation has stopped until a person decides", self.halted.clone());
         registry.register_with_unit(
             "frontier_delay",
             "Latest event time minus the time up to which windows are closed; NaN while none can close",
@@ -96,21 +96,21 @@ impl AggregateMetrics {
         registry.register("windows", "Windows in memory", self.windows.clone());
         registry.register("windows_open", "Windows in memory that are not closed", self.open_windows.clone());
         registry.register("values", "Different values of dimensions in memory", self.values.clone());
-        registry.register("windows_closed", "Windows that were closed, as standby too", self.closed.clone());
-        registry.register("revisions", "Changes of closed windows, as standby too", self.revisions.clone());
-        registry.register("events_unmerged", "Events too late for their window, as standby too", self.unmerged.clone());
-        registry.register("alerts_fired", "Alerts that fired, as standby too", self.alerts.clone());
-        registry.register("deltas_folded", "Deltas that were folded, as standby too", self.deltas.clone());
-        registry.register_with_unit("fold", "Time spent folding, as standby too", Unit::Seconds, self.fold.clone());
+        registry.register("windows_closed", "Windows that were closed, counted on standbys too", self.closed.clone());
+        registry.register("revisions", "Changes to closed windows, counted on standbys too", self.revisions.clone());
+        registry.register("events_unmerged", "Events too late for their window, counted on standbys too", self.unmerged.clone());
+        registry.register("alerts_fired", "Alerts that fired, counted on standbys too", self.alerts.clone());
+        registry.register("deltas_folded", "Deltas that were folded, counted on standbys too", self.deltas.clone());
+        registry.register_with_unit("fold", "Time spent folding, counted on standbys too", Unit::Seconds, self.fold.clone());
         registry.register_with_unit("emission", "Time to commit results", Unit::Seconds, self.emissions.clone());
-        registry.register("emissions_aborted", "Transactions of results that were given up", self.aborts.clone());
+        registry.register("emissions_aborted", "Transactions of results that were aborted", self.aborts.clone());
         registry.register("snapshots", "Snapshots that were committed", self.snapshots.clone());
         registry.register("state_records", "Records of committed snapshots", self.state_records.clone());
         registry.register_with_unit("state", "Bytes of committed snapshots", Unit::Bytes, self.state_bytes.clone());
-        registry.register_with_unit("restore", "How long the last restore took", Unit::Seconds, self.restore.clone());
+        registry.register_with_unit("restore", "Duration of the last restore", Unit::Seconds, self.restore.clone());
         registry.register_with_unit(
             "takeover",
-            "How long it took from the last assignment until results could be emitted",
+            "Time from the last assignment until results could be emitted",
             Unit::Seconds,
             self.takeover.clone(),
         );
