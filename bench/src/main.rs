@@ -28,7 +28,7 @@ use std::{
 
 use clap::{Parser, Subcommand};
 use pipeline::Pipeline;
-use processor::commands::generate::{Event, Events, Options};
+use processor::commands::generate::{Events, GeneratedEvent, Options};
 use rdkafka::{
     ClientConfig,
     error::RDKafkaErrorCode,
@@ -130,7 +130,7 @@ fn generate(bootstrap: &str, events: u64) -> Result<u64, BenchError> {
         .set("enable.idempotence", "true")
         .create()?;
     let mut model = Events::new(Options::default());
-    let (mut event, mut bytes) = (Event::default(), 0);
+    let (mut event, mut bytes) = (GeneratedEvent::default(), 0);
     for _ in 0..events {
         model.next_into(&mut event);
         let payload = event.payload().unwrap_or_default();

@@ -19,7 +19,7 @@ use processor::commands::generate::{Events, Kind, Options, Shares};
 use proptest::{prelude::*, sample::Index};
 use serde_json::json;
 use stages::ingest::{
-    machine::{Fate, Ingest, Record},
+    machine::{Fate, Ingest, SourceRecord},
     start::Start,
 };
 
@@ -222,7 +222,7 @@ fn compare_one(
 ) {
     let key = b"key";
     let mut arena = Vec::new();
-    let record = Record { partition: PARTITION, offset, timestamp_ms: timestamp, fixed_bytes: key.len(), value };
+    let record = SourceRecord { partition: PARTITION, offset, timestamp_ms: timestamp, fixed_bytes: key.len(), value };
     let fate = ingest.record(&record, &mut arena);
     let verdict = judge.judge(&audit::Record { offset, timestamp, key: Some(key), value, headers: &[] });
     let shown = || String::from_utf8_lossy(value.unwrap_or(b"a tombstone")).into_owned();

@@ -4,9 +4,9 @@ use std::alloc::System;
 
 use cap::Cap;
 use crds::{job::JobConfig, pipeline::LoginPipelineSpec, topics::PipelineId};
-use processor::commands::generate::{Event, Events, Options};
+use processor::commands::generate::{Events, GeneratedEvent, Options};
 use stages::ingest::{
-    machine::{Fate, Ingest, Record},
+    machine::{Fate, Ingest, SourceRecord},
     start::Start,
 };
 
@@ -23,12 +23,12 @@ fn an_event_costs_no_allocation() {
     machine.own(0, Start::default());
     // All within one window: the first event of another window allocates its table.
     let options = Options { start: 1_720_576_800, per_second: 0, ..Options::default() };
-    let events: Vec<Event> = Events::new(options).take(20_000).collect();
+    let events: Vec<GeneratedEvent> = Events::new(options).take(20_000).collect();
     let mut arena = Vec::with_capacity(16 << 20);
     let mut offset = 0;
     let mut process = |arena: &mut Vec<u8>| {
         for event in &events {
-            let record = Record {
+            let record = SourceRecord {
                 partition: 0,
                 offset,
                 timestamp_ms: 1_720_576_800_000,

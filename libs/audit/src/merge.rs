@@ -18,7 +18,7 @@ use super::{
     expected::{Expected, Source},
     ranges::Offsets,
     record::{Header, Origin, Record, Stream},
-    report::{Counts, Fault, Finding, Findings, PartitionReport, Place, Wrong},
+    report::{CorrectRecords, Fault, Finding, Findings, PartitionReport, Place, Wrong},
     verdict::{Judge, Late, Login, Verdict},
 };
 
@@ -69,7 +69,7 @@ pub struct PartitionAudit {
     /// Bytes of all waiting records.
     held: usize,
     input_done: bool,
-    counts: Counts,
+    counts: CorrectRecords,
     findings: Findings,
     /// Records that name another partition as their origin.
     strays: Vec<(Origin, Place)>,
@@ -127,7 +127,7 @@ impl PartitionAudit {
             passed: BTreeMap::new(),
             held: 0,
             input_done: false,
-            counts: Counts::default(),
+            counts: CorrectRecords::default(),
             findings: Findings::default(),
             strays: Vec::new(),
             lost: Offsets::default(),

@@ -119,9 +119,9 @@ impl AddAssign for Wrong {
     }
 }
 
-/// Counts of correct records.
+/// The numbers of correct records.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
+pub(super) struct CorrectRecords {
     pub input: u64,
     pub processed: u64,
     pub dead_letters: BTreeMap<Reason, u64>,
@@ -141,7 +141,7 @@ pub struct PartitionReport {
     pub(super) seen: Option<i64>,
     pub(super) gaps: Offsets,
     pub(super) lost: Offsets,
-    pub(super) counts: Counts,
+    pub(super) counts: CorrectRecords,
     pub(super) findings: Findings,
     pub(super) strays: Vec<(Origin, Place)>,
 }

@@ -16,7 +16,7 @@ use crds::{
 use jiff::Timestamp;
 
 use super::{
-    batch::Event,
+    batch::ProcessedEvent,
     json::{self, Member},
     record::{Record, record_bytes},
 };
@@ -77,11 +77,11 @@ pub struct Judge {
 impl Login {
     /// The event as the batch takes it; an event of unknown lateness counts as in time.
     #[must_use]
-    pub fn event(&self, partition: i32, offset: i64, late: Late) -> Event<'_> {
+    pub fn event(&self, partition: i32, offset: i64, late: Late) -> ProcessedEvent<'_> {
         let Self { time, unmerged, user, values } = self;
         let values = values.each_ref().map(Option::as_deref);
         let late = late == Late::Yes;
-        Event { partition, offset, time: *time, late, unmerged: *unmerged, user: user.as_deref(), values }
+        ProcessedEvent { partition, offset, time: *time, late, unmerged: *unmerged, user: user.as_deref(), values }
     }
 }
 

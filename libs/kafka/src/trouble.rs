@@ -30,8 +30,8 @@ impl Trouble {
 
     /// Adds the recent connection problem, if there is one, to an error.
     #[must_use]
-    pub fn with(&self, source: KafkaError) -> Told {
-        Told { source: Box::new(source), trouble: self.recent() }
+    pub fn with(&self, source: KafkaError) -> ExplainedError {
+        ExplainedError { source: Box::new(source), trouble: self.recent() }
     }
 
     /// Returns the last problem if it is recent.
@@ -64,7 +64,7 @@ pub fn diagnose(client: &ClientConfig, timeout: Duration) -> Option<String> {
 /// answered.
 #[derive(Debug, thiserror::Error)]
 #[error("{}", words(source, trouble.as_deref()))]
-pub struct Told {
+pub struct ExplainedError {
     pub source: Box<KafkaError>,
     /// What librdkafka reported about the connection.
     pub trouble: Option<String>,
@@ -82,7 +82,7 @@ fn words(source: &KafkaError, trouble: Option<&str>) -> String {
     }
 }
 
-impl From<KafkaError> for Told {
+impl From<KafkaError> for ExplainedError {
     fn from(source: KafkaError) -> Self {
         Self { source: Box::new(source), trouble: None }
     }

@@ -42,9 +42,9 @@ fn status(answer: &str) -> u16 {
 }
 
 /// The events of a stream, one after the other.
-struct Told(BufReader<TcpStream>);
+struct Updates(BufReader<TcpStream>);
 
-impl Told {
+impl Updates {
     fn by(operator: &Operator, path: &str) -> Self {
         Self(BufReader::new(operator.begin("GET", path, "").unwrap()))
     }
@@ -72,7 +72,7 @@ fn asked(operator: &Operator, verb: &str, resource: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_is_what_the_api_server_has_and_follows_it() {
     let (world, operator, _cluster) = running().await;
-    let mut told = Told::by(&operator, "/pipelines/events");
+    let mut told = Updates::by(&operator, "/pipelines/events");
     let first = told.next("pipelines");
     let listed = read(&operator, "/pipelines");
     for list in [&first, &listed] {
@@ -172,7 +172,7 @@ async fn one_that_stands_by_says_who_leads_and_shows_nothing() {
         assert!(status(&answer) == 503 && answer.contains(&format!("the one that leads, pod {leader}")), "{answer}");
     }
     // A viewer of the standby sees it take over.
-    let mut told = Told::by(&second, "/pipelines/events");
+    let mut told = Updates::by(&second, "/pipelines/events");
     assert_eq!(told.next("pipelines")["state"], "stands-by");
     first.process.signal("TERM");
     assert!(std::iter::repeat_with(|| told.next("changes")["state"] == "leads").take(5).any(|leads| leads));
@@ -385,7 +385,7 @@ async fn streams_are_passed_on_as_they_come_and_end_with_their_reader() {
     world.wait_ready("logins").await;
     let pod = TestPod::start(&world, "logins-processor-7d9-a", json!({})).await;
     let path = pod.path(&world, "view/events");
-    let mut told = Told::by(&operator, &path);
+    let mut told = Updates::by(&operator, &path);
     for count in 0..3 {
         assert_eq!(told.next("view")["count"], count);
     }
@@ -393,7 +393,7 @@ async fn streams_are_passed_on_as_they_come_and_end_with_their_reader() {
     drop(told);
     pod.wait_readers(0).await;
 
-    let mut all: Vec<_> = (0..AT_ONCE).map(|_| Told::by(&operator, &path)).collect();
+    let mut all: Vec<_> = (0..AT_ONCE).map(|_| Updates::by(&operator, &path)).collect();
     for told in &mut all {
         told.next("view");
     }
@@ -402,10 +402,10 @@ async fn streams_are_passed_on_as_they_come_and_end_with_their_reader() {
     assert!(operator.get("/readyz").starts_with("HTTP/1.1 200"));
     all.truncate(AT_ONCE - 1);
     pod.wait_readers(AT_ONCE - 1).await;
-    Told::by(&operator, &path).next("view");
+    Updates::by(&operator, &path).next("view");
 
     // Open streams do not delay an operator that ends.
-    let _list = Told::by(&operator, "/pipelines/events");
+    let _list = Updates::by(&operator, "/pipelines/events");
     operator.process.signal("TERM");
     assert_eq!(operator.process.wait(BOUND).unwrap(), 0);
     assert!(!operator.process.log().contains("connections were still open"), "{}", operator.process.log());

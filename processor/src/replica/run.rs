@@ -68,7 +68,7 @@ pub fn run(args: &RunArgs) -> Result<Exit, RunError> {
         tokio::select! {
             _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
             _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
-            () = supervised::serve(args.supervised, address, || replica.told(), replica.drain.clone()) => tracing::info!("told to end: draining"),
+            () = supervised::serve(args.supervised, address, || replica.report(), replica.drain.clone()) => tracing::info!("told to end: draining"),
             () = ended => {}
             result = server => result?,
         }

@@ -27,7 +27,7 @@ const LOOK: Duration = Duration::from_millis(20);
 /// A report of a replica to its parent.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
-pub enum Told {
+pub enum Report {
     /// The address of its HTTP server; sent once, as the first report.
     Listening(SocketAddr),
     /// Every thread is ready; the number of active partitions.
@@ -38,9 +38,9 @@ pub enum Told {
     Drained,
 }
 
-/// Serves the parent until it is gone, and reports what `told` returns. Never returns if there is no parent to serve.
+/// Serves the parent until it is gone, and reports what `report` returns. Never returns if there is no parent to serve.
 /// The parent's [`DRAIN`] sets `drain`.
-pub async fn serve(is_supervised: bool, address: SocketAddr, told: impl Fn() -> Told, drain: Stop) {
+pub async fn serve(is_supervised: bool, address: SocketAddr, report: impl Fn() -> Report, drain: Stop) {
     if !is_supervised {
         return future::pending().await;
     }
@@ -63,13 +63,13 @@ pub async fn serve(is_supervised: bool, address: SocketAddr, told: impl Fn() -> 
         tracing::warn!("the parent is not listened to: {error}");
         return;
     }
-    let mut last = Told::Listening(address);
-    tell(&last);
+    let mut last = Report::Listening(address);
+    send(&last);
     // Nothing is ever sent on the channel; any error other than `Empty` means that the parent is gone.
     while gone.try_recv() == Err(oneshot::error::TryRecvError::Empty) {
-        let now = told();
+        let now = report();
         if now != last {
-            tell(&now);
+            send(&now);
             last = now;
         }
         tokio::time::sleep(LOOK).await;
@@ -77,8 +77,8 @@ pub async fn serve(is_supervised: bool, address: SocketAddr, told: impl Fn() -> 
 }
 
 /// Ignores write errors: a parent that no longer reads is about to end.
-fn tell(told: &Told) {
-    if let Ok(line) = serde_json::to_string(told) {
+fn send(report: &Report) {
+    if let Ok(line) = serde_json::to_string(report) {
         let mut out = io::stdout().lock();
         let _ = writeln!(out, "{line}").and_then(|()| out.flush());
     }

@@ -10,7 +10,7 @@ use crds::job::JobConfig;
 use kafka::cluster::{Cluster, ClusterError};
 
 use super::{
-    aggregate, error::RunError, ingest, metrics::Metrics, status::ThreadStatus, supervised::Told, view::Source,
+    aggregate, error::RunError, ingest, metrics::Metrics, status::ThreadStatus, supervised::Report, view::Source,
 };
 use crate::stop::{DRAIN_BOUND, Stop};
 
@@ -84,14 +84,14 @@ impl Replica {
 
     /// The replica's state, as reported to its parent.
     #[must_use]
-    pub fn told(&self) -> Told {
+    pub fn report(&self) -> Report {
         if self.drain.is_set() && self.ingest.iter().all(JoinHandle::is_finished) {
-            return Told::Drained;
+            return Report::Drained;
         }
         let problem = |status: &ThreadStatus| Some(format!("thread {} {}", status.name, status.not_ready()?));
         match self.statuses.iter().find_map(problem) {
-            Some(problem) => Told::NotReady(problem),
-            None => Told::Ready(self.statuses.iter().map(|status| status.partitions().len() as u64).sum()),
+            Some(problem) => Report::NotReady(problem),
+            None => Report::Ready(self.statuses.iter().map(|status| status.partitions().len() as u64).sum()),
         }
     }
 

@@ -167,7 +167,9 @@ fn a_kafka_that_is_away_is_waited_for_at_no_cost() {
     std::thread::sleep(Duration::from_secs(2));
     kafka.kill_broker(0).unwrap();
     wait_for("a replica that says so", BOUND, || (replica.get("/readyz")?.0 == 503).then_some(()));
-    assert!(replica.get("/metrics").unwrap().1.contains("login_processor_brokers_up 0"));
+    // The metric follows with librdkafka's next statistics.
+    let says_so = || replica.get("/metrics")?.1.contains("login_processor_brokers_up 0").then_some(());
+    wait_for("a metric that says so", BOUND, says_so);
     assert_idle(&replica);
     assert_eq!(replica.get("/healthz").unwrap().0, 200);
     kafka.restart_broker(0).unwrap();

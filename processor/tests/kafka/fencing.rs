@@ -10,7 +10,7 @@ use std::{
 
 use kafka::{
     native::{
-        Event, GroupMetadata, Rebalance,
+        ClientEvent, GroupMetadata, Rebalance,
         consumer::Consumer,
         producer::{OffsetToCommit, Producer},
     },
@@ -24,7 +24,7 @@ fn joined(consumer: &mut Consumer) -> GroupMetadata {
     let started = Instant::now();
     while started.elapsed() < BOUND {
         for event in consumer.poll(1, Duration::from_millis(100)).take_events() {
-            if let Event::Rebalance(Rebalance::Assign { group: Some(group), .. }) = event {
+            if let ClientEvent::Rebalance(Rebalance::Assign { group: Some(group), .. }) = event {
                 return group;
             }
         }

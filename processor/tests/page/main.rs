@@ -40,7 +40,7 @@ fn events(count: usize) -> Vec<NewRecord> {
     let start = i64::try_from(now).unwrap() - 600;
     let per_second = (count as u64 / 600).max(1);
     let model = Events::new(Options { shares: mixed(), start, per_second, ..Options::default() });
-    let record = |event: processor::commands::generate::Event| NewRecord {
+    let record = |event: processor::commands::generate::GeneratedEvent| NewRecord {
         key: Some(event.key.clone()),
         payload: event.payload().map(<[u8]>::to_owned),
         ..NewRecord::default()

@@ -24,7 +24,7 @@ use crds::{
     topics::{PipelineId, topics},
 };
 use operator::{kafka_access::Secrets, pass::desired::render, topics::Listener};
-use processor::commands::generate::{Event, Events, Options, Shares};
+use processor::commands::generate::{Events, GeneratedEvent, Options, Shares};
 use rdkafka::{
     ClientConfig,
     producer::{BaseProducer, BaseRecord, Producer},
@@ -119,7 +119,7 @@ impl<'k> Pipeline<'k> {
             let mut sent = 0;
             while sent < events && !stopped.load(Ordering::Relaxed) {
                 let chunk = (per_second / 10).clamp(1, events - sent);
-                let mut event = Event::default();
+                let mut event = GeneratedEvent::default();
                 for _ in 0..chunk {
                     model.next_into(&mut event);
                     let record = BaseRecord::<[u8], [u8]>::to(&topic).key(event.key.as_slice());

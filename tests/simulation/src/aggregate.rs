@@ -283,7 +283,7 @@ impl Replica {
             (Name::Alerts, results.alerts),
             (Name::State, state),
         ];
-        let record = |name, fold::Record { key, value }| (name, Record { key, value });
+        let record = |name, fold::ResultRecord { key, value }| (name, Record { key, value });
         let records =
             topics.into_iter().flat_map(|(name, records)| records.into_iter().map(move |of| record(name, of)));
         self.emission = Some(Emission {

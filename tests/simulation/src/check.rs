@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use ::audit::batch::{Batch, Event, Found, Kind};
+use ::audit::batch::{Batch, Found, Kind, ProcessedEvent};
 use crds::{
     job::Rules,
     records::{
@@ -264,7 +264,7 @@ fn batch(world: &World, meta: &Meta, told: &Deltas, last: &Last) -> Result<(), S
             for (offset, entry) in (from..to).zip(&source.entries[from as usize..to as usize]) {
                 let Some(login) = entry.as_ref().and_then(|entry| entry.login.as_ref()) else { continue };
                 let retention = aggregation.retention.as_secs();
-                batch.event(&Event {
+                batch.event(&ProcessedEvent {
                     partition,
                     offset,
                     time: login.time,

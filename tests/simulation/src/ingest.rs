@@ -257,7 +257,7 @@ impl Thread {
                     break;
                 };
                 if let Some(entry) = entry {
-                    let record = machine::Record {
+                    let record = machine::SourceRecord {
                         partition: *partition,
                         offset: position,
                         timestamp_ms: entry.timestamp_ms,
@@ -265,7 +265,7 @@ impl Thread {
                         value: Some(&entry.value),
                     };
                     match self.machine.record(&record, arena) {
-                        Fate::Output(_) | Fate::Passed => {}
+                        Fate::Output(_) | Fate::Skipped => {}
                         Fate::DeadLetter(_) => world.coverage.note(Feature::DeadLetter),
                     }
                 }

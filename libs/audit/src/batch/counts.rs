@@ -11,7 +11,7 @@ use datasketches::{
     hll::{Coupon, HllSketch, HllType},
 };
 
-use super::{Event, found::Evicted, history::Counting};
+use super::{ProcessedEvent, found::Evicted, history::Counting};
 
 #[derive(Clone, Debug, Default)]
 pub struct Counts {
@@ -38,7 +38,7 @@ pub struct Values {
 
 impl Counts {
     /// Adds an event.
-    pub fn add(&mut self, event: &Event, counting: &Counting) {
+    pub fn add(&mut self, event: &ProcessedEvent, counting: &Counting) {
         self.count += 1;
         self.late += u64::from(event.late);
         self.newest = self.newest.max(Some(counting.governing));

@@ -3,7 +3,7 @@
 use crds::pipeline::Dimension;
 
 #[derive(Clone, Copy, Debug)]
-pub struct Event<'a> {
+pub struct ProcessedEvent<'a> {
     pub partition: i32,
     pub offset: i64,
     /// The event time, Unix seconds.

@@ -35,7 +35,7 @@ use crds::{
 };
 use history::History;
 
-pub use event::Event;
+pub use event::ProcessedEvent;
 pub use found::Found;
 pub use history::{HistoryError, rules};
 pub use kind::Kind;
@@ -69,7 +69,7 @@ impl Batch {
     }
 
     /// Counts a valid event.
-    pub fn event(&mut self, event: &Event) {
+    pub fn event(&mut self, event: &ProcessedEvent) {
         let counted = self.history.counted(event.partition, event.offset);
         for window in &counted.windows {
             let counts = self.windows.entry(Span::of(*window, event.time)).or_default();

@@ -11,7 +11,7 @@ use rdkafka::{
 use crate::{
     error::KafkaError,
     settings::SettingsError,
-    trouble::{Told, Trouble},
+    trouble::{ExplainedError, Trouble},
 };
 
 /// A query failed.
@@ -23,7 +23,7 @@ pub enum ClusterError {
         /// The query.
         question: String,
         /// The client's error.
-        source: Told,
+        source: ExplainedError,
     },
     /// A secret cannot be read.
     #[error(transparent)]
@@ -60,11 +60,11 @@ pub(super) fn asked(
     question: impl Into<String>,
 ) -> impl FnOnce(BindingError) -> ClusterError {
     let question = question.into();
-    move |source| ClusterError::Kafka { question, source: told(client, source) }
+    move |source| ClusterError::Kafka { question, source: explained(client, source) }
 }
 
 /// Adds to an error what the client reported about its connections meanwhile.
-pub fn told(client: &BaseConsumer<Trouble>, source: BindingError) -> Told {
+pub fn explained(client: &BaseConsumer<Trouble>, source: BindingError) -> ExplainedError {
     /// How long to poll the queue that holds the client's events.
     const GLANCE: Duration = Duration::from_millis(10);
     while let Some(Err(_)) = client.poll(GLANCE) {}

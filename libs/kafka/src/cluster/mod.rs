@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crds::job::JobConfig;
 
 pub use clients::{client, client_with};
-pub use error::{ClusterError, told};
+pub use error::{ClusterError, explained};
 pub use group::{Group, UNSTABLE_BOUND};
 pub use log::LogReader;
 pub use topics::{Limits, Topics};

@@ -10,7 +10,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka_sys as sys;
 
 use super::{
-    event::{Event, Inbox, Rebalance},
+    event::{ClientEvent, Inbox, Rebalance},
     ffi::{ErrorText, bytes, c_string, check_error, failure, text},
     group::GroupMetadata,
     list::PartitionList,
@@ -104,7 +104,7 @@ unsafe extern "C" fn on_rebalance(
         sys::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS => Rebalance::Assign { partitions, group },
         _ => Rebalance::Revoke { partitions, group, lost },
     };
-    inbox.push(Event::Rebalance(rebalance));
+    inbox.push(ClientEvent::Rebalance(rebalance));
 }
 
 unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *const c_char, opaque: *mut c_void) {
@@ -115,7 +115,7 @@ unsafe extern "C" fn on_error(_: *mut sys::rd_kafka_t, code: c_int, reason: *con
         inbox.trouble.note(&message);
     }
     let message = inbox.trouble.recent().unwrap_or(message);
-    inbox.push(Event::Trouble { all_brokers_down, message });
+    inbox.push(ClientEvent::Trouble { all_brokers_down, message });
 }
 
 unsafe extern "C" fn on_statistics(
@@ -127,7 +127,7 @@ unsafe extern "C" fn on_statistics(
     // SAFETY: librdkafka passes a buffer of this length that lives during the call, and the inbox that the client was
     // created with.
     let (inbox, json) = unsafe { (&*opaque.cast::<Inbox>(), bytes(json.cast(), length).unwrap_or_default()) };
-    inbox.push(Event::Statistics(String::from_utf8_lossy(json).into_owned()));
+    inbox.push(ClientEvent::Statistics(String::from_utf8_lossy(json).into_owned()));
     0 // librdkafka frees the buffer.
 }
 

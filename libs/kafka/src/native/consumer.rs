@@ -15,7 +15,7 @@ use rdkafka_sys as sys;
 
 use super::{
     client::Client,
-    event::Event,
+    event::ClientEvent,
     ffi::{bytes, c_string, check_code, check_error, failure, millis},
     list::PartitionList,
 };
@@ -236,7 +236,7 @@ impl Drop for Consumer {
 #[derive(Debug)]
 pub struct Batch<'c> {
     messages: &'c mut [*mut sys::rd_kafka_message_t],
-    events: Vec<Event>,
+    events: Vec<ClientEvent>,
 }
 
 impl Batch<'_> {
@@ -249,7 +249,7 @@ impl Batch<'_> {
     }
 
     /// Takes the events, in the order in which they happened.
-    pub fn take_events(&mut self) -> Vec<Event> {
+    pub fn take_events(&mut self) -> Vec<ClientEvent> {
         std::mem::take(&mut self.events)
     }
 }

@@ -7,7 +7,7 @@ use crate::trouble::Trouble;
 
 /// An event that librdkafka reports between messages.
 #[derive(Debug)]
-pub enum Event {
+pub enum ClientEvent {
     /// Partitions are assigned or revoked. [`consumer::Consumer::assign`] or [`consumer::Consumer::unassign`] must
     /// answer.
     Rebalance(Rebalance),
@@ -46,18 +46,18 @@ pub enum Rebalance {
 /// The inbox in which callbacks put events.
 #[derive(Debug, Default)]
 pub(super) struct Inbox {
-    events: Mutex<Vec<Event>>,
+    events: Mutex<Vec<ClientEvent>>,
     pub(super) trouble: Trouble,
     /// Set when the owner no longer reads the events.
     pub(super) closing: AtomicBool,
 }
 
 impl Inbox {
-    pub(super) fn push(&self, event: Event) {
+    pub(super) fn push(&self, event: ClientEvent) {
         self.events.lock().unwrap_or_else(PoisonError::into_inner).push(event);
     }
 
-    pub(super) fn take(&self) -> Vec<Event> {
+    pub(super) fn take(&self) -> Vec<ClientEvent> {
         std::mem::take(&mut *self.events.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -22,5 +22,5 @@ mod list;
 
 pub(crate) mod ffi;
 
-pub use event::{Event, Rebalance};
+pub use event::{ClientEvent, Rebalance};
 pub use group::GroupMetadata;

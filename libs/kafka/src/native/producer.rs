@@ -11,7 +11,7 @@ use rdkafka_sys as sys;
 use super::{
     client::Client,
     consumer::Headers,
-    event::Event,
+    event::ClientEvent,
     ffi::{c_string, check_code, check_error, failure, millis},
     group::GroupMetadata,
     list::PartitionList,
@@ -281,7 +281,7 @@ impl Producer {
     }
 
     /// Serves callbacks, and returns the events that they recorded.
-    pub fn serve(&mut self) -> Vec<Event> {
+    pub fn serve(&mut self) -> Vec<ClientEvent> {
         self.wait(Duration::ZERO);
         self.client.inbox.take()
     }

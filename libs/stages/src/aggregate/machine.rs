@@ -30,7 +30,7 @@ use crds::records::{
 
 pub use words::{Committed, Failure, Outcome, Question, Reading, Role, Sealed, SetBack};
 
-use super::fold::{Fold, Record, Restore, Restored};
+use super::fold::{Fold, Restore, Restored, ResultRecord};
 use backlog::Backlog;
 
 /// Interval between commits of results, milliseconds.
@@ -448,7 +448,7 @@ impl Machine {
         if offset == emitted && since.is_none() {
             return Ok(None);
         }
-        let position = Record { key: Key::Position.encode(), value: Some(encode(&Position { offset })?) };
+        let position = ResultRecord { key: Key::Position.encode(), value: Some(encode(&Position { offset })?) };
         let mut state = vec![position];
         if let Some(since) = since {
             state.extend(folding.fold.snapshot(since)?);

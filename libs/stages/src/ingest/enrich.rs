@@ -4,7 +4,7 @@ use crds::records::enrichment;
 use jiff::{ToSpan, civil::Date};
 
 use super::{
-    judge::Event,
+    judge::ValidEvent,
     scan::{Scratch, walk},
 };
 
@@ -28,7 +28,7 @@ impl Enricher {
     pub fn write(
         &mut self,
         value: &[u8],
-        event: &Event<'_>,
+        event: &ValidEvent<'_>,
         (partition, offset): (i32, i64),
         late: bool,
         scratch: &mut Scratch,

@@ -26,14 +26,14 @@ pub struct Rejection {
 
 /// A valid event.
 #[derive(Debug)]
-pub struct Event<'a> {
+pub struct ValidEvent<'a> {
     /// When it happened, Unix seconds.
     pub time: i64,
     /// Where the fields are in the text.
     pub scanned: Scanned<'a>,
 }
 
-impl<'a> Event<'a> {
+impl<'a> ValidEvent<'a> {
     /// A text field, unescaped, UTF-8. None if it is absent or null.
     #[must_use]
     pub fn text(&self, field: Field) -> Option<Cow<'a, [u8]>> {
@@ -73,7 +73,7 @@ impl Judge {
         value: Option<&'a [u8]>,
         timestamp_ms: i64,
         scratch: &mut Scratch,
-    ) -> Result<Event<'a>, Rejection> {
+    ) -> Result<ValidEvent<'a>, Rejection> {
         let value = value.ok_or_else(|| reject(Reason::Malformed, "a tombstone: the record has no value"))?;
         let scanned = scan(value, scratch)
             .map_err(|Malformed { what, at }| reject(Reason::Malformed, format!("{what}, at byte {at}")))?;
@@ -97,7 +97,7 @@ impl Judge {
             _ => timestamp_ms.max(0) / 1000,
         };
         self.refuse_future(time, timestamp_ms)?;
-        Ok(Event { time, scanned })
+        Ok(ValidEvent { time, scanned })
     }
 
     fn text_problem(&self, field: Field, value: Value<'_>, delete_character: bool) -> Option<&'static str> {

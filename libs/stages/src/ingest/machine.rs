@@ -29,7 +29,7 @@ const MAX_COUNTS: usize = 50_000;
 
 /// One record of the source.
 #[derive(Clone, Copy, Debug)]
-pub struct Record<'a> {
+pub struct SourceRecord<'a> {
     pub partition: i32,
     pub offset: i64,
     /// Its Kafka timestamp, Unix milliseconds; negative when it has none.
@@ -47,7 +47,7 @@ pub enum Fate {
     Output(Range<usize>),
     DeadLetter(Rejection),
     /// Nowhere: the record was processed before, or its partition is not owned.
-    Passed,
+    Skipped,
 }
 
 /// A transaction that has ended and is not committed yet, with everything to write for it. After the commit, pass it to
@@ -254,10 +254,10 @@ impl Ingest {
     }
 
     /// Processes a record. The value for the output is appended to `arena`.
-    pub fn record(&mut self, record: &Record<'_>, arena: &mut Vec<u8>) -> Fate {
-        let Some(partition) = self.partitions.get_mut(&record.partition) else { return Fate::Passed };
+    pub fn record(&mut self, record: &SourceRecord<'_>, arena: &mut Vec<u8>) -> Fate {
+        let Some(partition) = self.partitions.get_mut(&record.partition) else { return Fate::Skipped };
         if record.offset < partition.position {
-            return Fate::Passed;
+            return Fate::Skipped;
         }
         partition.position = record.offset + 1;
         let event = match self.judge.judge(record.value, record.timestamp_ms, &mut self.scratch) {

@@ -13,7 +13,7 @@ use datasketches::{
 };
 use foldhash::fast::FixedState;
 
-use super::judge::Event;
+use super::judge::ValidEvent;
 
 type Counts = HashMap<Box<[u8]>, u64, FixedState>;
 
@@ -55,7 +55,7 @@ impl Panes {
     }
 
     /// Counts a valid event. Unmerged events are counted apart from the others of their window.
-    pub fn count(&mut self, event: &Event<'_>, late: bool, unmerged: bool) {
+    pub fn count(&mut self, event: &ValidEvent<'_>, late: bool, unmerged: bool) {
         let start = event.time - event.time.rem_euclid(self.window);
         let pane = self.panes.entry((start, unmerged)).or_insert_with(|| Pane {
             count: 0,

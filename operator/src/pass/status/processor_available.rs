@@ -18,7 +18,7 @@ use crate::{
 pub(crate) fn rolled_out(pass: &Pass) -> Option<&ConfigStatus> {
     let Workload::Applied(applied) = &pass.workload else { return None };
     let wanted = pass.size.replicas;
-    (wanted > 0 && Counts::of(applied).is_complete(wanted)).then_some(&applied.config)
+    (wanted > 0 && PodCounts::of(applied).is_complete(wanted)).then_some(&applied.config)
 }
 
 /// Whether as many pods as wanted run the current config and are available.
@@ -31,7 +31,7 @@ pub(super) fn processor_available(pass: &Pass) -> Finding {
         }
         Workload::Failed(error) => return Finding::of_error(PROCESSOR_AVAILABLE, error),
     };
-    let (wanted, counts) = (pass.size.replicas, Counts::of(applied));
+    let (wanted, counts) = (pass.size.replicas, PodCounts::of(applied));
     if !counts.is_complete(wanted) {
         return incomplete(applied, &counts, wanted);
     }
@@ -70,7 +70,7 @@ fn rolled_back(why: &str, wanted: i32, revision: u64) -> Finding {
     missing(Reason::RolledBack, message)
 }
 
-fn incomplete(applied: &Applied, counts: &Counts, wanted: i32) -> Finding {
+fn incomplete(applied: &Applied, counts: &PodCounts, wanted: i32) -> Finding {
     let said = applied.words.as_deref().map(|words| format!("; {words}")).unwrap_or_default();
     if counts.is_current {
         if let Some(failure) = replica_failure(&applied.deployment) {
@@ -81,7 +81,7 @@ fn incomplete(applied: &Applied, counts: &Counts, wanted: i32) -> Finding {
             return missing(Reason::ProgressDeadlineExceeded, format!("{}{said}: {advice}", message_of(exceeded)));
         }
     }
-    let Counts { updated, available, all, .. } = counts;
+    let PodCounts { updated, available, all, .. } = counts;
     let message = format!(
         "{available} of {wanted} replicas are available, {updated} with the current config, {all} in all{said}"
     );
@@ -99,7 +99,7 @@ fn message_of(condition: &DeploymentCondition) -> &str {
 }
 
 /// A Deployment's pods, as its controller counted them.
-struct Counts {
+struct PodCounts {
     /// Whether they were counted since the Deployment last changed, and with the config asked about.
     is_current: bool,
     updated: i32,
@@ -107,7 +107,7 @@ struct Counts {
     all: i32,
 }
 
-impl Counts {
+impl PodCounts {
     fn of(Applied { deployment, config, .. }: &Applied) -> Self {
         let status = deployment.status.clone().unwrap_or_default();
         Self {

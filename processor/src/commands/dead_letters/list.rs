@@ -73,15 +73,15 @@ impl fmt::Display for Row {
 /// Dead letters by reason. As JSON it is one object; its field names are stable.
 #[derive(Serialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// Counts of each reason that occurs.
-    pub reasons: BTreeMap<Reason, Counts>,
+    /// By reason; only reasons that occur.
+    pub reasons: BTreeMap<Reason, ReasonCounts>,
     /// Records that the pipeline did not write.
     pub others: u64,
 }
 
 /// Number of dead letters.
 #[derive(Serialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct ReasonCounts {
     /// All dead letters.
     pub count: u64,
     /// Those of them that were replayed.
@@ -103,7 +103,7 @@ impl Summary {
 impl fmt::Display for Summary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<16}{:>14}{:>14}", "REASON", "COUNT", "REPLAYED")?;
-        for (reason, Counts { count, replayed }) in &self.reasons {
+        for (reason, ReasonCounts { count, replayed }) in &self.reasons {
             write!(f, "\n{:<16}{count:>14}{replayed:>14}", reason.as_str())?;
         }
         if self.others > 0 {
@@ -140,7 +140,7 @@ mod tests {
         summary.push(&row);
         summary.push(&replayed);
         summary.push(&Row { reason: None, ..row });
-        assert_eq!(summary.reasons[&Reason::Future], Counts { count: 2, replayed: 1 });
+        assert_eq!(summary.reasons[&Reason::Future], ReasonCounts { count: 2, replayed: 1 });
         assert_eq!(summary.others, 1);
         assert_eq!(summary.to_string().lines().count(), 3);
     }

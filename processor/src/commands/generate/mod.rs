@@ -1,7 +1,7 @@
 //! `processor generate`: sends realistic login events to any Kafka.
 //!
 //! ```text
-//!  Options ──> Events (model: which kind, when) ──> Event{kind, key, payload} ──> send (I/O): rate, delivery reports
+//!  Options ──> Events (model: which kind, when) ──> event{kind, key, payload} ──> send (I/O): rate, delivery reports
 //!                 │
 //!                 ├─ population: users, with their home states and devices
 //!                 └─ trouble: malformed and odd payloads
@@ -15,6 +15,6 @@ pub mod random;
 mod send;
 mod trouble;
 
-pub use model::{Event, Events, Kind, Options, Shares, SharesError};
+pub use model::{Events, GeneratedEvent, Kind, Options, Shares, SharesError};
 pub(crate) use send::{Deliveries, producer_settings, serve};
 pub use send::{EventArgs, GenerateArgs, GenerateError, Report, run, send};

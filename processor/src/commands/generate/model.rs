@@ -131,7 +131,7 @@ impl Default for Options {
 
 /// An event to send.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Event {
+pub struct GeneratedEvent {
     /// How it was made.
     pub kind: Kind,
     /// The record's key: the user's id.
@@ -140,7 +140,7 @@ pub struct Event {
     pub(super) tombstone: bool,
 }
 
-impl Event {
+impl GeneratedEvent {
     /// An event from another source than the generator.
     #[must_use]
     pub fn new(kind: Kind, key: &str, payload: &str) -> Self {
@@ -164,7 +164,7 @@ pub struct Events {
     random: Random,
     made: u64,
     now: i64,
-    earlier: Vec<Event>,
+    earlier: Vec<GeneratedEvent>,
 }
 
 impl Events {
@@ -182,7 +182,7 @@ impl Events {
     }
 
     /// Makes the next event in the buffers of an earlier one, to avoid allocations.
-    pub fn next_into(&mut self, event: &mut Event) {
+    pub fn next_into(&mut self, event: &mut GeneratedEvent) {
         if let Some(seconds) = self.made.checked_div(self.options.per_second) {
             self.now = self.options.start.saturating_add_unsigned(seconds);
         }
@@ -205,7 +205,7 @@ impl Events {
         }
     }
 
-    fn make(&mut self, event: &mut Event) {
+    fn make(&mut self, event: &mut GeneratedEvent) {
         let random = &mut self.random;
         let login = login(self.options.seed, self.options.users.max(1), random);
         event.key.clear();
@@ -231,10 +231,10 @@ impl Events {
 }
 
 impl Iterator for Events {
-    type Item = Event;
+    type Item = GeneratedEvent;
 
-    fn next(&mut self) -> Option<Event> {
-        let mut event = Event::default();
+    fn next(&mut self) -> Option<GeneratedEvent> {
+        let mut event = GeneratedEvent::default();
         self.next_into(&mut event);
         Some(event)
     }
@@ -302,7 +302,7 @@ mod tests {
         Kind::ALL[1..].iter().fold(Shares::NONE, |shares, kind| shares.with(*kind, share).unwrap())
     }
 
-    fn text(event: &Event) -> String {
+    fn text(event: &GeneratedEvent) -> String {
         String::from_utf8(event.payload().unwrap().to_vec()).unwrap()
     }
 
@@ -317,7 +317,7 @@ mod tests {
             ]
         );
         let all = Events::new(Options { shares: shares(0.15), ..Options::default() }).take(10_000);
-        let bytes = |event: Event| [event.key, event.payload].concat();
+        let bytes = |event: GeneratedEvent| [event.key, event.payload].concat();
         let digest = all.flat_map(bytes).fold(0, |digest, byte| mix(digest ^ u64::from(byte)));
         assert_eq!(digest, 0x59a6_2b20_135b_fbd1);
     }
@@ -330,7 +330,7 @@ mod tests {
         assert_eq!(events(7), events(7));
         assert_ne!(events(7), events(8));
         let mut stream = Events::new(Options { seed: 7, shares: shares(0.1), ..Options::default() });
-        let mut event = Event::default();
+        let mut event = GeneratedEvent::default();
         for expected in events(7) {
             stream.next_into(&mut event);
             assert_eq!(event, expected, "in the buffers of the event before");
@@ -371,10 +371,10 @@ mod tests {
     #[test]
     fn a_repeated_event_has_the_bytes_of_an_earlier_one() {
         let shares = Shares::NONE.with(Kind::Repeated, 0.3).unwrap().with(Kind::Malformed, 0.1).unwrap();
-        let events: Vec<Event> = Events::new(Options { shares, ..Options::default() }).take(5000).collect();
+        let events: Vec<GeneratedEvent> = Events::new(Options { shares, ..Options::default() }).take(5000).collect();
         let mut repeated = 0;
         for (index, event) in events.iter().enumerate().filter(|(_, event)| event.kind == Kind::Repeated) {
-            let same = |earlier: &Event| (&earlier.key, earlier.payload()) == (&event.key, event.payload());
+            let same = |earlier: &GeneratedEvent| (&earlier.key, earlier.payload()) == (&event.key, event.payload());
             assert!(events[..index].iter().any(same), "event {index}");
             repeated += 1;
         }
@@ -383,12 +383,13 @@ mod tests {
 
     #[test]
     fn time_goes_on_with_the_count_or_as_it_is_set() {
-        let time = |event: &Event| -> i64 {
+        let time = |event: &GeneratedEvent| -> i64 {
             let value: serde_json::Value = serde_json::from_slice(event.payload().unwrap()).unwrap();
             value["timestamp"].as_i64().unwrap()
         };
-        let near =
-            |event: &Event, expected: i64| assert!((0..3).contains(&(expected - time(event))), "{}", text(event));
+        let near = |event: &GeneratedEvent, expected: i64| {
+            assert!((0..3).contains(&(expected - time(event))), "{}", text(event))
+        };
         let start = Options::default().start;
         for (index, event) in (0..).zip(Events::new(Options { per_second: 10, ..Options::default() }).take(1000)) {
             near(&event, start + index / 10);
@@ -401,7 +402,7 @@ mod tests {
 
     #[test]
     fn an_event_is_about_as_long_as_a_real_one() {
-        let events: Vec<Event> = Events::new(Options::default()).take(1000).collect();
+        let events: Vec<GeneratedEvent> = Events::new(Options::default()).take(1000).collect();
         let bytes: usize = events.iter().map(|event| event.payload().unwrap().len()).sum();
         assert!((190_000..210_000).contains(&bytes), "{bytes} bytes in 1000 events");
         for event in events {

@@ -22,7 +22,7 @@ use crds::job::KafkaConfig;
 use kafka::{
     cluster::{ClusterError, client_with},
     settings::{self, Settings},
-    trouble::{Told, Trouble},
+    trouble::{ExplainedError, Trouble},
 };
 use rdkafka::{
     ClientContext, Message,
@@ -33,7 +33,7 @@ use rdkafka::{
 };
 use serde::{Serialize, ser::SerializeMap};
 
-use super::model::{Event, Events, Kind, Options, Shares, SharesError};
+use super::model::{Events, GeneratedEvent, Kind, Options, Shares, SharesError};
 use crate::{
     clock::now_seconds,
     config::{self, ConfigError},
@@ -138,7 +138,7 @@ pub enum GenerateError {
     Kafka {
         /// The bootstrap servers.
         bootstrap: String,
-        source: Told,
+        source: ExplainedError,
     },
     #[error("--topic {0} does not exist: create it, or let the operator do so")]
     NoTopic(String),
@@ -232,7 +232,7 @@ pub fn send(args: &GenerateArgs) -> Result<Report, GenerateError> {
     let pace = Pace { started, rate: args.rate };
     let progress = Count::start("sending", "events", Some(args.events));
     let mut events = Events::new(options);
-    let mut event = Event::default();
+    let mut event = GeneratedEvent::default();
     let deliveries = producer.context();
     for number in 1..=args.events {
         let waited = pace.wait(number);
@@ -285,7 +285,7 @@ fn find_topic<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Optio
 }
 
 /// Hands an event to the producer. When the queue is full, waits for Kafka to take some events.
-fn send_one(producer: &BaseProducer<Deliveries>, topic: &str, event: &Event) -> Result<(), KafkaError> {
+fn send_one(producer: &BaseProducer<Deliveries>, topic: &str, event: &GeneratedEvent) -> Result<(), KafkaError> {
     let mut record = BaseRecord::with_opaque_to(topic, event.kind as usize).key(&event.key);
     record.payload = event.payload();
     loop {

@@ -1,6 +1,6 @@
 //! Broken events, which show a person what becomes of one. Pure.
 
-use crate::commands::generate::{Event, Kind};
+use crate::commands::generate::{GeneratedEvent, Kind};
 
 /// The user of all broken events.
 const USER: &str = "00000000-0000-4000-8000-000000000000";
@@ -8,7 +8,7 @@ const USER: &str = "00000000-0000-4000-8000-000000000000";
 /// A broken event with its description.
 #[derive(Debug)]
 pub struct Broken {
-    pub event: Event,
+    pub event: GeneratedEvent,
     /// What is wrong with it, for people.
     pub told: &'static str,
     /// The reason that its dead letter will have.
@@ -20,7 +20,7 @@ pub struct Broken {
 pub fn broken(number: usize, now: i64) -> Broken {
     let event = |kind, rest: &str| {
         let payload = format!(r#"{{"user_id":"{USER}","app_version":"2.3.0","ip":"192.0.2.1","locale":"RI"{rest}"#);
-        Event::new(kind, USER, &payload)
+        GeneratedEvent::new(kind, USER, &payload)
     };
     match number % 4 {
         0 => Broken {

@@ -13,7 +13,7 @@ use crds::{
 };
 use futures::executor::block_on;
 use kafka::{
-    cluster::{ClusterError, client, client_with, told},
+    cluster::{ClusterError, client, client_with, explained},
     settings::{self, Settings},
     trouble::Trouble,
 };
@@ -182,7 +182,7 @@ impl Broker {
         // Asks for all topics: a request for one by name would create it where brokers create topics automatically.
         let metadata = client
             .fetch_metadata(None, PATIENCE)
-            .map_err(|source| self.unreachable("metadata of all topics", &told(&client, source)))?;
+            .map_err(|source| self.unreachable("metadata of all topics", &explained(&client, source)))?;
         let partitions = |topic: &Topic| {
             let found = metadata.topics().iter().find(|found| found.name() == topic.name)?;
             let led = found.partitions().iter().filter(|partition| partition.leader() >= 0).count();

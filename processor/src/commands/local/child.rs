@@ -16,7 +16,7 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::replica::supervised::{DRAIN, Told};
+use crate::replica::supervised::{DRAIN, Report};
 
 /// How long a replica may take to stop: slightly more than the time that it takes at most.
 const STOP_BOUND: Duration = Duration::from_secs(12);
@@ -40,14 +40,14 @@ pub struct Status {
     /// Where its HTTP server listens.
     pub address: Option<SocketAddr>,
     /// The last status that it reported.
-    pub last: Option<Told>,
+    pub last: Option<Report>,
 }
 
 impl Status {
     /// Partitions that the replica has taken up; `None` while it is not ready.
     #[must_use]
     pub const fn active(&self) -> Option<u64> {
-        if let Some(Told::Ready(active)) = self.last { Some(active) } else { None }
+        if let Some(Report::Ready(active)) = self.last { Some(active) } else { None }
     }
 }
 
@@ -147,11 +147,11 @@ impl Drop for Child {
 
 fn listen(stdout: ChildStdout, status: &Mutex<Status>) {
     for line in BufReader::new(stdout).lines().map_while(Result::ok) {
-        let Ok(told) = serde_json::from_str(&line) else { continue };
+        let Ok(report) = serde_json::from_str(&line) else { continue };
         let mut status = status.lock().unwrap_or_else(PoisonError::into_inner);
-        match told {
-            Told::Listening(address) => status.address = Some(address),
-            told => status.last = Some(told),
+        match report {
+            Report::Listening(address) => status.address = Some(address),
+            report => status.last = Some(report),
         }
     }
 }

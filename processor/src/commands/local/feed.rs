@@ -14,10 +14,10 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-use super::{pace::Pace, window::Window};
+use super::{flow_control::FlowControl, pace::Pace};
 use crate::{
     clock::now_seconds,
-    commands::generate::{Deliveries, Event, Events, GenerateError, Options, producer_settings, serve},
+    commands::generate::{Deliveries, Events, GenerateError, GeneratedEvent, Options, producer_settings, serve},
 };
 
 /// Most events of a turn, after which the producer is served and the caller goes on.
@@ -46,8 +46,8 @@ pub struct Feed {
     options: FeedOptions,
     model: Events,
     /// The next event, and its partition.
-    next: (Event, usize),
-    window: Window,
+    next: (GeneratedEvent, usize),
+    flow_control: FlowControl,
     started: Instant,
     /// Events that the model has made and that were sent; `sent` counts extra events as well.
     made: u64,
@@ -76,8 +76,8 @@ impl Feed {
             partitions,
             model: Events::new(options.events.clone()),
             options,
-            next: (Event::default(), 0),
-            window: Window::new(partitions, window_bytes),
+            next: (GeneratedEvent::default(), 0),
+            flow_control: FlowControl::new(partitions, window_bytes),
             started: Instant::now(),
             made: 0,
             sent: 0,
@@ -120,10 +120,10 @@ impl Feed {
     ///
     /// # Errors
     /// When the client rejects it.
-    pub fn send_extra(&mut self, event: &Event) -> Result<(), GenerateError> {
+    pub fn send_extra(&mut self, event: &GeneratedEvent) -> Result<(), GenerateError> {
         let partition = self.partition_of(event);
         // Such an event is small and rare, so the window need not have room.
-        self.window.force(partition, bytes(event));
+        self.flow_control.force(partition, bytes(event));
         self.send(event, partition)
     }
 
@@ -134,7 +134,7 @@ impl Feed {
     /// When the client rejects an event, or an event was not delivered.
     pub fn turn(&mut self, audited: impl Iterator<Item = u64>) -> Result<(), GenerateError> {
         for (partition, audited) in audited.enumerate() {
-            self.window.audited(partition, audited);
+            self.flow_control.audited(partition, audited);
         }
         let before = self.made;
         let end_of_turn = before + TURN;
@@ -154,7 +154,7 @@ impl Feed {
 
     /// Sends the next event. Returns false when the window has no room for it.
     fn send_next(&mut self) -> Result<bool, GenerateError> {
-        if !self.window.admit(self.next.1, bytes(&self.next.0)) {
+        if !self.flow_control.admit(self.next.1, bytes(&self.next.0)) {
             return Ok(false);
         }
         let (event, partition) = mem::take(&mut self.next);
@@ -165,7 +165,7 @@ impl Feed {
         Ok(true)
     }
 
-    fn send(&mut self, event: &Event, partition: usize) -> Result<(), GenerateError> {
+    fn send(&mut self, event: &GeneratedEvent, partition: usize) -> Result<(), GenerateError> {
         let mut record = BaseRecord::with_opaque_to(&self.topic, event.kind as usize).key(&event.key);
         record.partition = i32::try_from(partition).ok();
         record.payload = event.payload();
@@ -189,12 +189,12 @@ impl Feed {
     }
 
     /// Picks the partition by the key, so that all events of a user are in the same partition.
-    fn partition_of(&self, event: &Event) -> usize {
+    fn partition_of(&self, event: &GeneratedEvent) -> usize {
         let hash = FixedState::default().hash_one(&event.key);
         (hash % self.partitions.max(1) as u64) as usize
     }
 }
 
-fn bytes(event: &Event) -> usize {
+fn bytes(event: &GeneratedEvent) -> usize {
     event.key.len() + event.payload().map_or(0, <[u8]>::len)
 }

@@ -79,7 +79,7 @@ pub enum FollowError {
 #[derive(Debug)]
 pub struct Follower {
     thread: JoinHandle<Result<Conclusion, FollowError>>,
-    told: Arc<Told>,
+    shared: Arc<Shared>,
     compare: Stop,
     /// Source offsets at which the audit ends, by partition; set when the run ends.
     ends: Arc<OnceLock<Vec<i64>>>,
@@ -87,7 +87,7 @@ pub struct Follower {
 
 /// What the thread reports while it runs.
 #[derive(Debug)]
-struct Told {
+struct Shared {
     taken: AtomicU64,
     /// By source partition.
     audited: Vec<AtomicU64>,
@@ -116,43 +116,43 @@ impl Follower {
         let audit = LiveAudit::new(job, limits, starts, partitions.into_iter().max().unwrap_or_default())?;
         let audited = starts.iter().map(|_| AtomicU64::new(0)).collect();
         let settled = starts.iter().copied().map(AtomicI64::new).collect();
-        let told = Told {
+        let shared = Shared {
             taken: AtomicU64::new(0),
             audited,
             settled,
             wrong: Mutex::default(),
             is_counted: AtomicBool::new(false),
         };
-        let (told, compare, ends) = (Arc::new(told), Stop::default(), Arc::default());
+        let (shared, compare, ends) = (Arc::new(shared), Stop::default(), Arc::default());
         let mut task =
-            Task { readers, audit, told: Arc::clone(&told), compare: compare.clone(), ends: Arc::clone(&ends) };
+            Task { readers, audit, shared: Arc::clone(&shared), compare: compare.clone(), ends: Arc::clone(&ends) };
         let thread = thread::Builder::new().name("audit".to_owned()).spawn(move || {
             let ends = task.follow()?;
             Ok(task.audit.conclude(&ends))
         })?;
-        Ok(Self { thread, told, compare, ends })
+        Ok(Self { thread, shared, compare, ends })
     }
 
     /// Number of records that the pipeline has written, in all its topics.
     #[must_use]
     pub fn taken(&self) -> u64 {
-        self.told.taken.load(Relaxed)
+        self.shared.taken.load(Relaxed)
     }
 
     /// Number of events whose outcome is known, by source partition.
     pub fn audited(&self) -> impl Iterator<Item = u64> {
-        self.told.audited.iter().map(|audited| audited.load(Relaxed))
+        self.shared.audited.iter().map(|audited| audited.load(Relaxed))
     }
 
     /// The source offset before which the outcome of every event is known, by partition.
     pub fn settled(&self) -> impl Iterator<Item = i64> {
-        self.told.settled.iter().map(|settled| settled.load(Relaxed))
+        self.shared.settled.iter().map(|settled| settled.load(Relaxed))
     }
 
     /// The faults that were found in the events so far.
     #[must_use]
     pub fn wrong(&self) -> Wrong {
-        *self.told.wrong.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.shared.wrong.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whether the aggregation has written exactly the results that follow from all processed events. The first call
@@ -160,7 +160,7 @@ impl Follower {
     #[must_use]
     pub fn is_counted(&self) -> bool {
         self.compare.set();
-        self.told.is_counted.load(Relaxed)
+        self.shared.is_counted.load(Relaxed)
     }
 
     /// Whether the thread has ended by itself.
@@ -186,7 +186,7 @@ struct Task {
     /// The reader of the source comes first.
     readers: Vec<Reader>,
     audit: LiveAudit,
-    told: Arc<Told>,
+    shared: Arc<Shared>,
     compare: Stop,
     ends: Arc<OnceLock<Vec<i64>>>,
 }
@@ -202,7 +202,7 @@ impl Task {
             let taken = self.take()?;
             has_news |= taken > 0;
             if taken == 0 && has_news && self.compare.is_set() {
-                self.told.is_counted.store(self.audit.is_counted(), Relaxed);
+                self.shared.is_counted.store(self.audit.is_counted(), Relaxed);
                 has_news = false;
             }
         };
@@ -219,7 +219,7 @@ impl Task {
         for reader in written {
             taken += reader.take(&mut self.audit, BATCH, Duration::ZERO)?;
         }
-        let Told { audited, settled, wrong, .. } = &*self.told;
+        let Shared { audited, settled, wrong, .. } = &*self.shared;
         for (partition, (audited, settled)) in audited.iter().zip(settled).enumerate() {
             audited.store(self.audit.audited(partition), Relaxed);
             settled.store(self.audit.settled(partition), Relaxed);
@@ -228,7 +228,7 @@ impl Task {
         if sent + taken == 0 {
             input.take(&mut self.audit, 1, IDLE)?;
         }
-        self.told.taken.fetch_add(taken, Relaxed);
+        self.shared.taken.fetch_add(taken, Relaxed);
         Ok(taken)
     }
 }

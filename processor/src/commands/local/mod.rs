@@ -6,13 +6,13 @@
 //!  keys ──> session: drives the run                        │
 //!            │                                             │
 //!  pace ──> feed ──> source ──────────────────────────────>┤
-//!   ↑ window           │     output, dead letters <────────┤
+//!   ↑ flow           │     output, dead letters <────────┤
 //!   │                  │     aggregates, insights, alerts <┘
 //!   │                  v               v
 //!   └────────────── follow: the live audit of all of them ──> summary, insights
 //! ```
 //!
-//! The feed never gets further ahead of the audit than the broker keeps records. `manifest`, `pace`, `window`, `fleet`,
+//! The feed never gets further ahead of the audit than the broker keeps records. `manifest`, `pace`, `flow_control`, `fleet`,
 //! `broken`, `insights` and `summary` are pure. So is `live`, which `follow` feeds: it audits like `processor audit`.
 //! Other producers may send events too: those that the pipeline processed are audited, and the run ends with its own
 //! events.
@@ -37,11 +37,11 @@ mod progress;
 
 mod broken;
 mod fleet;
+mod flow_control;
 mod insights;
 mod live;
 mod pace;
 mod summary;
-mod window;
 
 pub use broker::BrokerError;
 pub use command::{LocalArgs, run};

@@ -16,7 +16,7 @@ use super::{
     child::Child,
     fleet::{Effect, Ended, Fleet, RESTART, State, Wish, name},
 };
-use crate::replica::supervised::Told;
+use crate::replica::supervised::Report;
 
 /// How often to check whether a replica has ended.
 const LOOK: Duration = Duration::from_millis(50);
@@ -155,7 +155,7 @@ impl Replicas {
         for (number, child) in &self.children {
             match (child.status().active(), child.status().last) {
                 (Some(partitions), _) => active += partitions,
-                (None, Some(Told::NotReady(problem))) => problems.push(format!("{}: {problem}", name(*number))),
+                (None, Some(Report::NotReady(problem))) => problems.push(format!("{}: {problem}", name(*number))),
                 (None, _) => problems.push(format!("{} has not begun", name(*number))),
             }
         }
@@ -183,7 +183,7 @@ impl Replicas {
     /// Whether stage 1 of all replicas has ended.
     #[must_use]
     pub fn have_drained(&self) -> bool {
-        self.children.values().all(|child| child.status().last == Some(Told::Drained))
+        self.children.values().all(|child| child.status().last == Some(Report::Drained))
     }
 
     /// Ends all replicas. Returns the names of those that had to be killed.

@@ -16,7 +16,7 @@ use crds::{
 
 use super::{
     lines::{self, MAX_LINE_BYTES, Next},
-    trial::{Counts, Fate, Trial},
+    trial::{Fate, Totals, Trial},
 };
 use crate::{
     clock::now_ms,
@@ -191,7 +191,7 @@ fn judge(args: &ValidateArgs, mut input: impl BufRead, trial: &mut Trial) -> Res
     Ok(out.flush()?)
 }
 
-fn sum(args: &ValidateArgs, counts: &Counts, out: &mut impl Write) -> io::Result<()> {
+fn sum(args: &ValidateArgs, counts: &Totals, out: &mut impl Write) -> io::Result<()> {
     if counts.lines == 0 {
         return Ok(());
     }

@@ -12,4 +12,4 @@ mod lines;
 mod trial;
 
 pub use command::{Show, ValidateArgs, ValidateError, run};
-pub use trial::{Counts, Fate, Outcome, Trial};
+pub use trial::{Fate, Outcome, Totals, Trial};

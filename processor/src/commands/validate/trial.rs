@@ -10,7 +10,7 @@ use crds::{
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, Serializer, ser::SerializeMap};
 use stages::ingest::{
-    machine::{self, Ingest, Record, Tally},
+    machine::{self, Ingest, SourceRecord, Tally},
     start::Start,
 };
 
@@ -74,7 +74,7 @@ impl fmt::Display for Outcome {
 
 /// How often each outcome occurred.
 #[derive(Serialize, Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct Totals {
     /// All lines.
     pub lines: u64,
     /// Valid events, including late ones.
@@ -88,7 +88,7 @@ pub struct Counts {
     pub dead_letters: [u64; Reason::ALL.len()],
 }
 
-impl Counts {
+impl Totals {
     /// Total number of dead letters.
     #[must_use]
     pub fn rejected(&self) -> u64 {
@@ -112,7 +112,7 @@ fn by_reason<S: Serializer>(counts: &[u64; Reason::ALL.len()], serializer: S) ->
     map.end()
 }
 
-impl fmt::Display for Counts {
+impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:<16}{:>10}", "lines", self.lines)?;
         writeln!(f, "{:<16}{:>10}", "processed", self.processed)?;
@@ -134,7 +134,7 @@ pub struct Trial {
     /// Bytes of each record's key and headers.
     fixed_bytes: usize,
     arena: Vec<u8>,
-    counts: Counts,
+    counts: Totals,
 }
 
 impl Trial {
@@ -144,12 +144,12 @@ impl Trial {
     pub fn new(job: &JobConfig, output_limit: usize, fixed_bytes: usize) -> Self {
         let mut ingest = Ingest::new(job, String::new(), 1, output_limit);
         ingest.own(PARTITION, Start::default());
-        Self { ingest, fixed_bytes, arena: Vec::new(), counts: Counts::default() }
+        Self { ingest, fixed_bytes, arena: Vec::new(), counts: Totals::default() }
     }
 
     /// How often each outcome occurred.
     #[must_use]
-    pub const fn counts(&self) -> &Counts {
+    pub const fn counts(&self) -> &Totals {
         &self.counts
     }
 
@@ -162,7 +162,7 @@ impl Trial {
         let watermark = self.watermark();
         let offset = i64::try_from(self.counts.lines).unwrap_or(i64::MAX);
         let fixed_bytes = self.fixed_bytes;
-        let record = Record { partition: PARTITION, offset, timestamp_ms, fixed_bytes, value: Some(value) };
+        let record = SourceRecord { partition: PARTITION, offset, timestamp_ms, fixed_bytes, value: Some(value) };
         self.arena.clear();
         let fate = self.ingest.record(&record, &mut self.arena);
         let tally = self.ingest.take_tally();
@@ -181,7 +181,7 @@ impl Trial {
                 detail: Some(rejection.detail),
             },
             // `Passed` does not occur: the partition is owned, and the offset is the next one.
-            machine::Fate::Output(_) | machine::Fate::Passed => self.republished(line, &tally, watermark),
+            machine::Fate::Output(_) | machine::Fate::Skipped => self.republished(line, &tally, watermark),
         })
     }
 

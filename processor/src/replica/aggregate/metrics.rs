@@ -13,7 +13,7 @@ use prometheus_client::{
     registry::{Registry, Unit},
 };
 use stages::aggregate::{
-    fold::{Record, Stats, Summary},
+    fold::{ResultRecord, Stats, Summary},
     machine::Role,
 };
 
@@ -98,10 +98,19 @@ impl AggregateMetrics {
         registry.register("values", "Different values of dimensions in memory", self.values.clone());
         registry.register("windows_closed", "Windows that were closed, counted on standbys too", self.closed.clone());
         registry.register("revisions", "Changes to closed windows, counted on standbys too", self.revisions.clone());
-        registry.register("events_unmerged", "Events too late for their window, counted on standbys too", self.unmerged.clone());
+        registry.register(
+            "events_unmerged",
+            "Events too late for their window, counted on standbys too",
+            self.unmerged.clone(),
+        );
         registry.register("alerts_fired", "Alerts that fired, counted on standbys too", self.alerts.clone());
         registry.register("deltas_folded", "Deltas that were folded, counted on standbys too", self.deltas.clone());
-        registry.register_with_unit("fold", "Time spent folding, counted on standbys too", Unit::Seconds, self.fold.clone());
+        registry.register_with_unit(
+            "fold",
+            "Time spent folding, counted on standbys too",
+            Unit::Seconds,
+            self.fold.clone(),
+        );
         registry.register_with_unit("emission", "Time to commit results", Unit::Seconds, self.emissions.clone());
         registry.register("emissions_aborted", "Transactions of results that were aborted", self.aborts.clone());
         registry.register("snapshots", "Snapshots that were committed", self.snapshots.clone());
@@ -138,7 +147,7 @@ impl AggregateMetrics {
         for (counter, now, before) in [
             (&self.closed, stats.closed, counted.closed),
             (&self.revisions, stats.revisions, counted.revisions),
-            (&self.unmerged, stats.unmerged, counted.unmerged),
+            (&self.unmerged, stats.evicted_events, counted.evicted_events),
             (&self.alerts, stats.alerts, counted.alerts),
             (&self.deltas, stats.deltas, counted.deltas),
         ] {
@@ -190,12 +199,12 @@ impl AggregateMetrics {
     }
 
     /// Records a committed transaction, with its records of the state topic if it carried a snapshot.
-    pub fn emitted(&self, took: Duration, snapshot: Option<&[Record]>) {
+    pub fn emitted(&self, took: Duration, snapshot: Option<&[ResultRecord]>) {
         self.emissions.observe(took.as_secs_f64());
         self.emitted.fetch_add(1, Ordering::Relaxed);
         self.latencies.note(took);
         let Some(records) = snapshot else { return };
-        let bytes = |record: &Record| record.key.len() + record.value.as_ref().map_or(0, Vec::len);
+        let bytes = |record: &ResultRecord| record.key.len() + record.value.as_ref().map_or(0, Vec::len);
         self.snapshots.inc();
         self.state_records.inc_by(records.len() as u64);
         self.state_bytes.inc_by(records.iter().map(bytes).sum::<usize>() as u64);

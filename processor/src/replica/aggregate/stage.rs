@@ -10,7 +10,7 @@ use kafka::{
     settings,
     transaction::{TransactionError, Transactions, Writer},
 };
-use stages::aggregate::{fold::Record, machine::Sealed};
+use stages::aggregate::{fold::ResultRecord, machine::Sealed};
 
 /// The only partition of each topic that stage 2 reads or writes.
 pub const PARTITION: i32 = 0;
@@ -67,6 +67,6 @@ impl<'a> Stage<'a> {
     }
 }
 
-fn outgoing(record: &Record) -> Outgoing<'_> {
+fn outgoing(record: &ResultRecord) -> Outgoing<'_> {
     Outgoing { key: Some(record.key.as_bytes()), value: record.value.as_deref() }
 }

@@ -12,7 +12,7 @@ use crds::{
 use kafka::{
     cluster::{Cluster, ClusterError, UNSTABLE_BOUND},
     error::KafkaError,
-    native::{Event, GroupMetadata, Rebalance, consumer::Consumer},
+    native::{ClientEvent, GroupMetadata, Rebalance, consumer::Consumer},
     settings,
     transaction::TransactionError,
 };
@@ -134,16 +134,16 @@ impl Worker<'_> {
         let events = self.consumer.poll(1, timeout).take_events();
         for event in events {
             match event {
-                Event::Rebalance(Rebalance::Assign { partitions, group }) => self.assigned(&partitions, group),
-                Event::Rebalance(Rebalance::Revoke { partitions, group, lost }) => {
+                ClientEvent::Rebalance(Rebalance::Assign { partitions, group }) => self.assigned(&partitions, group),
+                ClientEvent::Rebalance(Rebalance::Revoke { partitions, group, lost }) => {
                     self.revoked(&partitions, group, lost);
                 }
-                Event::Trouble { all_brokers_down: true, message } => {
+                ClientEvent::Trouble { all_brokers_down: true, message } => {
                     self.context.status.kafka_is(false);
                     self.report(&format!("no broker is reachable: {message}"));
                 }
-                Event::Trouble { message, .. } => tracing::debug!("{message}"),
-                Event::Statistics(json) => {
+                ClientEvent::Trouble { message, .. } => tracing::debug!("{message}"),
+                ClientEvent::Statistics(json) => {
                     let is_up = Statistics::parse(&json).is_some_and(|statistics| statistics.brokers_up() > 0);
                     self.context.status.kafka_is(is_up);
                 }

@@ -17,7 +17,7 @@ use kafka::{
 use stages::ingest::{
     dead_letter::{Fit, Origin, fit, header_bytes, headers},
     judge::Rejection,
-    machine::{Fate, Ingest, Offset, Record},
+    machine::{Fate, Ingest, Offset, SourceRecord},
 };
 
 use super::outbox::Outbox;
@@ -147,7 +147,7 @@ impl<'a> Stage<'a> {
         let headers = message.headers();
         let header_bytes = headers
             .map_or(0, |headers| header_bytes(headers.iter().map(|(name, value)| (name, value.unwrap_or_default()))));
-        let record = Record {
+        let record = SourceRecord {
             partition: message.partition(),
             offset: message.offset(),
             timestamp_ms: message.timestamp_ms(),
@@ -155,12 +155,12 @@ impl<'a> Stage<'a> {
             value: message.value(),
         };
         let fate = self.machine.record(&record, &mut self.outbox.arena);
-        if fate == Fate::Passed {
+        if fate == Fate::Skipped {
             return Ok(());
         }
         self.transactions.begin()?;
         match fate {
-            Fate::Passed => Ok(()),
+            Fate::Skipped => Ok(()),
             Fate::Output(value) if headers.is_none() => {
                 self.outbox.push(record.partition, index, value);
                 Ok(())
@@ -179,7 +179,7 @@ impl<'a> Stage<'a> {
     fn dead_letter(
         &mut self,
         message: &Message<'_>,
-        record: &Record<'_>,
+        record: &SourceRecord<'_>,
         rejection: &Rejection,
     ) -> Result<(), StageError> {
         let origin = Origin {

@@ -13,7 +13,7 @@ use crds::job::JobConfig;
 use kafka::{
     cluster::{Cluster, Limits},
     error::KafkaError,
-    native::{Event, GroupMetadata, Rebalance, consumer::Consumer},
+    native::{ClientEvent, GroupMetadata, Rebalance, consumer::Consumer},
     settings,
     transaction::TransactionError,
 };
@@ -139,11 +139,13 @@ impl Worker<'_> {
         self.context.metrics.count(&self.stage.machine.take_tally());
     }
 
-    fn handle(&mut self, event: Event) {
+    fn handle(&mut self, event: ClientEvent) {
         match event {
-            Event::Rebalance(Rebalance::Assign { partitions, group }) => self.assigned(&partitions, group),
-            Event::Rebalance(Rebalance::Revoke { partitions, group, lost }) => self.revoked(&partitions, group, lost),
-            Event::Trouble { all_brokers_down, message } => {
+            ClientEvent::Rebalance(Rebalance::Assign { partitions, group }) => self.assigned(&partitions, group),
+            ClientEvent::Rebalance(Rebalance::Revoke { partitions, group, lost }) => {
+                self.revoked(&partitions, group, lost)
+            }
+            ClientEvent::Trouble { all_brokers_down, message } => {
                 if all_brokers_down {
                     self.context.status.kafka_is(false);
                     self.report(&format!("no broker is reachable: {message}"));
@@ -151,7 +153,7 @@ impl Worker<'_> {
                     tracing::debug!("{message}");
                 }
             }
-            Event::Statistics(json) => {
+            ClientEvent::Statistics(json) => {
                 let positions: BTreeMap<i32, i64> = self.stage.machine.positions().collect();
                 let brokers_up = self.context.metrics.statistics(&json, &self.context.job.topics.source, &positions);
                 self.context.status.kafka_is(brokers_up);

@@ -8,7 +8,7 @@ use crds::{
 };
 use serde_json::{Value, json};
 
-use crate::batch::{Batch, Event, Found, Kind, Mismatches};
+use crate::batch::{Batch, Found, Kind, Mismatches, ProcessedEvent};
 
 /// 2024-07-10T02:00:00Z.
 pub const T: i64 = 1_720_576_800;
@@ -38,7 +38,7 @@ impl World {
         for (offset, (time, locale, user, late, unmerged)) in (0..).zip(&self.events) {
             let (late, unmerged) = (*late, *unmerged);
             let values = [None, *locale, None];
-            batch.event(&Event { partition: 0, offset, time: *time, late, unmerged, user: *user, values });
+            batch.event(&ProcessedEvent { partition: 0, offset, time: *time, late, unmerged, user: *user, values });
         }
         batch
     }

@@ -147,7 +147,7 @@ impl Fold {
                 }
             }
         }
-        self.stats.unmerged += evicted.events();
+        self.stats.evicted_events += evicted.events();
         let book = &self.book;
         self.ready.aggregates.extend(evicted.records(delta, |span, dimension| book.is_partial(span, dimension)));
         Ok(())

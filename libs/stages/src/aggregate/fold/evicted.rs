@@ -11,17 +11,17 @@ use crds::{
     },
 };
 
-use super::record::Record;
+use super::record::ResultRecord;
 
 /// Identifies a count of an evicted window.
 type Place = (Span, Option<(Dimension, String)>);
 
 /// Events of one delta whose windows are evicted.
 #[derive(Debug, Default)]
-pub struct Evicted(BTreeMap<Place, Counts>);
+pub struct Evicted(BTreeMap<Place, EvictedCounts>);
 
 #[derive(Debug, Default)]
-struct Counts {
+struct EvictedCounts {
     count: u64,
     late: u64,
     unmerged: u64,
@@ -55,7 +55,7 @@ impl Evicted {
         self,
         delta: i64,
         is_partial: impl Fn(Span, Option<Dimension>) -> bool,
-    ) -> impl Iterator<Item = Record> {
+    ) -> impl Iterator<Item = ResultRecord> {
         self.0.into_iter().map(move |((span, of), counts)| {
             let partial = is_partial(span, of.as_ref().map(|(dimension, _)| *dimension));
             let is_total = of.is_none();
@@ -73,7 +73,7 @@ impl Evicted {
                 evicted_at: Some(delta),
             };
             debug_assert!(span.window != Size::All);
-            Record::json(aggregate.key(), &aggregate)
+            ResultRecord::json(aggregate.key(), &aggregate)
         })
     }
 }

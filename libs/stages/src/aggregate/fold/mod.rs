@@ -32,7 +32,7 @@ mod halt;
 mod record;
 
 pub use halt::Halt;
-pub use record::{Record, Results};
+pub use record::{ResultRecord, Results};
 pub use snapshot::{Restore, RestoreError, Restored};
 pub use state::{Fold, Stats};
 pub use summary::{FiredAlert, Summary, WindowSummary};

@@ -4,13 +4,13 @@ use crds::records::aggregate::{self, Alert};
 use serde::Serialize;
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Record {
+pub struct ResultRecord {
     pub key: String,
     /// None for a tombstone.
     pub value: Option<Vec<u8>>,
 }
 
-impl Record {
+impl ResultRecord {
     pub(super) fn json(key: String, value: &impl Serialize) -> Self {
         // Structs of numbers, texts and lists always serialize.
         Self { key, value: Some(aggregate::encode(value).unwrap_or_default()) }
@@ -21,9 +21,9 @@ impl Record {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Results {
     /// Aggregates, and tombstones for those that are no longer kept.
-    pub aggregates: Vec<Record>,
-    pub insights: Vec<Record>,
-    pub alerts: Vec<Record>,
+    pub aggregates: Vec<ResultRecord>,
+    pub insights: Vec<ResultRecord>,
+    pub alerts: Vec<ResultRecord>,
 }
 
 impl Results {
@@ -38,6 +38,6 @@ impl Results {
     }
 
     pub(super) fn alert(&mut self, alert: &Alert) {
-        self.alerts.push(Record::json(alert.key(), alert));
+        self.alerts.push(ResultRecord::json(alert.key(), alert));
     }
 }

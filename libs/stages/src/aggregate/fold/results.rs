@@ -8,7 +8,7 @@ use crds::{
 };
 
 use super::{
-    record::{Record, Results},
+    record::{ResultRecord, Results},
     sketch::Users,
     state::Fold,
     values::Values,
@@ -75,7 +75,7 @@ impl Fold {
             unique_users: window.users.as_ref().map(Users::estimate),
             ..record(Counted::All, window.count, partial.all)
         };
-        let mut aggregates = vec![Record::json(total.key(), &total)];
+        let mut aggregates = vec![ResultRecord::json(total.key(), &total)];
         for dimension in Dimension::ALL {
             let Some(values) = &mut window.values[dimension as usize] else { continue };
             if !values.take_changed() && due != Due::Everything {
@@ -84,7 +84,7 @@ impl Fold {
             for value in values.take_displaced() {
                 if values.count(&self.pool, &value) == 0 {
                     let key = aggregate_key(span, &Counted::Value(dimension, value.as_ref().to_owned()), None);
-                    aggregates.push(Record { key, value: None });
+                    aggregates.push(ResultRecord { key, value: None });
                 }
             }
             let touched = values.take_touched(&self.pool);
@@ -93,12 +93,12 @@ impl Fold {
             for (value, count) in counts.into_iter().chain(other) {
                 let of = Counted::Value(dimension, value.to_owned());
                 let aggregate = record(of, count, partial.values[dimension as usize]);
-                aggregates.push(Record::json(aggregate.key(), &aggregate));
+                aggregates.push(ResultRecord::json(aggregate.key(), &aggregate));
             }
         }
         self.ready.aggregates.append(&mut aggregates);
         let insight = self.insight(span);
-        self.ready.insights.extend(insight.map(|insight| Record::json(insight.key(), &insight)));
+        self.ready.insights.extend(insight.map(|insight| ResultRecord::json(insight.key(), &insight)));
     }
 
     /// The insight of a window; none while it is open, and always for `all`.

@@ -12,7 +12,7 @@ use crds::{
 
 use super::{
     book::Book,
-    record::Record,
+    record::ResultRecord,
     sketch::Users,
     sources::Sources,
     state::Fold,
@@ -26,11 +26,11 @@ impl Fold {
     ///
     /// # Errors
     /// If something cannot be encoded, which the encoder rules out for values in memory.
-    pub fn snapshot(&self, since: Option<i64>) -> Result<Vec<Record>, StateError> {
+    pub fn snapshot(&self, since: Option<i64>) -> Result<Vec<ResultRecord>, StateError> {
         let mut records = Vec::new();
         let is_new = |delta: i64| since.is_none_or(|since| delta >= since);
         for (_, key) in self.evicted.iter().filter(|(delta, _)| is_new(*delta)) {
-            records.push(Record { key: key.encode(), value: None });
+            records.push(ResultRecord { key: key.encode(), value: None });
         }
         for (span, window) in self.windows.iter().filter(|(_, window)| is_new(window.modified)) {
             let total = state::Total {
@@ -56,8 +56,8 @@ impl Fold {
     }
 }
 
-fn record<T: serde::Serialize>(key: Key, value: &T) -> Result<Record, StateError> {
-    Ok(Record { key: key.encode(), value: Some(state::encode(value)?) })
+fn record<T: serde::Serialize>(key: Key, value: &T) -> Result<ResultRecord, StateError> {
+    Ok(ResultRecord { key: key.encode(), value: Some(state::encode(value)?) })
 }
 
 /// Splits the values of a window into parts that each fit into a record.

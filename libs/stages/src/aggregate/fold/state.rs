@@ -55,7 +55,7 @@ pub struct Stats {
     /// Changes to closed windows since the start.
     pub revisions: u64,
     /// Events since the start that arrived too late for their window.
-    pub unmerged: u64,
+    pub evicted_events: u64,
     /// Alerts fired since the start.
     pub alerts: u64,
     /// Deltas folded since the start.

@@ -18,7 +18,7 @@ use datasketches::{
 };
 use proptest::prelude::*;
 
-use super::{Fold, Halt, Record, Restore, RestoreError, Results, Summary};
+use super::{Fold, Halt, Restore, RestoreError, ResultRecord, Results, Summary};
 
 const MINUTE: i64 = 60;
 const PARTITIONS: usize = 3;
@@ -133,18 +133,18 @@ fn folded(deltas: &[Delta]) -> Fold {
 /// The last record of each key, without what depends on the order: revisions, and the count when an alert fired.
 fn last(results: &Results) -> BTreeMap<String, String> {
     let mut last = BTreeMap::new();
-    for Record { key, value } in &results.aggregates {
+    for ResultRecord { key, value } in &results.aggregates {
         let text = value.as_ref().map(|value| {
             let aggregate: Aggregate = serde_json::from_slice(value).unwrap();
             format!("{:?}", Aggregate { revision: 0, ..aggregate })
         });
         last.insert(format!("aggregate {key}"), text);
     }
-    for Record { key, value } in &results.insights {
+    for ResultRecord { key, value } in &results.insights {
         let insight: Insight = serde_json::from_slice(value.as_ref().unwrap()).unwrap();
         last.insert(format!("insight {key}"), Some(format!("{:?}", Insight { revision: 0, ..insight })));
     }
-    for Record { key, .. } in &results.alerts {
+    for ResultRecord { key, .. } in &results.alerts {
         last.insert(format!("alert {key}"), Some(String::new()));
     }
     last.into_iter().filter_map(|(key, text)| Some((key, text?))).collect()
@@ -224,7 +224,7 @@ proptest! {
         for (delta, looks) in deltas(&rules(600), &events, &sizes).iter().zip(looks.iter().cycle()) {
             apply(&mut fold, delta).unwrap();
             let results = fold.take_results();
-            for Record { key, value } in results.aggregates {
+            for ResultRecord { key, value } in results.aggregates {
                 match value {
                     Some(value) => drop(emitted.insert(key, serde_json::from_slice(&value).unwrap())),
                     None => drop(emitted.remove(&key)),
@@ -272,8 +272,8 @@ fn content(fold: &Fold) -> BTreeMap<String, Vec<u8>> {
     topic
 }
 
-fn write(topic: &mut BTreeMap<String, Vec<u8>>, records: Vec<Record>) {
-    for Record { key, value } in records {
+fn write(topic: &mut BTreeMap<String, Vec<u8>>, records: Vec<ResultRecord>) {
+    for ResultRecord { key, value } in records {
         match value {
             Some(value) => drop(topic.insert(key, value)),
             None => drop(topic.remove(&key)),

@@ -39,13 +39,13 @@ fn machine(id: &str) -> Machine {
 }
 
 /// A machine that has restored this state.
-fn restored(id: &str, state: &[Record]) -> Machine {
+fn restored(id: &str, state: &[ResultRecord]) -> Machine {
     let mut machine = machine(id);
     restore(&mut machine, state);
     machine
 }
 
-fn restore(machine: &mut Machine, state: &[Record]) {
+fn restore(machine: &mut Machine, state: &[ResultRecord]) {
     assert_eq!((machine.role(), machine.asks(0)), (Role::Restoring, Some(Question::StateEnd)));
     machine.state_ends(state.len() as i64);
     for (record, offset) in state.iter().zip(0..) {
@@ -147,7 +147,10 @@ fn who_takes_over_emits_what_comes_behind_the_stable_offset() {
     assert_eq!((sealed.offset, minutes(&sealed)), (10, vec![6, 7, 8, 9]));
     let metadata = OffsetMetadata::decode(&sealed.metadata).unwrap();
     assert_eq!((metadata.transactional_id.as_str(), metadata.sequence), ("a", 1));
-    assert_eq!(sealed.state, [Record { key: "position".to_owned(), value: encode(&Position { offset: 10 }).ok() }]);
+    assert_eq!(
+        sealed.state,
+        [ResultRecord { key: "position".to_owned(), value: encode(&Position { offset: 10 }).ok() }]
+    );
     machine.outcome(Outcome::Committed, 210);
     feed(&mut machine, 11);
     assert_eq!(machine.seal(459), None, "not before the interval is over");
@@ -285,7 +288,7 @@ fn many_bytes_bring_the_snapshot_forward() {
 }
 
 /// The records of a state topic: a snapshot up to offset 3, and emission up to 5.
-fn state() -> Vec<Record> {
+fn state() -> Vec<ResultRecord> {
     let mut machine = emitter("a", 0);
     machine.last_snapshot_is(None);
     feed(&mut machine, 3);

@@ -2,7 +2,7 @@
 
 use crds::records::state::StateError;
 
-use crate::aggregate::fold::{Halt, Record, RestoreError, Results};
+use crate::aggregate::fold::{Halt, RestoreError, ResultRecord, Results};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
@@ -49,7 +49,7 @@ pub struct Sealed {
     /// The records for each results topic.
     pub results: Results,
     /// The records for the state topic: the position, followed by a snapshot if one is due.
-    pub state: Vec<Record>,
+    pub state: Vec<ResultRecord>,
     pub offset: i64,
     /// The offset's metadata.
     pub metadata: String,

@@ -41,11 +41,12 @@ fn login(time: i64) -> String {
 /// Processes a value. Returns the text of the output, or the reason of the dead letter.
 fn put(machine: &mut Ingest, offset: i64, value: &str) -> Result<String, Option<Reason>> {
     let mut arena = b"before".to_vec();
-    let record = Record { partition: 0, offset, timestamp_ms: NOW_MS, fixed_bytes: 36, value: Some(value.as_bytes()) };
+    let record =
+        SourceRecord { partition: 0, offset, timestamp_ms: NOW_MS, fixed_bytes: 36, value: Some(value.as_bytes()) };
     match machine.record(&record, &mut arena) {
         Fate::Output(range) => Ok(String::from_utf8(arena[range].to_vec()).unwrap()),
         Fate::DeadLetter(rejection) => Err(Some(rejection.reason)),
-        Fate::Passed => Err(None),
+        Fate::Skipped => Err(None),
     }
 }
 

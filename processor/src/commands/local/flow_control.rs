@@ -8,7 +8,7 @@ const GROWTH: usize = 350;
 
 /// What was sent and is not audited yet, by partition.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub struct FlowControl {
     limit: usize,
     partitions: Vec<InFlight>,
 }
@@ -21,7 +21,7 @@ struct InFlight {
     audited: u64,
 }
 
-impl Window {
+impl FlowControl {
     /// An empty window. `limit` is how many bytes of unaudited events a partition may hold in any one topic.
     #[must_use]
     pub fn new(partitions: usize, limit: usize) -> Self {
@@ -63,7 +63,7 @@ mod tests {
 
     #[test]
     fn each_partition_has_room_for_its_own_events_until_audited() {
-        let mut window = Window::new(2, 1000);
+        let mut window = FlowControl::new(2, 1000);
         assert!(window.admit(0, 150) && window.admit(0, 150));
         assert!(!window.admit(0, 0), "full");
         assert!(window.admit(1, 500), "another partition is not");
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_event_beyond_the_limit_goes_alone() {
-        let mut window = Window::new(1, 1000);
+        let mut window = FlowControl::new(1, 1000);
         assert!(window.admit(0, 5000));
         assert!(!window.admit(0, 1));
         window.audited(0, 1);
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn events_of_others_are_audited_too() {
-        let mut window = Window::new(1, 1000);
+        let mut window = FlowControl::new(1, 1000);
         window.audited(0, 7);
         assert!(window.admit(0, 650));
         assert!(!window.admit(0, 1));
