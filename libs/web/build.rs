@@ -5,7 +5,7 @@ use std::{env, fs, io, path::Path};
 
 const REPLICA: Page = Page {
     folder: "replica",
-    styles: &["uplot.css", "page.css"],
+    styles: &["uplot.css", "../shared.css", "page.css"],
     scripts: &[
         "uplot.js",
         "js/words.js",
@@ -22,7 +22,7 @@ const REPLICA: Page = Page {
 
 const PIPELINES: Page = Page {
     folder: "pipelines",
-    styles: &["page.css"],
+    styles: &["../shared.css", "page.css"],
     scripts: &["js/states.js", "js/dom.js", "js/choices.js", "js/known.js", "js/list.js", "js/opened.js", "js/live.js"],
     outlines: &[],
 };
@@ -51,6 +51,7 @@ impl Page {
 
 fn main() -> io::Result<()> {
     let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR for build scripts"))?;
+    println!("cargo::rerun-if-changed=shared.css");
     for page in [REPLICA, PIPELINES] {
         println!("cargo::rerun-if-changed={}", page.folder);
         fs::write(Path::new(&out).join(page.folder).with_extension("html"), page.assemble()?)?;
