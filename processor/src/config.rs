@@ -2,12 +2,41 @@
 
 use std::path::{Path, PathBuf};
 
+use clap::Args;
 use cli::file::{self, FileError};
 use crds::job::{JobConfig, JobError, Security};
+
+/// The options of a command with subcommands that name a pipeline.
+#[derive(Args, Clone, Debug)]
+pub struct PipelineArgs {
+    /// The pipeline's job config, as the operator mounts it into its pods
+    #[arg(long, global = true, value_name = "FILE", env = "LOGIN_PIPELINE_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Kafka's bootstrap servers, instead of the config's
+    #[arg(long, global = true, value_name = "HOST:PORT")]
+    pub bootstrap: Option<String>,
+    /// TLS and SASL settings, instead of the config's: a file with the contents of kafka.security in a job config
+    #[arg(long, global = true, value_name = "FILE")]
+    pub security: Option<PathBuf>,
+}
+
+impl PipelineArgs {
+    /// Reads the job config.
+    ///
+    /// # Errors
+    /// When `--config` is missing, a file cannot be read, or this release cannot parse it.
+    pub fn job(&self) -> Result<JobConfig, ConfigError> {
+        // Clap has no global options that are required.
+        let config = self.config.as_deref().ok_or(ConfigError::Missing)?;
+        read(config, self.bootstrap.as_deref(), self.security.as_deref())
+    }
+}
 
 /// Why a job config cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
+    #[error("--config is missing: name the pipeline's job config, as the operator mounts it into its pods")]
+    Missing,
     /// The file could not be read.
     #[error("--config {path}: {source}; name the pipeline's job config, as the operator mounts it into its pods")]
     File {

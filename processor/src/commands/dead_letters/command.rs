@@ -1,9 +1,6 @@
 //! The command: reads the options, and prints what was found or done.
 
-use std::{
-    io::{self, Write, stdout},
-    path::PathBuf,
-};
+use std::io::{self, Write, stdout};
 
 use clap::{ArgGroup, Args, Subcommand};
 use cli::{
@@ -22,7 +19,7 @@ use super::{
     replay::{Mode, ReplayError, replay},
     show::Shown,
 };
-use crate::config::{self, ConfigError};
+use crate::config::{ConfigError, PipelineArgs};
 
 /// Which pipeline's dead letters.
 #[derive(Args, Clone, Debug)]
@@ -34,15 +31,8 @@ Examples:
   processor dead-letters show --config job.json 3-17
   processor dead-letters replay --config job.json --reason missing-field --dry-run")]
 pub struct DeadLettersArgs {
-    /// The pipeline's job config, as the operator mounts it into its pods
-    #[arg(long, global = true, value_name = "FILE", env = "LOGIN_PIPELINE_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// Kafka's bootstrap servers, instead of the config's
-    #[arg(long, global = true, value_name = "HOST:PORT")]
-    pub bootstrap: Option<String>,
-    /// TLS and SASL settings, instead of the config's: a file with the contents of kafka.security in a job config
-    #[arg(long, global = true, value_name = "FILE")]
-    pub security: Option<PathBuf>,
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
     /// The output format
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
@@ -114,8 +104,6 @@ Exit codes: 0 all were replayed, now or before, 1 some cannot be, 2 it ended bef
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
 pub enum DeadLettersError {
-    #[error("--config is missing: name the pipeline's job config, as the operator mounts it into its pods")]
-    NoConfig,
     #[error(transparent)]
     Config(#[from] ConfigError),
     #[error(transparent)]
@@ -144,8 +132,7 @@ pub enum DeadLettersError {
 /// # Errors
 /// When the subcommand fails.
 pub fn run(args: &DeadLettersArgs) -> Result<Exit, DeadLettersError> {
-    let config = args.config.as_deref().ok_or(DeadLettersError::NoConfig)?;
-    let job = config::read(config, args.bootstrap.as_deref(), args.security.as_deref())?;
+    let job = args.pipeline.job()?;
     match &args.subject {
         Subject::List { filter, summary } => list(&job, filter, *summary, args.output).map(|()| Exit::Clean),
         Subject::Show { place, unmask } => show(&job, *place, *unmask, args.output).map(|()| Exit::Clean),

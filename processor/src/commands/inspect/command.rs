@@ -5,7 +5,6 @@ use std::{
     collections::BTreeMap,
     fmt::Display,
     io::{self, IsTerminal, Write, stdout},
-    path::PathBuf,
 };
 
 use audit::{PATIENCE, Polled, Record, TopicReader, topic::TopicError};
@@ -26,7 +25,7 @@ use super::{
     results::{Entry, Last, Sequence},
     state::{self, State},
 };
-use crate::config::{self, ConfigError};
+use crate::config::{ConfigError, PipelineArgs};
 
 /// The `client.id` of this command.
 const CLIENT: &str = "processor-inspect";
@@ -45,15 +44,8 @@ Examples:
 
 Exit codes: 0 all of it could be read, 1 some of it is no record of this release, 2 Kafka could not be read")]
 pub struct InspectArgs {
-    /// The pipeline's job config, as the operator mounts it into its pods
-    #[arg(long, global = true, value_name = "FILE", env = "LOGIN_PIPELINE_CONFIG")]
-    pub config: Option<PathBuf>,
-    /// Kafka's bootstrap servers, instead of the config's
-    #[arg(long, global = true, value_name = "HOST:PORT")]
-    pub bootstrap: Option<String>,
-    /// TLS and SASL settings, instead of the config's: a file with the contents of kafka.security in a job config
-    #[arg(long, global = true, value_name = "FILE")]
-    pub security: Option<PathBuf>,
+    #[command(flatten)]
+    pub pipeline: PipelineArgs,
     /// The output format
     #[arg(short, long, global = true, value_name = "FORMAT", value_enum, default_value_t)]
     pub output: Format,
@@ -138,8 +130,6 @@ Examples:
 
 #[derive(Debug, thiserror::Error)]
 pub enum InspectError {
-    #[error("--config is missing: name the pipeline's job config, as the operator mounts it into its pods")]
-    NoConfig,
     #[error(transparent)]
     Config(#[from] ConfigError),
     /// The embedded broker does not return the committed offsets of a group.
@@ -164,8 +154,7 @@ pub enum InspectError {
 /// # Errors
 /// When Kafka cannot be read, or there is nothing to show.
 pub fn run(args: &InspectArgs) -> Result<Exit, InspectError> {
-    let config = args.config.as_deref().ok_or(InspectError::NoConfig)?;
-    let job = config::read(config, args.bootstrap.as_deref(), args.security.as_deref())?;
+    let job = args.pipeline.job()?;
     let reading = Progress::waiting(format!("reading from {}", job.kafka.bootstrap_servers));
     let mut printer = Printer { format: args.output, out: stdout().lock(), unreadable: 0, reading: Some(reading) };
     match &args.subject {
