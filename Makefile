@@ -27,9 +27,9 @@ mutants: ## Plant bugs in a copy of the sources: each must turn a test red
 
 # Ten minutes of events are there at once; without a terminal it ends by itself, after two minutes more.
 demo: ## A pipeline on this machine, with no service, and its live page; q or Ctrl-C ends it
-	@cargo build --release -p processor
+	@cargo build --profile demo --no-default-features -p processor
 	@if [ -t 0 ] && [ -t 2 ]; then ends=--open; else ends="--events 360000 --exit"; fi; \
-	  cargo run --quiet --release -p processor -- local examples/demo.yaml --since 10m --rate 500 $$ends
+	  cargo run --quiet --profile demo --no-default-features -p processor -- local examples/demo.yaml --since 10m --rate 500 $$ends
 
 crd: ## Write crds/login-pipeline.yaml and the chart's copy of it anew, from the Rust types
 	@cargo run --quiet -p operator -- crd > crds/login-pipeline.yaml.new

@@ -102,7 +102,7 @@ fn the_demo() {
     let demo = script.take("README.md", "make demo");
     let again = script.take("docs/quickstart.md", "make demo");
     assert_eq!(again.text, "make demo");
-    let on_kafka = script.take("docs/quickstart.md", "target/release/processor local");
+    let on_kafka = script.take("docs/quickstart.md", "target/demo/processor local");
     let mut run = checkout.start(&demo).unwrap();
     shows_a_live_pipeline(&page(&run));
     // In another terminal.

@@ -19,8 +19,8 @@ const LEFT_OUT: [&str; 2] = ["target", ".git"];
 /// A reader's terminal does not run below `make`, but the tests do: a nested `make` would print its directory.
 const FRESH: &str = "unset MAKEFLAGS MAKELEVEL MFLAGS";
 
-/// The folder: its entries link to those of the repository, except for `target`, where `release/` has the binaries that
-/// the test was built with. Commands find the test's programs first.
+/// The folder: its entries link to those of the repository, except for `target`, where `release/` and `demo/` have the
+/// binaries that the test was built with. Commands find the test's programs first.
 pub struct Checkout {
     folder: Folder,
     variables: Vec<(OsString, OsString)>,
@@ -54,13 +54,16 @@ impl Checkout {
         self.folder.path()
     }
 
-    /// Adds a binary of the project, as `target/release/<name>` and, as in its image, by its name alone.
+    /// Adds a binary of the project, as `target/release/<name>` and `target/demo/<name>` and, as in its image, by its name
+    /// alone.
     ///
     /// # Errors
     /// [`Error::Io`] when it cannot be linked.
     pub fn built(self, name: &str, binary: impl AsRef<Path>) -> Result<Self, Error> {
-        let linked = symlink(binary.as_ref(), self.path().join("target/release").join(name));
-        linked.map_err(Error::io(format!("cannot link {name}")))?;
+        for profile in ["release", "demo"] {
+            let linked = symlink(binary.as_ref(), self.path().join("target").join(profile).join(name));
+            linked.map_err(Error::io(format!("cannot link {name}")))?;
+        }
         self.program(name, binary)
     }
 
@@ -188,7 +191,7 @@ fn is_definition(text: &str) -> bool {
 }
 
 fn link_all(folder: &Path) -> io::Result<()> {
-    for name in ["target/release", "target/programs"] {
+    for name in ["target/release", "target/demo", "target/programs"] {
         fs::create_dir_all(folder.join(name))?;
     }
     for entry in fs::read_dir(root())? {

@@ -61,7 +61,7 @@ pub const TABLE: &[Row] = &[
     typed(KUBERNETES, "target/release/operator", ALONE),
     typed("docs/quickstart.md", "make demo", DEMO),
     typed("docs/quickstart.md", "config=", DEMO),
-    typed("docs/quickstart.md", "target/release/processor", DEMO),
+    typed("docs/quickstart.md", "target/demo/processor", DEMO),
     typed(TOOLS, "cargo build", MACHINE),
     typed(TOOLS, "target/release/processor", MACHINE),
     typed(TOOLS, "processor", MACHINE),
