@@ -38,6 +38,9 @@ pub enum SettingsError {
         setting: &'static str,
         path: String,
     },
+    /// The build has no OpenSSL.
+    #[error("kafka.security: this program was built without TLS and SASL; build it with `cargo build --release`")]
+    BuiltWithoutTls,
     /// A value that cannot be passed to C.
     #[error("{setting}: the value contains a zero byte")]
     ZeroByte {
@@ -60,9 +63,15 @@ impl Settings {
     /// keep it and do not print it.
     ///
     /// # Errors
-    /// When a file cannot be read, or is empty.
+    /// When a file cannot be read, or is empty, or the build has no OpenSSL that a setting needs.
     pub fn resolve(&self) -> Result<Vec<(&'static str, Cow<'_, str>)>, SettingsError> {
+        self.supported(cfg!(feature = "tls"))?;
         self.0.iter().map(|(setting, value)| Ok((*setting, value.resolve(setting)?))).collect()
+    }
+
+    fn supported(&self, has_openssl: bool) -> Result<(), SettingsError> {
+        let is_secure = self.0.iter().any(|(setting, _)| *setting == "security.protocol");
+        if is_secure && !has_openssl { Err(SettingsError::BuiltWithoutTls) } else { Ok(()) }
     }
 }
 
@@ -282,6 +291,14 @@ mod tests {
     #[test]
     fn an_open_kafka_needs_its_address_alone() {
         assert_eq!(resolved(&connection(&kafka(None))), [("bootstrap.servers", "kafka:9093".to_owned())]);
+    }
+
+    #[test]
+    fn a_build_without_openssl_reaches_open_kafkas_only() {
+        assert!(connection(&kafka(None)).supported(false).is_ok());
+        let secure = connection(&kafka(Some(Security { tls: Some(Tls::default()), sasl: None })));
+        assert!(matches!(secure.supported(false), Err(SettingsError::BuiltWithoutTls)));
+        assert!(secure.supported(true).is_ok());
     }
 
     #[test]
