@@ -143,7 +143,7 @@ impl Worker<'_> {
         match event {
             ClientEvent::Rebalance(Rebalance::Assign { partitions, group }) => self.assigned(&partitions, group),
             ClientEvent::Rebalance(Rebalance::Revoke { partitions, group, lost }) => {
-                self.revoked(&partitions, group, lost)
+                self.revoked(&partitions, group, lost);
             }
             ClientEvent::Trouble { all_brokers_down, message } => {
                 if all_brokers_down {
