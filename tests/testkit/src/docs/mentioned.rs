@@ -16,6 +16,7 @@ const OWN: [&str; 2] = ["operator ", "processor "];
 const MENTIONED: &[(&str, &str)] = &[
     ("make bench", "it takes a release build, minutes, and a machine at rest; docs/limits.md has what it measured"),
     ("target/release/bench", "the same"),
+    ("cargo build --timings", "it measures a first build, by hand and from nothing"),
     ("make check", "CI runs its tiers: lint, unit"),
     ("make test", "CI runs its tiers, all of them, and so every other row"),
     ("make prove", "it takes hours; CI runs the short forms"),
