@@ -297,6 +297,7 @@ mod tests {
         ] {
             assert!(matches!(changed(pointer, value), Err(JobError::Shape(_))), "{pointer}");
         }
+
         for (pointer, value, field) in [
             ("/threads", json!(0), "threads"),
             ("/threads", json!(65), "threads"),

@@ -221,9 +221,11 @@ mod tests {
             api_version: api_version.to_owned(),
             kind: kind.to_owned(),
         };
-        assert_eq!((&found[0].1, &found[2].1), (&other("v1", "ConfigMap"), &other("none", "none")));
+        assert_eq!(found[0].1, other("v1", "ConfigMap"));
+        assert_eq!(found[2].1, other("none", "none"));
         let Document::Pipeline(Ok(manifest)) = &found[1].1 else { panic!("{found:?}") };
-        assert_eq!((manifest.name.as_str(), manifest.spec.source.partitions), ("logins", 8));
+        assert_eq!(manifest.name, "logins");
+        assert_eq!(manifest.spec.source.partitions, 8);
     }
 
     #[test]

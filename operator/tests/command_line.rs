@@ -47,7 +47,8 @@ fn print(arguments: &[&str]) -> String {
 fn refusal(arguments: &[&str]) -> String {
     let output = operator(arguments);
     let said = text(&output.stderr);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{arguments:?}: {said}");
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert_eq!(text(&output.stdout), "", "{arguments:?}: {said}");
     said.lines().last().unwrap().strip_prefix("operator: ").unwrap().to_owned()
 }
 
@@ -96,11 +97,13 @@ fn the_help_of_each_command_has_examples_that_are_understood() {
             panic!("{place} --help: {}: {error}", words.join(" "));
         }
     }
+
     for command in Args::command().get_subcommands() {
         let name = format!("operator {}", command.get_name());
         assert!(examples.iter().any(|(place, words)| *place == name && words.join(" ").starts_with(&name)), "{name}");
         assert!(print(&[command.get_name(), "--help"]).contains("\nExamples:\n  "), "{name}");
     }
+
     let help = print(&["--help"]);
     assert!(
         help.contains("Exit codes:\n  0  done, and nothing is wrong") && help.contains("\n  3  operator run: "),
@@ -115,6 +118,7 @@ fn a_command_line_that_is_wrong_is_answered_with_what_was_meant() {
     assert!(said.starts_with("error: unrecognized subcommand 'chekc'") && said.contains("'check'"), "{said}");
     let said = misunderstood(&["validate"]);
     assert!(said.contains("<FILE>..."), "{said}");
+
     for (arguments, expected) in [
         (
             &["run", "--measure-interval", "5"][..],
@@ -155,14 +159,14 @@ fn validate_tells_programs_too() {
     let (code, said) = validate(&["--output", "json", "operator/tests/fixtures/bad.yaml", "nowhere.yaml"]);
     let lines: Vec<serde_json::Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     assert_eq!(code, 2);
-    assert_eq!((&lines[0]["document"], &lines[0]["result"]), (&1.into(), &"problem".into()));
+    assert_eq!(lines[0]["document"], 1);
+    assert_eq!(lines[0]["result"], "problem");
     let message = lines[0]["message"].as_str().unwrap();
     assert!(message.starts_with("spec.archive is []: no such field"), "{message}");
     let last = lines.last().unwrap();
-    assert_eq!(
-        (&last["file"], &last["result"], last.get("document")),
-        (&"nowhere.yaml".into(), &"unreadable".into(), None)
-    );
+    assert_eq!(last["file"], "nowhere.yaml");
+    assert_eq!(last["result"], "unreadable");
+    assert_eq!(last.get("document"), None);
 }
 
 #[test]

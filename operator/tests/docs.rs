@@ -113,6 +113,7 @@ fn every_manifest_on_a_page_is_valid() {
             if manifest["spec"].get("kafka").is_none() {
                 manifest["spec"]["kafka"] = serde_json::json!({"strimzi": {"cluster": "my-cluster"}});
             }
+
             let folder = testkit::process::Folder::new("manifest").unwrap();
             let file = folder.path().join("pipeline.yaml");
             std::fs::write(&file, manifest.to_string()).unwrap();
@@ -121,5 +122,6 @@ fn every_manifest_on_a_page_is_valid() {
             checked += 1;
         }
     }
+
     assert!(checked >= 4, "{checked} manifests");
 }

@@ -81,6 +81,7 @@ fn an_image_says_what_runs_and_as_whom_and_holds_nothing_more() {
         let config = &image.config["config"];
         assert_eq!(config["User"], "65532:65532");
         assert_eq!(config["Entrypoint"], json!([format!("/usr/local/bin/{name}")]));
+
         let find = Command::new("find").arg(image.root()).args(["-type", "f", "-printf", "%P\n"]).output().unwrap();
         let files = text(&find.stdout);
         let libraries = |path: &&str| !path.starts_with("lib") && !path.starts_with("usr/lib");

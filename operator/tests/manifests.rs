@@ -45,9 +45,11 @@ fn the_examples_are_valid() {
     paths.sort();
     let mut arguments = vec!["validate"];
     arguments.extend(paths.iter().map(|path| path.to_str().unwrap()));
+
     let output = operator(&arguments);
     assert_eq!(lines(&output), [""; 0]);
     assert_eq!(output.status.code(), Some(0));
+
     let names: Vec<_> = paths.iter().map(|path| path.file_stem().unwrap().to_str().unwrap()).collect();
     let uses = ["alerts", "demo", "external", "high-availability", "pipeline", "reference", "suspended", "tls-scram"];
     assert_eq!(names, uses);
@@ -194,6 +196,7 @@ fn the_reference_shows_the_defaults() {
         ..shown.processor.clone()
     };
     spec.network_policy = NetworkPolicy { enabled: spec.network_policy.enabled, ..shown.network_policy.clone() };
+
     assert_eq!(shown, spec);
 }
 
@@ -212,10 +215,12 @@ fn a_log_that_no_terminal_shows_is_plain_and_names_the_cause() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+
     let log = BufReader::new(operator.stderr.take().unwrap()).lines().map(Result::unwrap);
     let failed: Vec<_> = log.filter(|line| line.contains("a watch failed")).take(1).collect();
     operator.kill().unwrap();
     operator.wait().unwrap();
     std::fs::remove_file(file).unwrap();
+
     assert!(failed[0].contains("Connection refused") && !failed[0].contains('\u{1b}'), "{failed:?}");
 }

@@ -90,12 +90,14 @@ proptest! {
         let after = specs::pipeline(others.into_iter().chain([(*path, to.get(choices).clone())]));
         // Some values need others.
         prop_assume!(check("logins", &before.spec).is_empty() && check("logins", &after.spec).is_empty());
+
         let mut paths = Vec::new();
         let (before, after) = (objects(&before), objects(&after));
         for kind in before.keys().chain(after.keys().filter(|kind| !before.contains_key(*kind))) {
             let get = |objects: &BTreeMap<String, Value>| objects.get(kind).cloned().unwrap_or_default();
             differences(kind, &get(&before), &get(&after), &mut paths);
         }
+
         for found in paths {
             prop_assert!(may_change.iter().any(|prefix| found.starts_with(prefix)), "{} changes {}", path, found);
         }

@@ -171,6 +171,7 @@ fn what_claims_to_be_pure_is() {
         assert!(files.contains(&root().join(must)), "{must} does not claim to be pure any more");
     }
     assert!(files.len() > 60, "{files:?}");
+
     for file in files {
         let found = impurities(&fs::read_to_string(&file).unwrap());
         assert!(found.is_empty(), "{} claims to be pure and reaches {found:?}", file.display());
@@ -193,6 +194,7 @@ fn an_impure_import_is_found_however_it_is_written() {
     ] {
         assert!(!impurities(&format!("//! Pure.\n\n{planted}\n")).is_empty(), "{planted}");
     }
+
     for fine in [
         "use std::{collections::BTreeMap, time::{Duration, Instant}};",
         "use kube::{Resource, core::DynamicObject};",
@@ -336,6 +338,7 @@ fn a_step_imports_only_steps_before_it() {
     for (must, before) in [("observe", "kafka"), ("kafka", "plan"), ("apply", "status"), ("status", "reconcile")] {
         assert!(place(must) < place(before), "{must} comes before {before}");
     }
+
     for (from, targets) in imports.iter().filter(|(from, _)| from.len() > 1 && from[0] == "pass") {
         for target in targets.iter().filter(|target| target.len() > 1 && target[0] == "pass") {
             assert!(place(&target[1]) <= place(&from[1]), "{from:?} imports {target:?}, which comes later");
@@ -343,6 +346,7 @@ fn a_step_imports_only_steps_before_it() {
         let above = targets.iter().find(|target| ["watch", "serve", "run", "check"].contains(&target[0].as_str()));
         assert!(above.is_none(), "{from:?} imports {above:?}, which is above the passes");
     }
+
     for (step, kind) in &steps {
         let file = root().join(format!("operator/src/pass/{step}.rs"));
         let file = if file.is_file() { file } else { root().join(format!("operator/src/pass/{step}/mod.rs")) };

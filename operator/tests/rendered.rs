@@ -95,6 +95,7 @@ fn every_object_of_several_specs() {
             let topic = |topic| serde_yaml::to_string(&kafka_topic(&valid, &kafka.cluster, "v1", topic, false));
             objects.extend(topics.iter().map(topic));
         }
+
         let objects: Vec<_> = objects.into_iter().map(Result::unwrap).collect();
         let objects = objects.join("---\n");
         assert!(!objects.contains(HUSH), "{objects}");
@@ -116,6 +117,7 @@ fn the_outputs_fit_a_source_that_is_there() {
         created: false,
         control: Control::Theirs,
     }];
+
     let objects: Vec<_> =
         wanted(&valid, &seen).iter().map(|topic| kafka_topic(&valid, "my-cluster", "v1beta2", topic, false)).collect();
     insta::assert_yaml_snapshot!("large-source-kafka-topics", objects);
@@ -131,6 +133,7 @@ fn only_what_shapes_the_pods_is_in_the_config() {
     let name = |text: &str| rendered(text).config.config_map;
     let with = |section: &str| name(&format!("{EXAMPLE}  {section}\n"));
     let example = name(EXAMPLE);
+
     assert_eq!(example, with("processor: {replicas: 9}"));
     assert_ne!(example, with("processor: {image: other}"));
     assert_eq!(example, with("source: {partitions: 9}"));

@@ -18,6 +18,7 @@ fn the_page_of_commands_is_current() {
 fn the_page_of_the_resource_is_current() {
     let page = include_str!("../../docs/resource.md");
     assert!(xtask::resource::page().unwrap() == page, "docs/resource.md is stale: make docs");
+
     let definition = serde_json::to_value(LoginPipeline::crd()).unwrap();
     let spec = &definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
     let mut fields = 0;
@@ -29,5 +30,6 @@ fn the_page_of_the_resource_is_current() {
             fields += 1;
         }
     }
+
     assert!(fields > 50, "{fields} fields");
 }

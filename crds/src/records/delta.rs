@@ -305,12 +305,14 @@ mod tests {
             let whole = Delta { panes, ..sample() };
             let chunks = whole.clone().chunked();
             prop_assert_eq!(sums(&chunks), sums(std::slice::from_ref(&whole)));
+
             let last = chunks.len() - 1;
             for (index, chunk) in chunks.iter().enumerate() {
                 let bytes = chunk.encode().unwrap();
                 prop_assert!(bytes.len() <= MAX_CHUNK_BYTES);
                 prop_assert_eq!(&Delta::decode(&bytes).unwrap(), chunk);
-                prop_assert_eq!((chunk.chunk as usize, chunk.chunks as usize), (index, last + 1));
+                prop_assert_eq!(chunk.chunk as usize, index);
+                prop_assert_eq!(chunk.chunks as usize, last + 1);
                 prop_assert_eq!(chunk.rules.is_some(), index == 0);
                 prop_assert_eq!(&chunk.ranges, if index == last { &whole.ranges } else { &[][..] });
             }

@@ -329,6 +329,7 @@ mod tests {
         check(include_bytes!("../../tests/golden/state-total.v1.bin"), &total());
         check(include_bytes!("../../tests/golden/state-values.v1.bin"), &values());
         check(include_bytes!("../../tests/golden/state-position.v1.bin"), &Position { offset: 4711 });
+
         let all = Span::of(Window::All, 0);
         let keys = [
             Key::Position,
@@ -346,6 +347,7 @@ mod tests {
     fn what_it_does_not_know_is_refused() {
         assert_eq!(decode::<Position>(&[]), Err(StateError::Empty));
         assert_eq!(decode::<Position>(&[2, 0]), Err(StateError::Version(2)));
+
         for key in [
             "",
             "positions",

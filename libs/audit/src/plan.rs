@@ -260,6 +260,7 @@ mod tests {
             (start, end, from_the_start)
         };
         use StartFrom::{Earliest, Latest};
+
         assert_eq!(range(Earliest, true, None, (0, 9)), (0, 9, true));
         assert_eq!(
             range(Earliest, true, Some(3), (3, 9)),
@@ -288,6 +289,7 @@ mod tests {
             let Range { start, end, from_the_start } = beginning.range(partition, (low, 9));
             (start, end, from_the_start)
         };
+
         assert_eq!(range(1, 3), (3, 9, true), "nothing was removed since it was taken up");
         assert_eq!(range(1, 5), (5, 9, false));
         assert_eq!(range(0, 5), (5, 9, true), "nothing was taken yet");

@@ -89,6 +89,7 @@ mod tests {
                 } else if model.insert(offset) {
                     offsets.insert(offset, offset + 1);
                 }
+
                 prop_assert_eq!(offsets.iter().collect::<Vec<_>>(), model.iter().copied().collect::<Vec<_>>());
                 prop_assert_eq!(offsets.count(), model.len() as u64);
                 prop_assert_eq!(offsets.contains(offset), model.contains(&offset));
@@ -103,6 +104,7 @@ mod tests {
     fn an_empty_range_changes_nothing() {
         let mut offsets = Offsets::default();
         offsets.insert(5, 5);
-        assert_eq!((offsets.count(), offsets.contains(5)), (0, false));
+        assert_eq!(offsets.count(), 0);
+        assert!(!offsets.contains(5));
     }
 }

@@ -119,10 +119,12 @@ mod tests {
             assert_eq!(origin, Origin::of(&record, Stream::DeadLetters, "logins"), "told in the wrong topic too");
             origin
         };
+
         assert_eq!(of(r#"{"event_id":"3-17","login_time":"x"}"#), HERE);
         assert_eq!(of(r#"{"event_id":"3-17","loxin_time":"x"}"#), HERE);
         assert_eq!(of(r#"{"x":{"event_id":"1-1"},"event_id":"3-17"}"#), HERE);
         assert_eq!(of(r#"{"event_id":"0-9223372036854775807"}"#).map(|origin| origin.offset), Some(i64::MAX));
+
         for text in [
             "",
             "{}",

@@ -235,22 +235,27 @@ mod tests {
     fn each_replay_is_in_the_source_once_and_as_it_was() {
         assert_eq!(faults(&evidence(&[])), (0, vec![]));
         assert_eq!(faults(&evidence(&[1, 2, 3])), (3, vec![]));
+
         let mut doubled = evidence(&[1, 2]);
         doubled.copies.push(Copy { offset: 900, ..copy(2) });
         assert_eq!(faults(&doubled), (2, vec![(ReplayFault::Doubled, 1)]));
+
         let mut unlisted = evidence(&[1, 2]);
         unlisted.entries.remove(&identity(2));
         assert_eq!(faults(&unlisted), (1, vec![(ReplayFault::Unlisted, 1)]));
+
         let mut missing = evidence(&[1, 2]);
         missing.copies.pop();
         assert_eq!(faults(&missing), (1, vec![(ReplayFault::Missing, 1)]));
         missing.removed.insert(identity(2));
         assert_eq!(faults(&missing), (1, vec![]), "it was deleted since");
         assert_eq!(missing.judge("in").replays_unchecked, 1);
+
         let mut altered = evidence(&[1, 2]);
         altered.letters.insert(identity(2), 8);
         altered.letters.remove(&identity(1));
         assert_eq!(faults(&altered), (1, vec![(ReplayFault::Altered, 1)]));
+
         let mut elsewhere = evidence(&[1]);
         elsewhere.copies[0].partition = 2;
         assert_eq!(faults(&elsewhere), (0, vec![(ReplayFault::Altered, 1)]));
@@ -264,6 +269,7 @@ mod tests {
         };
         let own: [Header; 2] = [("a", Some(b"b")), ("c", None)];
         let plain = of(Some(b"k"), Some(b"v"), &own);
+
         assert_eq!(plain, of(Some(b"k"), Some(b"v"), &[own[0], ("lp-replay", Some(b"x")), own[1]]));
         for other in [
             of(Some(b"kv"), Some(b""), &own),
@@ -282,7 +288,8 @@ mod tests {
         let headers: [Header; 2] = [(REPLAY, Some(b"dead/3/9")), (REPLAY_OF, Some(b"in/3/1/5"))];
         let record = |headers| Record { offset: 101, timestamp: 1, key: None, value: None, headers };
         let found = Copy::of(&record(&headers), 3, "dead").unwrap();
-        assert_eq!((found.identity, found.offset), (identity(1), 101));
+        assert_eq!(found.identity, identity(1));
+        assert_eq!(found.offset, 101);
         assert_eq!(Copy::of(&record(&headers), 3, "others"), None);
         assert_eq!(Copy::of(&record(&headers[..1]), 3, "dead"), None);
     }

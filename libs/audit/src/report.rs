@@ -415,6 +415,7 @@ mod tests {
             mismatch_examples: vec![mismatch()],
             ..Aggregates::default()
         });
+
         assert!(!report.is_clean());
         assert_eq!(
             lines(&report),
@@ -426,6 +427,7 @@ mod tests {
                 "FAULTS FOUND",
             ]
         );
+
         report.aggregates.aggregate_mismatches = 0;
         assert!(report.is_clean() && report.to_string().ends_with("as it should, and was counted once"));
     }
@@ -453,6 +455,7 @@ mod tests {
             examples: vec![mismatch()],
         };
         let value = serde_json::to_value(report(mismatches.into())).unwrap();
+
         assert_eq!(value["input"], 3);
         assert_eq!(value["aggregate_mismatches"], 2);
         assert_eq!(value["mismatches_by_kind"], json!({"insights": 2}));

@@ -62,9 +62,11 @@ mod tests {
             fs::write(folder.join(name), content).unwrap();
             read(&folder.join(name)).map_err(|error| error.to_string())
         };
+
         assert_eq!(said("text", b"a\n"), Ok("a\n".to_owned()));
         assert_eq!(said("empty", b" \n"), Err("is empty".to_owned()));
         assert_eq!(said("bytes", b"\xff"), Err("is not text in UTF-8".to_owned()));
+
         let said = |path: &Path| read(path).unwrap_err().to_string();
         assert_eq!(said(&folder), "is a folder: name a file in it");
         assert_eq!(said(&folder.join("nowhere")), "there is no such file");

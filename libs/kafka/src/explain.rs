@@ -53,6 +53,7 @@ mod tests {
             refused(3)
         );
         assert_eq!(refused(3), refused(7));
+
         let alert = "ssl://a:1/1: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate";
         assert!(explain(alert).contains("that Kafka trusts the client's certificate"));
         let hint =

@@ -341,6 +341,7 @@ mod tests {
             ]
             .map(|(name, value)| (name, value.to_owned()))
         };
+
         assert_eq!(resolved(&settings), expected("hush"));
         file(&folder, "password", "a new one\r\n");
         assert_eq!(resolved(&settings), expected("a new one"));
@@ -356,6 +357,7 @@ mod tests {
         let broken = file(&folder, "broken", "hu\0sh");
         let error = |security| connection(&kafka(Some(security))).resolve().unwrap_err().to_string();
         let password = |path: &str| error(Security { tls: None, sasl: Some(sasl(path)) });
+
         assert!(password(&missing).starts_with(&format!("sasl.password: {missing} cannot be read: No such file")));
         assert_eq!(password(&empty), format!("sasl.password: {empty} is empty; put the value into its Secret"));
         assert_eq!(password(&broken), "sasl.password: the value contains a zero byte");

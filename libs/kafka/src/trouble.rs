@@ -117,6 +117,7 @@ mod tests {
         trouble.log(RDKafkaLogLevel::Info, "FAIL", "[thrd:a:1/1]: a:1/1: Disconnected (after 3ms in state UP)");
         trouble.log(RDKafkaLogLevel::Info, "REQTMOUT", "[thrd:a:1/1]: a:1/1: Timed out 1 in-flight");
         assert_eq!(trouble.recent().as_deref(), Some("a:1/1: Disconnected"));
+
         let error = KafkaError::Global;
         trouble.error(
             error(RDKafkaErrorCode::BrokerTransportFailure),
@@ -124,6 +125,7 @@ mod tests {
         );
         trouble.error(error(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
         assert_eq!(trouble.recent().as_deref(), Some("a:1/1: Connect failed"));
+
         let said = |code| trouble.with(KafkaError::MetadataFetch(code)).to_string();
         assert_eq!(said(RDKafkaErrorCode::OperationTimedOut), "a:1/1: Connect failed");
         let refused = said(RDKafkaErrorCode::TopicAuthorizationFailed);

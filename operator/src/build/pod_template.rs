@@ -216,12 +216,15 @@ mod tests {
                 "app.kubernetes.io/managed-by": "nobody",
             },
         });
+
         assert_eq!(ours(&template(&everything)), ours(&template(&json!({}))));
         let pod = template(&everything).spec.unwrap();
         let security = pod.security_context.unwrap();
-        assert_eq!((security.run_as_non_root, security.run_as_user), (Some(true), Some(65532)));
+        assert_eq!(security.run_as_non_root, Some(true));
+        assert_eq!(security.run_as_user, Some(65532));
         let container = pod.containers[0].security_context.clone().unwrap();
         assert_eq!(container.capabilities.unwrap().drop, Some(vec!["ALL".to_owned()]));
-        assert_eq!((container.allow_privilege_escalation, container.privileged), (Some(false), None));
+        assert_eq!(container.allow_privilege_escalation, Some(false));
+        assert_eq!(container.privileged, None);
     }
 }

@@ -107,6 +107,7 @@ fn a_cluster_where_much_is_amiss() {
     let away = pipeline(Err("all brokers are down".to_owned()));
     let unknown = PipelineFact { credentials: Err("there is no Secret".to_owned()), ..pipeline(Err(String::new())) };
     facts.pipelines.as_mut().unwrap().extend([broken, away, unknown]);
+
     let report = judge(&facts);
     assert!(!report.is_success());
     insta::assert_snapshot!(report.to_string());
@@ -157,6 +158,7 @@ fn strimzi_is_missed_where_it_is_used() {
     };
     assert_eq!(verdict(|facts| without(facts, true), "Strimzi's resources are served"), '×');
     assert_eq!(verdict(|facts| without(facts, false), "Strimzi's resources are served"), '‼');
+
     let refused = |facts: &mut Facts, is_strimzi| {
         facts.pipelines.as_mut().unwrap()[0].is_strimzi = is_strimzi;
         let right = facts.rights.iter_mut().find(|fact| fact.right.resource == "kafkas").unwrap();
@@ -187,14 +189,17 @@ fn limits_of_transactions() {
     assert_eq!([log(3, "3", "2"), log(5, "3", "1"), log(1, "1", "1")], ['√'; 3]);
     assert_eq!([log(2, "3", "2"), log(1, "3", "2"), log(3, "1", "2")], ['×'; 3]);
     assert_eq!([log(3, "3", "3"), log(3, "1", "1")], ['‼'; 2]);
+
     let timeout = |value: &str| {
         verdict(|facts| kafka_of(facts).settings = Ok(broker(value, "3", "2", "604800000")), "transactions may take")
     };
     assert_eq!([timeout("10000"), timeout("9999")], ['√', '×']);
+
     let expiration = |value: &str| {
         verdict(|facts| kafka_of(facts).settings = Ok(broker("900000", "3", "2", value)), "transactional ids")
     };
     assert_eq!([expiration("3600000"), expiration("3599999")], ['√', '‼']);
+
     let refused = |facts: &mut Facts| kafka_of(facts).settings = Err("ClusterAuthorizationFailed".to_owned());
     assert_eq!(verdict(refused, "the brokers' limits can be read"), '‼');
 }

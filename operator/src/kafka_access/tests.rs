@@ -66,8 +66,10 @@ fn value<'s>(settings: &'s Settings, name: &str) -> Option<&'s str> {
 fn an_open_kafka_needs_nothing() {
     let open = kafka(json!({"external": {"bootstrapServers": "kafka:9092"}}));
     let credentials = Credentials::new(&open, &Secrets::default()).unwrap();
-    assert_eq!((credentials.job(&[]), credentials.fingerprint()), (None, Value::Null));
-    assert_eq!((credentials.volumes(), credentials.volume_mounts()), (Vec::new(), Vec::new()));
+    assert_eq!(credentials.job(&[]), None);
+    assert_eq!(credentials.fingerprint(), Value::Null);
+    assert_eq!(credentials.volumes(), []);
+    assert_eq!(credentials.volume_mounts(), []);
     assert_eq!(credentials.settings(&[]), Settings::default());
 }
 
@@ -96,6 +98,7 @@ fn every_path_of_the_job_is_mounted() {
             items.into_iter().map(|item| format!("{}/{}", mount.mount_path, item.path)).collect::<Vec<_>>()
         })
         .collect();
+
     let job::Security { tls, sasl } = credentials.job(&[]).unwrap();
     let tls = tls.unwrap();
     let named = [tls.ca_file, tls.certificate_file, tls.key_file, sasl.map(|sasl| sasl.password_file)];
@@ -150,7 +153,8 @@ fn a_secret_rotation_changes_only_the_credentials_fingerprint() {
     rotated.0.insert("user".to_owned(), Some(secret("4", &[("secret", "another")])));
     let after = Credentials::new(&external(), &rotated).unwrap();
     assert_ne!(before.fingerprint(), after.fingerprint());
-    assert_eq!((before.job(&[]), before.volumes()), (after.job(&[]), after.volumes()));
+    assert_eq!(before.job(&[]), after.job(&[]));
+    assert_eq!(before.volumes(), after.volumes());
     assert_eq!(before.fingerprint(), Credentials::new(&external(), &complete()).unwrap().fingerprint());
     // What nobody refers to changes nothing.
     let mut other = complete();
@@ -171,6 +175,7 @@ fn everything_that_is_missing_is_named_with_the_remedy() {
         r#"there is no Secret "user" in the pipeline's namespace: create it with "secret", or correct spec.kafka.external.sasl.password"#,
     ];
     assert_eq!(missing.split("; ").collect::<Vec<_>>(), expected);
+
     let mut lacking = complete();
     lacking.0.insert("client".to_owned(), Some(secret("2", &[("tls.crt", CERTIFICATE), ("user.key", KEY)])));
     lacking.0.insert("user".to_owned(), Some(Secret::default()));
@@ -188,6 +193,7 @@ fn unusable_secret_values_are_refused_before_any_pod_gets_them() {
         secrets.0.insert(name.to_owned(), Some(secret("9", data)));
         problem(&external(), &secrets)
     };
+
     for (name, data, expected) in [
         ("authorities", [("ca.crt", "hush"), ("", "")], "key \"ca.crt\" of Secret authorities holds no certificate"),
         ("client", [("user.crt", KEY), ("user.key", KEY)], "key \"user.crt\" of Secret client holds no certificate"),
@@ -204,6 +210,7 @@ fn unusable_secret_values_are_refused_before_any_pod_gets_them() {
         assert!(problem.contains(expected), "{problem}");
         assert!(!problem.contains("hush"), "{problem}");
     }
+
     let mut binary = complete();
     let mut odd = secret("9", &[]);
     odd.data = Some([("secret".to_owned(), ByteString(vec![0xff]))].into());

@@ -229,6 +229,7 @@ mod tests {
     #[test]
     fn what_is_applied_is_left_alone_whatever_others_add() {
         assert!(judge(desired(), live()));
+
         // The API server has taken note of it, and dropped it.
         let affinity = |noted: bool| {
             let (mut desired, mut live) = (desired(), live());
@@ -240,6 +241,7 @@ mod tests {
             judge(desired, live)
         };
         assert!(affinity(true) && !affinity(false));
+
         assert!(found(|live| live["metadata"]["labels"]["theirs"] = "1".into()));
         assert!(found(|live| {
             let containers = live["spec"]["template"]["spec"]["containers"].as_array_mut().unwrap();
@@ -253,6 +255,7 @@ mod tests {
         assert!(!wanted(|desired| desired["metadata"]["labels"]["new"] = "1".into()));
         assert!(!wanted(|desired| desired["metadata"]["labels"] = Value::Null));
         assert!(!wanted(|desired| desired["metadata"]["ownerReferences"] = json!([])));
+
         for (field, value) in [
             ("image", json!("other")),
             ("args", json!(["run"])),
@@ -304,10 +307,12 @@ mod tests {
             ("1u", "1000n"),
             ("1024Mi", "1Gi"),
         ];
+
         for (one, other) in same {
             assert_eq!(nano(one), nano(other), "{one} {other}");
             assert!(nano(one).is_some(), "{one}");
         }
+
         assert_ne!(nano("1M"), nano("1Mi"));
         assert_ne!(nano("1m"), nano("1M"));
         for odd in ["", "x", "1x", "1.2.3", "e3", "1e99999999999", "1e999", "9999999999999999999999999999Ei"] {

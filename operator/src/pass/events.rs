@@ -91,11 +91,13 @@ mod tests {
         let running = status(True, "Running", 1);
         let normal = |reason: &str| (EventType::Normal, reason.to_owned());
         let warning = |reason: &str| (EventType::Warning, reason.to_owned());
+
         assert_eq!(published(&none, &running), [normal("Running"), normal("ConfigChanged")]);
         assert_eq!(published(&running, &LoginPipelineStatus { ready_replicas: 3, ..running.clone() }), []);
         assert_eq!(published(&running, &status(True, "Running", 2)), [normal("ConfigChanged")]);
         assert_eq!(published(&running, &status(False, "Progressing", 1)), [normal("Progressing")]);
         assert_eq!(published(&running, &status(Unknown, "KafkaUnreachable", 1)), [warning("KafkaUnreachable")]);
+
         // On the way up a topic is awaited, later it is missed.
         let waiting = status(False, "WaitingForTopics", 1);
         assert_eq!(published(&waiting, &status(False, "TopicsNotReady", 1)), [normal("TopicsNotReady")]);

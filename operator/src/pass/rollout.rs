@@ -108,6 +108,7 @@ mod tests {
             let Size { replicas, capped } = size(&valid(&parts), &[seen], &[]);
             (replicas, capped)
         };
+
         assert_eq!(size_of(3, false, None), (3, None));
         assert_eq!(size_of(4, false, Some(4)), (4, None));
         assert_eq!(size_of(5, false, Some(4)), (4, Some(4)));
@@ -115,6 +116,7 @@ mod tests {
         assert_eq!(size_of(7, false, Some(6)), (6, Some(6)));
         assert_eq!(size_of(3, true, None), (0, None));
         assert_eq!(size_of(0, false, None), (0, None));
+
         // A Kafka that does not answer takes no pod away.
         let reported = TopicStatus {
             role: Role::Source,

@@ -187,6 +187,7 @@ mod tests {
                 written = stream.write_all(b"more");
             }
         });
+
         let answer = open(address, "/view/events", TIMEOUT).await.unwrap();
         let (mut body, connection) = answer.into_parts();
         assert_eq!(&body.frame().await.unwrap().unwrap().into_data().unwrap()[..4], b"more");

@@ -149,6 +149,7 @@ login_processor_aggregate_frontier_delay_seconds NaN
         };
         let minute = Duration::from_secs(60);
         let before = at(&[("a", Some(1000)), ("b", Some(1000)), ("gone", Some(9))]);
+
         assert_eq!(rate(&before, &at(&[("a", Some(1600)), ("b", Some(1000))]), minute), Some(10));
         // b started anew, c was not there before.
         let now = at(&[("a", Some(1000)), ("b", Some(120)), ("c", Some(480))]);
@@ -183,6 +184,7 @@ login_processor_aggregate_frontier_delay_seconds NaN
             ((Some(5), Some(500)), (Some(5), None), true),
             ((None, None), (None, None), false),
         ];
+
         for (reported, measured, is_step) in cases {
             let (reported, measured) = (figures(reported.0, reported.1), figures(measured.0, measured.1));
             let expected = if is_step { measured } else { reported };

@@ -125,9 +125,11 @@ mod tests {
         );
         let server = tokio::spawn(async move { axum::serve(listener, router).await });
         let pods = [unready(ip)];
+
         let said = why(&pods, "current").await.unwrap();
         let expected = "1 of 1 pods: it runs and is not ready: thread ingest-0 has not joined the consumer group yet";
         assert_eq!(said.to_string(), expected);
+
         server.abort();
         // Gone, it says nothing, and that is said.
         assert!(server.await.is_err());

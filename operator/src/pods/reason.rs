@@ -266,10 +266,12 @@ mod tests {
         let text = "it ends with exit code 2: processor: /a/job.json: version is 9";
         check(waiting("CrashLoopBackOff", "back-off 5m0s", ended.clone()), Trouble::Crash, text);
         check(container(ended.clone(), json!({})), Trouble::Crash, text);
+
         // It runs again, and is about to crash again; after a while that is no longer to be expected.
         let again = |at: &str| container(json!({"running": {"startedAt": at}}), ended.clone());
         check(again("2026-05-01T11:55:00Z"), Trouble::Crash, text);
         check(again("2026-05-01T11:49:00Z"), Trouble::NotReady, "it runs and is not ready");
+
         let silent = json!({"terminated": {"exitCode": 137, "reason": "Error"}});
         check(waiting("CrashLoopBackOff", "", silent), Trouble::Crash, "it ends with exit code 137");
         let killed = json!({"terminated": {"exitCode": 137, "reason": "OOMKilled", "message": log}});
@@ -320,8 +322,10 @@ mod tests {
             gone,
             other,
         ];
+
         let why = why(&pods).unwrap();
-        assert_eq!((why.pod.as_str(), why.trouble), ("b", Trouble::Image));
+        assert_eq!(why.pod, "b");
+        assert_eq!(why.trouble, Trouble::Image);
         assert_eq!(why.to_string(), "2 of 4 pods: the image registry/a:1 cannot be had: newer");
         assert_eq!(reason(&pods, "none", NOW.parse().unwrap()), None);
     }

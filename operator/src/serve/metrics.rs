@@ -201,11 +201,13 @@ mod tests {
             readiness("paused", no, Some("Suspended")),
             readiness("small", no, Some("ScaledToZero")),
         ];
+
         metrics.count_pipelines(pipelines.into_iter());
         let line =
             |name, reason| format!("{{pipeline_namespace=\"streams\",pipeline=\"{name}\",reason=\"{reason}\"}} 1");
         assert_eq!(named(), [line("lost", "TopicLost"), line("new", "Unknown")]);
         assert!(expose(&registry).unwrap().contains("login_pipeline_operator_pipelines{ready=\"False\"} 3"));
+
         metrics.count_pipelines([readiness("lost", yes, Some("Running"))].into_iter());
         assert_eq!(named(), [""; 0]);
     }

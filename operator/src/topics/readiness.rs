@@ -174,6 +174,7 @@ mod tests {
         check(Cause::Paused, "pause-reconciliation", |object| {
             object["metadata"]["annotations"] = json!({"strimzi.io/pause-reconciliation": "true"});
         });
+
         // As the topic operator answers to it: of the generation before, or of none.
         for observed in [0, 2] {
             check(Cause::Paused, "pause-reconciliation", |object| {
@@ -181,6 +182,7 @@ mod tests {
                 object["status"]["observedGeneration"] = observed.into();
             });
         }
+
         check(Cause::Unmanaged, "strimzi.io/managed", |object| {
             object["metadata"]["annotations"] = json!({"strimzi.io/managed": "false"});
         });

@@ -183,6 +183,7 @@ mod tests {
             &[("cleanup.policy", "compact,delete")],
             "cleanup.policy from compact,delete to delete",
         );
+
         check(Role::Deltas, &[("retention.ms", "-1")], "");
         check(Role::Deltas, &[], "retention.ms from 604800000 to -1");
         check(
@@ -195,11 +196,13 @@ mod tests {
             ],
             "cleanup.policy from compact to delete, retention.bytes from 5 to -1, retention.ms from 5 to -1",
         );
+
         for role in [Role::Aggregates, Role::Insights, Role::Alerts] {
             check(role, &[], "cleanup.policy from delete to compact");
             check(role, &[("cleanup.policy", "compact")], "");
             check(role, &[("cleanup.policy", "delete, compact")], "");
         }
+
         check(Role::Replays, &[("cleanup.policy", "compact")], "");
         check(Role::Replays, &[("cleanup.policy", "compact,delete")], "cleanup.policy from compact,delete to compact");
         check(Role::State, &[("cleanup.policy", "compact"), ("min.compaction.lag.ms", "700000")], "");
@@ -219,6 +222,7 @@ mod tests {
             config.insert("retention.hours".to_owned(), "1".to_owned());
             assert_eq!(drift(&topic(role), &config), [], "{role}: what others set");
         }
+
         let mut state: BTreeMap<String, String> = made(Role::State);
         state.insert("min.cleanable.dirty.ratio".to_owned(), "0.10".to_owned());
         assert_eq!(drift(&topic(Role::State), &state), [], "the same number");
@@ -240,6 +244,7 @@ mod tests {
             list(&takeover(&topic(Role::Aggregates), &existing(pairs, dynamic, partitions)))
         };
         let compact = ("cleanup.policy", "compact");
+
         assert_eq!(aggregates(&[compact], &["cleanup.policy"], 1), "");
         // A config that comes from the brokers is not reset.
         assert_eq!(aggregates(&[compact, ("retention.ms", "5")], &["cleanup.policy"], 1), "");

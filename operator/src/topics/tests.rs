@@ -90,11 +90,13 @@ fn the_source_waits_for_every_output() {
         due.map(|topic| topic.role).collect()
     };
     let outputs: Vec<_> = Role::ALL.into_iter().filter(|role| *role != Role::Source).collect();
+
     assert_eq!(due(8, &all([None; 4])), outputs);
     assert_eq!(due(8, &all([Some(8), None, Some(1), None])), outputs);
     assert_eq!(due(8, &all([Some(8), Some(7), Some(1), None])), outputs);
     assert_eq!(due(8, &all([Some(8), Some(8), Some(1), None])), Role::ALL);
     assert_eq!(due(9, &all([Some(9), Some(8), Some(1), Some(8)])), outputs);
+
     let mut pending = all([Some(8), Some(8), Some(1), None]);
     pending[place(Role::State)].state = soon();
     assert_eq!(due(8, &pending), outputs);
@@ -135,6 +137,7 @@ proptest! {
         let mut may_lack = lacked(&seen);
         // Whether each topic is carried out in this pass; after these, all are.
         let mut order = order.into_iter().chain(std::iter::repeat(true));
+
         for _ in 0..16 {
             let wanted = wanted(&valid(spec), &seen);
             for topic in &wanted {
@@ -147,6 +150,7 @@ proptest! {
                 prop_assert!(may_lack || !lacked(&seen), "the source ran ahead: {seen:?}");
             }
         }
+
         prop_assert_eq!(obstacles(&wanted(&valid(spec), &seen), &seen), []);
     }
 }

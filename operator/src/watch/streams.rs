@@ -167,15 +167,18 @@ mod tests {
             assert_eq!(held, expected);
             merge.is_complete()
         };
+
         feed("a", Init, &[]);
         feed("b", Init, &[]);
         feed("a", InitApply(pipeline("a", "a1")), &[]);
         feed("b", InitApply(pipeline("b", "b1")), &[]);
+
         // One that cannot be listed keeps the other from nothing.
         assert!(!feed("a", InitDone, &["a1"]));
         feed("a", Apply(pipeline("a", "a2")), &["a1", "a2"]);
         assert!(feed("b", InitDone, &["a1", "a2", "b1"]));
         feed("b", Apply(pipeline("b", "b2")), &["a1", "a2", "b1", "b2"]);
+
         // A new list of one forgets what is gone there, and nothing of the other.
         feed("a", Init, &["a1", "a2", "b1", "b2"]);
         feed("a", InitApply(pipeline("a", "a2")), &["a1", "a2", "b1", "b2"]);

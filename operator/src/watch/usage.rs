@@ -157,6 +157,7 @@ mod tests {
             users.update(pipelines);
             users.of(std::slice::from_ref(&touch)).len()
         };
+
         assert_eq!(found(&[pipeline("a", 1)]), 0);
         assert_eq!(found(&[pipeline("b", 2)]), 1);
         assert_eq!(found(&[]), 0);

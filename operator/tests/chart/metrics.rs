@@ -116,6 +116,7 @@ fn dashboards_name_metrics_that_exist() {
                 check(&place, target["expr"].as_str().unwrap(), &known);
             }
         }
+
         for variable in board["templating"]["list"].as_array().unwrap() {
             if let Some(query) = variable["query"]["query"].as_str() {
                 // `label_values(series, label)`: the label is not a metric.
@@ -157,6 +158,7 @@ fn every_alert_has_a_remedy_a_test_and_a_line_in_the_docs() {
     let (tests, rules) = (read("tests/alerts.yaml"), rules());
     assert_eq!(rules.len(), 10);
     let alerts = MONITORING.split("## Alerts").nth(1).unwrap();
+
     for rule in &rules {
         let (name, severity) = (rule["alert"].as_str().unwrap(), rule["labels"]["severity"].as_str().unwrap());
         for annotation in ["summary", "description", "runbook"] {
@@ -165,6 +167,7 @@ fn every_alert_has_a_remedy_a_test_and_a_line_in_the_docs() {
         assert!(tests.contains(name), "tests/alerts.yaml does not let {name} fire");
         assert!(alerts.contains(&format!("\n| `{name}` | {severity} | ")), "docs/monitoring.md has no line for {name}");
     }
+
     let lines = alerts.lines().filter(|line| line.starts_with("| `LoginPipeline")).count();
     assert_eq!(lines, rules.len(), "docs/monitoring.md has lines for alerts that do not exist");
 }

@@ -37,7 +37,8 @@ fn the_rights_are_exactly_those_of_the_operator() {
     let [cluster] = of_kind(&objects_of_all, "ClusterRole")[..] else { panic!("one ClusterRole") };
     assert_eq!(sorted(&cluster["rules"]), watched);
     let [role] = of_kind(&objects_of_all, "Role")[..] else { panic!("one Role") };
-    assert_eq!((sorted(&role["rules"]), &role["metadata"]["namespace"]), (lease.clone(), &json!("ops")));
+    assert_eq!(sorted(&role["rules"]), lease);
+    assert_eq!(role["metadata"]["namespace"], "ops");
 
     let objects_of_some = objects(
         "{watchNamespaces: [a, b], kafkaNamespaces: [b, c], rbac: {aggregateToView: false, aggregateToEdit: false}}",

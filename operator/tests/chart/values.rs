@@ -119,6 +119,7 @@ fn every_value_is_set_in_a_suite() {
             }
         }
     }
+
     let is_unset = |value: &&Documented| !set.iter().any(|path| is_within(path, &value.path));
     let documented = documented();
     let missing: Vec<_> = documented.iter().filter(is_unset).map(|value| &value.path).collect();
@@ -131,6 +132,7 @@ fn every_value_changes_what_is_rendered() {
     let everything: Value = serde_yaml::from_str(EVERYTHING).unwrap();
     let unchanged = render(EVERYTHING, &[]).unwrap();
     let mut idle = Vec::new();
+
     for Documented { path, default, .. } in documented() {
         let rule = path.split('.').fold(&schema, |schema, key| &schema["properties"][key]);
         let now = Some(at(&everything, &path)).filter(|value| !value.is_null()).unwrap_or(&default);
@@ -148,6 +150,7 @@ fn every_value_changes_what_is_rendered() {
             idle.push(path);
         }
     }
+
     assert!(idle.is_empty(), "these change nothing: {idle:?}");
 }
 

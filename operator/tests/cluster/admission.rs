@@ -23,6 +23,7 @@ async fn the_api_server_and_the_check_agree() {
         let answer = world.apply(&object.to_string());
         let parsed: LoginPipelineSpec = serde_json::from_value(spec.clone()).unwrap();
         let problems = check(name, &parsed);
+
         match verdict {
             None => {
                 assert!(answer.is_ok(), "{name}: {answer:?}");
@@ -62,6 +63,7 @@ async fn values_of_the_wrong_kind_are_refused_by_both() {
         let object = json!({
             "apiVersion": "loginpipeline.dev/v1alpha1", "kind": "LoginPipeline", "metadata": {"name": "odd"}, "spec": spec,
         });
+
         assert!(world.apply(&object.to_string()).is_err(), "{part}");
         assert!(serde_json::from_value::<LoginPipelineSpec>(spec).is_err(), "{part}");
     }
@@ -81,12 +83,14 @@ async fn what_cannot_change_does_not_and_the_rest_does() {
         let patch = Patch::Merge(json!({"spec": spec}));
         pipelines.patch(name, &PatchParams::default(), &patch).await.map_err(|error| error.to_string())
     };
+
     for (index, (before, spec, message)) in changes().into_iter().enumerate() {
         let name = format!("logins-{index}");
         create(&name, before).await;
         let refusal = change(&name, spec.clone()).await.expect_err(message);
         assert!(refusal.contains(message), "{spec}: {refusal}");
     }
+
     create("logins", json!({})).await;
     for spec in [
         json!({"source": {"partitions": 12, "startFrom": "Latest"}}),

@@ -93,6 +93,7 @@ async fn rights_that_are_revoked_stop_nothing_and_return() {
     let is_kind = |resource: &&String| !resource.starts_with('/') && *resource != "leases";
     let resources: BTreeSet<_> = calls.iter().map(|call| &call.resource).filter(is_kind).cloned().collect();
     assert!(resources.len() >= 8, "{resources:?}");
+
     for revoked in resources {
         let kind = revoked.clone();
         running.proxy.plan(move |call| {
@@ -106,6 +107,7 @@ async fn rights_that_are_revoked_stop_nothing_and_return() {
         running.is_untouched(&revoked).await;
         running.proxy.resume();
     }
+
     running.proxy.plan(|_| Fate::Answer(StatusCode::FORBIDDEN));
     running.proxy.cut();
     running.poke().await;
@@ -129,6 +131,7 @@ async fn an_api_server_that_is_away_stops_nothing_and_returns() {
         running.proxy.resume();
         running.goes_on(how).await;
     }
+
     // A new operator that reaches no API server waits.
     running.proxy.plan(|_| Fate::Cut);
     running.proxy.cut();
@@ -184,6 +187,7 @@ async fn what_took_an_objects_place_meanwhile_is_left_alone() {
     let (world, proxy) = (&running.world, &running.proxy);
     let is_met = Arc::new(AtomicBool::new(false));
     let met = is_met.clone();
+
     // The first write of the Deployment waits until the test has replaced it.
     let replaced = Arc::new(tokio::sync::Notify::new());
     let (waiting, go) = (Arc::new(tokio::sync::Notify::new()), replaced.clone());
@@ -199,9 +203,11 @@ async fn what_took_an_objects_place_meanwhile_is_left_alone() {
             .boxed()
         })
     });
+
     world.change("logins", json!({"processor": {"threads": 2}})).await;
     waiting.notified().await;
     world.deployments().delete("logins-processor", &DeleteParams::default()).await.unwrap();
+
     // So similar to the pipeline's that an apply would succeed.
     let selector = &running.deployment.spec.as_ref().unwrap().selector;
     let theirs = json!({
@@ -213,10 +219,12 @@ async fn what_took_an_objects_place_meanwhile_is_left_alone() {
     });
     let theirs: Deployment = serde_json::from_value(theirs).unwrap();
     let theirs = world.deployments().create(&PostParams::default(), &theirs).await.unwrap();
+
     replaced.notify_one();
     world.wait_condition("logins", "ProcessorAvailable", False, "NameTaken").await;
     assert!(is_met.load(Ordering::Relaxed));
     let left = world.deployments().get("logins-processor").await.unwrap();
-    assert_eq!((left.uid(), left.spec), (theirs.uid(), theirs.spec));
+    assert_eq!(left.uid(), theirs.uid());
+    assert_eq!(left.spec, theirs.spec);
     assert_eq!(left.metadata.labels, None);
 }

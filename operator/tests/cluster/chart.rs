@@ -171,6 +171,7 @@ async fn each_right_that_is_taken_away_is_missed() {
     // Without Strimzi, no right to it is needed.
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
+
     let expect = async |what: String, expected: i32| {
         let check = || {
             let (report, status) = installed.check();
@@ -179,6 +180,7 @@ async fn each_right_that_is_taken_away_is_missed() {
         // The API server applies roles with a delay.
         wait_for_async(&format!("status {expected} of the check {what}"), BOUND, check).await
     };
+
     expect("with all rights".to_owned(), 0).await;
     let mut taken = 0;
     for (namespace, name) in [(world.namespace.clone(), NAME.to_owned()), (operators(&world), format!("{NAME}-lease"))]
@@ -201,6 +203,7 @@ async fn each_right_that_is_taken_away_is_missed() {
         give(all.iter().collect()).await;
         expect("with all rights again".to_owned(), 0).await;
     }
+
     assert_eq!(taken, 15);
 }
 
@@ -218,6 +221,7 @@ async fn a_kafka_in_a_namespace_that_is_not_watched_is_reached() {
     world.kafka("my-cluster").await;
     let allow = Patch::Merge(json!({"metadata": {"annotations": {"loginpipeline.dev/allow-namespaces": "*"}}}));
     world.dynamic("Kafka").patch("my-cluster", &PatchParams::default(), &allow).await.unwrap();
+
     let _operator = Installed::on(&world).await.start().await;
     let there = format!("cluster: my-cluster, namespace: {}", world.namespace);
     pipelines.apply(&EXAMPLE.replace("cluster: my-cluster", &there)).unwrap();
@@ -226,6 +230,7 @@ async fn a_kafka_in_a_namespace_that_is_not_watched_is_reached() {
         (ready.status != True && ready.message.contains("forbidden")).then_some(())
     };
     wait_for_async("a refusal", BOUND, refused).await;
+
     let kafkas = format!("kafkaNamespaces={{{}}}", world.namespace);
     helm(&world, &["upgrade", "lp", CHART, "--set", &watched, "--set", &kafkas]).unwrap();
     pipelines.wait_ready("logins").await;
@@ -295,9 +300,11 @@ async fn everything_that_the_chart_has_is_taken_by_an_api_server() {
         let output = world.server.kubectl(&["apply", "--server-side", "-f", "-"], &definition).unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
+
     let values = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/chart/everything.yaml");
     let is_installed = || async { helm(&world, &["install", "lp", CHART, "--create-namespace", "-f", values]).ok() };
     wait_for_async("an installation", BOUND, is_installed).await;
+
     let monitoring = "servicemonitor,podmonitor,prometheusrule,networkpolicy,poddisruptionbudget,configmap";
     let found = world.server.kubectl(&["get", monitoring, "-n", &operators(&world), "-o", "name"], "").unwrap();
     let found = String::from_utf8(found.stdout).unwrap();
@@ -305,6 +312,7 @@ async fn everything_that_the_chart_has_is_taken_by_an_api_server() {
     {
         assert!(found.lines().any(|line| line.starts_with(kind) && line.contains(NAME)), "{kind}: {found}");
     }
+
     // The second time, nothing changes.
     let deployments = Api::<Deployment>::namespaced(world.client.clone(), &operators(&world));
     let before = deployments.get(NAME).await.unwrap().metadata.generation;

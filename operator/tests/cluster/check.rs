@@ -68,7 +68,8 @@ async fn a_cluster_that_has_everything_passes_and_nothing_is_made() {
     assert!(text.ends_with("Status check results are √\n") && !text.contains('×'), "{text}");
 
     let (report, status) = check_json(world.server.kubeconfig(), &arguments).await;
-    assert_eq!((status, &report["success"]), (0, &json!(true)));
+    assert_eq!(status, 0);
+    assert_eq!(report["success"], true);
     for what in [
         "Kubernetes 1.29 or later: v1",
         "loginpipelines.loginpipeline.dev is installed",
@@ -95,7 +96,8 @@ async fn a_cluster_that_has_everything_passes_and_nothing_is_made() {
     let (report, status) =
         check_json(world.server.kubeconfig(), &[&arguments[..], &["--pipeline", "logins"]].concat()).await;
     let output = find(&report, "the output topic takes what the source takes");
-    assert_eq!((status, &output["result"]), (1, &json!("error")), "{output}");
+    assert_eq!(status, 1, "{output}");
+    assert_eq!(output["result"], "error", "{output}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +111,8 @@ async fn rights_that_are_missing_are_named() {
     world.allow(&user, &rights);
     let arguments = ["-n", &world.namespace, "--lease-namespace", &world.namespace];
     let (report, status) = check_json(&user.kubeconfig, &arguments).await;
-    assert_eq!((status, &report["success"]), (1, &json!(false)));
+    assert_eq!(status, 1);
+    assert_eq!(report["success"], false);
     let missing = find(&report, "deployments.apps");
     assert_eq!(missing["result"], "error");
     assert_eq!(missing["error"], format!("not patch in namespace {}", world.namespace));
@@ -129,7 +132,8 @@ async fn rights_that_are_missing_are_named() {
     let (report, _) = check_json(&user.kubeconfig, &arguments).await;
     let missing = find(&report, "may get, list, create, patch, delete kafkatopics.kafka.strimzi.io in the namespace");
     let all = format!("not get, list, create, patch, delete in namespace {}", owners.namespace);
-    assert_eq!((&missing["result"], &missing["error"]), (&json!("error"), &json!(all)));
+    assert_eq!(missing["result"], "error");
+    assert_eq!(missing["error"], all);
     owners.allow(&user, &rules(Place::Kafka));
     let (report, _) = check_json(&user.kubeconfig, &arguments).await;
     for kind in ["kafkas", "kafkatopics"] {
@@ -154,12 +158,14 @@ async fn a_definition_that_is_missing_or_another_release_s_is_found() {
     crds.patch(name, &Default::default(), &kube::api::Patch::<()>::Json(other)).await.unwrap();
     let (report, status) = check_json(world.server.kubeconfig(), &[]).await;
     // Strimzi is not installed there either, and is not needed.
-    assert_eq!((status, &find(&report, "Strimzi's resources are served")["result"]), (0, &json!("warning")));
+    assert_eq!(status, 0);
+    assert_eq!(find(&report, "Strimzi's resources are served")["result"], "warning");
     assert_eq!(find(&report, "it is the definition of this release")["result"], "warning");
 
     world.apply(EXAMPLE).unwrap();
     let (report, status) = check_json(world.server.kubeconfig(), &[]).await;
-    assert_eq!((status, &find(&report, "Strimzi's resources are served")["result"]), (1, &json!("error")));
+    assert_eq!(status, 1);
+    assert_eq!(find(&report, "Strimzi's resources are served")["result"], "error");
     assert_eq!(find(&report, "its bootstrap servers are known")["error"], "Strimzi is not installed");
 
     crds.delete(name, &DeleteParams::default()).await.unwrap();
@@ -181,7 +187,8 @@ async fn a_manifest_is_checked_before_it_is_applied() {
     let file = file.to_str().unwrap();
     let (report, status) = check_json(world.server.kubeconfig(), &["--pipeline", file]).await;
     let away = find(&report, "a broker answers within 5 s: 127.0.0.1:1");
-    assert_eq!((status, &away["result"]), (1, &json!("error")));
+    assert_eq!(status, 1);
+    assert_eq!(away["result"], "error");
     assert!(!away["error"].as_str().unwrap().is_empty() && !away["hint"].as_str().unwrap().is_empty());
 
     // A check that cannot be made neither passes nor fails.
@@ -196,7 +203,8 @@ async fn a_manifest_is_checked_before_it_is_applied() {
     let address = config.split("server: \"").nth(1).unwrap().split('"').next().unwrap();
     std::fs::write(&elsewhere, config.replace(address, "https://127.0.0.1:1")).unwrap();
     let (report, status) = check_json(&elsewhere, &[]).await;
-    assert_eq!((status, &find(&report, "the API server answers")["result"]), (1, &json!("error")));
+    assert_eq!(status, 1);
+    assert_eq!(find(&report, "the API server answers")["result"], "error");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -230,7 +238,8 @@ async fn a_kafka_that_lets_nobody_in_or_not_everywhere_is_named() {
 
     world.apply(&secret(PASSWORD)).unwrap();
     let (report, status) = check_json(world.server.kubeconfig(), &arguments).await;
-    assert_eq!((status, &find(&report, "a broker answers within 5 s")["result"]), (1, &json!("success")));
+    assert_eq!(status, 1);
+    assert_eq!(find(&report, "a broker answers within 5 s")["result"], "success");
     let limits = find(&report, "the brokers' limits can be read");
     assert_eq!(limits["result"], "warning");
     let topics = find(&report, "the pipeline's topics may be looked at");

@@ -107,10 +107,12 @@ async fn a_topic_that_was_made_anew_by_others_stays() {
     let parts = json!({"source": {"deletionPolicy": "Delete"}});
     world.apply(&with(&names.manifest("logins", kafka.bootstrap(), 2), parts)).unwrap();
     world.wait_ready("logins").await;
+
     kafka.delete_topic(&names.source).unwrap();
     wait_for_async("its end", BOUND, || async { (!exists(kafka, &names.source)).then_some(()) }).await;
     let anew = || async { kafka.create_topic(&names.source, 2, &[]).ok() };
     wait_for_async("another of its name", BOUND, anew).await;
+
     delete(&world).await;
     wait_gone(&world).await;
     assert!(exists(kafka, &names.source) && exists(kafka, &names.dead_letters));

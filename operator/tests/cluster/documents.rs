@@ -103,11 +103,13 @@ async fn secrets_are_made_as_the_page_on_security_says() {
     let mut checkout = checkout.replace("kubectl ", &format!("kubectl -n {} ", world.namespace));
     fs::write(checkout.path().join("ca.crt"), "PEM").unwrap();
     fs::write(checkout.path().join("password"), "secret\n").unwrap();
+
     tokio::task::block_in_place(|| {
         for command in script.take_all(SECURITY) {
             checkout.succeed(&command);
         }
     });
+
     let secrets = Api::<Secret>::namespaced(world.client.clone(), &world.namespace);
     let made = secrets.list(&ListParams::default()).await.unwrap().items;
     let keys: Vec<_> = made.iter().flat_map(|secret| secret.data.as_ref().unwrap().keys()).cloned().collect();

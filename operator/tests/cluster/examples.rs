@@ -25,5 +25,6 @@ async fn every_example_is_taken() {
         }
         drop(operator);
     }
+
     assert!(pipelines > 6, "{pipelines} pipelines");
 }

@@ -146,7 +146,8 @@ async fn a_topic_that_a_new_release_needs_is_made_and_no_pod_restarts() {
     wait_for_async("the ledger in the status", BOUND, listed).await;
     world.wait_ready("logins").await;
     operator.quiet().await;
-    assert_eq!((generation().await, world.config("logins").await), (before, config));
+    assert_eq!(generation().await, before);
+    assert_eq!(world.config("logins").await, config);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -194,6 +195,7 @@ async fn topics_that_cannot_serve_are_named_with_their_remedy() {
     cluster.create_topic(&names.deltas, 2, &[]).unwrap();
     cluster.create_topic(&names.output, 3, &[("max.message.bytes", "1000")]).unwrap();
     world.apply(&names.manifest("logins", cluster.bootstrap(), 3)).unwrap();
+
     let stuck = wait_for_async("both messages", BOUND, || async {
         let condition = world.condition("logins", "TopicsReady").await?;
         let text = &condition.message;
@@ -201,7 +203,9 @@ async fn topics_that_cannot_serve_are_named_with_their_remedy() {
         is_said.then_some(condition)
     });
     let stuck = stuck.await;
-    assert_eq!((stuck.status, stuck.reason.as_str()), (False, "AdoptionRequired"));
+
+    assert_eq!(stuck.status, False);
+    assert_eq!(stuck.reason, "AdoptionRequired");
     // Nothing starts on unsuitable topics.
     assert!(world.deployments().list(&ListParams::default()).await.unwrap().items.is_empty());
 }

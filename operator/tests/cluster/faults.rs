@@ -116,6 +116,7 @@ async fn the_next_operator_recovers_from_a_kill_after_any_write() {
         }
         writes += AT_ONCE;
     }
+
     // Nine topics, created once and three of them grown; the other objects; a new config; the status.
     assert!(writes > 16, "{writes}");
 }
@@ -329,6 +330,7 @@ async fn each_request_of_the_operator_itself_may_fail_once() {
         let proxy = Proxy::start(world.client.clone()).await;
         let mut met = std::collections::BTreeSet::new();
         proxy.plan(move |call| if call.name.is_empty() && met.insert(call.clone()) { fate } else { Fate::Through });
+
         let operator = proxy.operator(&world).await;
         history(&world.client, &world.namespace).await;
         for resource in ["loginpipelines", "deployments", "configmaps", "kafkas", "kafkatopics"] {

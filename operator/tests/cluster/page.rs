@@ -76,8 +76,10 @@ async fn the_list_is_what_the_api_server_has_and_follows_it() {
     let first = told.next("pipelines");
     let listed = read(&operator, "/pipelines");
     for list in [&first, &listed] {
-        let head = [&list["version"], &list["state"], &list["leader"], &list["namespaces"]];
-        assert_eq!(head, [&json!(1), &json!("leads"), &Value::Null, &json!([world.namespace])]);
+        assert_eq!(list["version"], 1);
+        assert_eq!(list["state"], "leads");
+        assert_eq!(list["leader"], Value::Null);
+        assert_eq!(list["namespaces"], json!([world.namespace]));
     }
     assert_eq!(first["pipelines"], listed["pipelines"]);
     let pipeline = world.pipelines().get("logins").await.unwrap();
@@ -126,10 +128,9 @@ async fn a_pipeline_opens_to_its_conditions_topics_and_events() {
         assert_eq!(shown["since"], condition["lastTransitionTime"]);
     }
     for (shown, topic) in topics.iter().zip(status["topics"].as_array().unwrap()) {
-        assert_eq!(
-            (&shown["name"], &shown["partitions"], &shown["is_created"]),
-            (&topic["name"], &topic["partitions"], &topic["created"])
-        );
+        assert_eq!(shown["name"], topic["name"]);
+        assert_eq!(shown["partitions"], topic["partitions"]);
+        assert_eq!(shown["is_created"], topic["created"]);
     }
     assert_eq!(shown["config"]["config_map"], status["config"]["configMap"]);
     assert!(!found.iter().any(|event| event["reason"] == "Conflict"), "{found:?}");
@@ -137,7 +138,8 @@ async fn a_pipeline_opens_to_its_conditions_topics_and_events() {
     assert!(times.is_sorted_by(|newer, older| newer >= older), "{times:?}");
     // Each reports its own state.
     let others = read(&operator, &format!("/pipelines/{}/others", world.namespace));
-    assert_eq!((&others["state"], &others["reason"]), (&json!("stalled"), &json!("Conflict")));
+    assert_eq!(others["state"], "stalled");
+    assert_eq!(others["reason"], "Conflict");
     assert!(others["events"]["found"].as_array().unwrap().iter().all(|event| event["reason"] != "Running"), "{others}");
 
     // Regardless of the number of viewers, the API server is asked once in two seconds.
@@ -161,8 +163,10 @@ async fn one_that_stands_by_says_who_leads_and_shows_nothing() {
     let second = Operator::start_with(&world, world.server.kubeconfig(), &arguments).await;
     let stands_by = || async { Some(read(&second, "/pipelines")).filter(|list| list["state"] == "stands-by") };
     let list = wait_for_async("one that stands by", BOUND, stands_by).await;
+
     let leader = std::env::var("HOSTNAME").unwrap_or_else(|_| "operator".to_owned());
-    assert_eq!((&list["leader"], &list["leader_namespace"]), (&json!(leader), &json!(world.namespace)));
+    assert_eq!(list["leader"], leader);
+    assert_eq!(list["leader_namespace"], world.namespace);
     assert_eq!(list["pipelines"], json!([]));
     for path in [
         format!("/pipelines/{}/logins", world.namespace),
@@ -171,6 +175,7 @@ async fn one_that_stands_by_says_who_leads_and_shows_nothing() {
         let answer = second.get(&path);
         assert!(status(&answer) == 503 && answer.contains(&format!("the one that leads, pod {leader}")), "{answer}");
     }
+
     // A viewer of the standby sees it take over.
     let mut told = Updates::by(&second, "/pipelines/events");
     assert_eq!(told.next("pipelines")["state"], "stands-by");
@@ -357,6 +362,7 @@ async fn a_pod_of_others_is_not_asked() {
     // A pod in a namespace that is not watched.
     let elsewhere = World::new().await;
     let far = TestPod::start(&elsewhere, "logins-processor-7d9-a", json!({})).await;
+
     for (world, pod) in pods.iter().map(|pod| (&world, pod)).chain([(&elsewhere, &far)]) {
         for path in ["", "view", "view/events", "metrics"] {
             let answer = operator.get(&pod.path(world, path));
@@ -366,6 +372,7 @@ async fn a_pod_of_others_is_not_asked() {
     }
     let opened = read(&operator, &format!("/pipelines/{}/logins", world.namespace));
     assert_eq!(opened["pods"], json!({"found": [], "problem": null}));
+
     // Invalid names: no request is made for them.
     for path in [
         "/pods/%2e%2e/%2e%2e/view",

@@ -64,7 +64,8 @@ async fn a_failed_change_is_rolled_back_once_with_the_pods_reason() {
     let status = status(&world).await;
     let (config, healthy) = (status.config.unwrap(), status.last_healthy.unwrap());
     assert_eq!(config.revision, first.revision + 2);
-    assert_eq!((config.image.as_deref(), image(&world).await.as_str()), (Some("processor:1"), "processor:1"));
+    assert_eq!(config.image.as_deref(), Some("processor:1"));
+    assert_eq!(image(&world).await, "processor:1");
     assert_eq!(healthy.config_map, config.config_map);
     assert_eq!(world.topic("source").await.unwrap().spec.partitions, Some(9));
     assert_eq!(world.pipelines().get("logins").await.unwrap().spec.processor.image.unwrap(), "no-such-image:1");
@@ -246,7 +247,8 @@ async fn an_autoscaler_scales_the_pipeline_up_to_its_partitions() {
         serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()
     };
     let seen = scale();
-    assert_eq!((&seen["spec"]["replicas"], &seen["status"]["replicas"]), (&json!(2), &json!(2)));
+    assert_eq!(seen["spec"]["replicas"], 2);
+    assert_eq!(seen["status"]["replicas"], 2);
     let selector = "app.kubernetes.io/component=processor,loginpipeline.dev/pipeline=logins";
     assert_eq!(seen["status"]["selector"], selector);
     for wanted in [5, 1, 12] {

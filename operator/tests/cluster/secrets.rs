@@ -234,6 +234,7 @@ async fn a_strimzi_listener_with_tls_is_used_with_its_certificates() {
         {"name": "tls", "bootstrapServers": kafka.sasl_ssl, "certificates": [kafka.ca]},
     ]}});
     world.dynamic("Kafka").patch_status("my-cluster", &PatchParams::default(), &Patch::Merge(status)).await.unwrap();
+
     // Like the Secret of a KafkaUser.
     world.secret("logins", &json!({"password": PASSWORD}));
     let (_, manifest) = manifest(&json!({"strimzi": {
@@ -242,6 +243,7 @@ async fn a_strimzi_listener_with_tls_is_used_with_its_certificates() {
     }}));
     world.apply(&manifest).unwrap();
     world.wait_ready("logins").await;
+
     let config = world.config("logins").await.config_map;
     let config = world.config_maps().get(&config).await.unwrap();
     let job: Value = serde_json::from_str(&config.data.as_ref().unwrap()["job.json"]).unwrap();

@@ -58,7 +58,8 @@ async fn what_the_first_version_stored_is_run_by_this_one() {
     assert_eq!(world.config("logins").await.revision, reported + 1);
 
     let everything = world.pipelines().get("everything").await.unwrap().spec;
-    assert_eq!((everything.processor.replicas, everything.processor.threads), (3, 2));
+    assert_eq!(everything.processor.replicas, 3);
+    assert_eq!(everything.processor.threads, 2);
     assert_eq!(everything.aggregation.allowed_lateness, Duration::from_secs(10));
     let deployment = world.deployments().get("everything-processor").await.unwrap().spec.unwrap();
     let container = &deployment.template.spec.unwrap().containers[0];
@@ -129,12 +130,14 @@ async fn a_revision_stored_by_an_older_operator_stays_until_a_change() {
     world.change("logins", json!({"processor": {"threads": 2}})).await;
     let changed = || async { Some(world.config("logins").await).filter(|config| config.revision > number) };
     let config = wait_for_async("another revision", BOUND, changed).await;
-    assert_eq!((config.revision, config.image.as_deref()), (number + 1, Some("processor:today")));
+    assert_eq!(config.revision, number + 1);
+    assert_eq!(config.image.as_deref(), Some("processor:today"));
     world.wait_ready("logins").await;
     let (_, jobs) = running(&world).await;
     let (_, job) = jobs.into_iter().find(|(name, _)| *name == config.config_map).unwrap();
     let job = JobConfig::parse(&job).unwrap();
-    assert_eq!((job.version, job.threads), (VERSION, 2));
+    assert_eq!(job.version, VERSION);
+    assert_eq!(job.threads, 2);
     let pod = world.deployments().get("logins-processor").await.unwrap().spec.unwrap().template.spec.unwrap();
     assert_eq!(pod.containers[0].image.as_deref(), Some("processor:today"));
     assert_eq!(pod.termination_grace_period_seconds, Some(30));

@@ -75,7 +75,8 @@ async fn check_objects(world: &World) {
     let pipeline = world.pipelines().get("logins").await.unwrap();
     let status = pipeline.status.clone().unwrap();
     assert_eq!(status.observed_generation, pipeline.metadata.generation);
-    assert_eq!((status.replicas, status.ready_replicas), (2, 2));
+    assert_eq!(status.replicas, 2);
+    assert_eq!(status.ready_replicas, 2);
     let roles: Vec<_> = status.topics.iter().map(|topic| topic.role).collect();
     assert_eq!(roles, Role::ALL);
     assert!(status.topics.iter().all(|topic| topic.created && topic.topic_id.is_some() && topic.partitions.is_some()));
@@ -103,7 +104,8 @@ async fn check_objects(world: &World) {
     let service_account = world.service_accounts().get("logins-processor").await.unwrap();
     for owner in [deployment.owner_references(), config_map.owner_references(), service_account.owner_references()] {
         assert_eq!(owner.len(), 1);
-        assert_eq!((owner[0].uid.as_str(), owner[0].controller), (uid.as_str(), Some(true)));
+        assert_eq!(owner[0].uid, uid);
+        assert_eq!(owner[0].controller, Some(true));
     }
     // And these stay.
     let topics = world.topics().list(&ListParams::default()).await.unwrap().items;

@@ -92,7 +92,8 @@ async fn each_state_of_a_kafka_topic_is_recognized_and_stops_no_pod() {
     world.accept_losses("logins").await;
     world.wait_ready("logins").await;
     let now = world.deployments().get("logins-processor").await.unwrap();
-    assert_eq!((now.uid(), now.metadata.generation), (pods.uid(), pods.metadata.generation));
+    assert_eq!(now.uid(), pods.uid());
+    assert_eq!(now.metadata.generation, pods.metadata.generation);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,9 +103,11 @@ async fn an_unmanaged_kafka_topic_is_reported_after_a_minute() {
     let _cluster = StandIn::start(&world, &[("", Answer::Never)]);
     world.kafka("my-cluster").await;
     world.apply(EXAMPLE).unwrap();
+
     let waiting = world.wait_condition("logins", "TopicsReady", False, "TopicsNotReady").await;
     assert!(waiting.message.contains("has not answered"), "{}", waiting.message);
     world.wait_condition("logins", "Stalled", False, "TopicsNotReady").await;
+
     let ignored = wait_for_async("what nobody answers", Duration::from_secs(120), || async {
         world.condition("logins", "TopicsReady").await.filter(|condition| condition.reason == "TopicIgnored")
     });
@@ -230,7 +233,8 @@ async fn a_kafka_of_another_namespace_is_used_while_its_owner_agrees() {
     operator.look(&world, "logins", 1).await;
     world.wait_condition("logins", "Ready", False, "NamespaceNotAllowed").await;
     let now = world.deployments().get("logins-processor").await.unwrap();
-    assert_eq!((now.uid(), now.metadata.generation), (pods.uid(), pods.metadata.generation));
+    assert_eq!(now.uid(), pods.uid());
+    assert_eq!(now.metadata.generation, pods.metadata.generation);
     assert_eq!(owners.children().await, before);
     assert!(!operator.process.log().contains("forbidden"), "{}", operator.process.log());
 }

@@ -81,6 +81,7 @@ async fn a_namespace_that_cannot_be_watched_does_not_block_the_others() {
     let namespaces = format!("{},{}", a.namespace, b.namespace);
     let arguments = ["--watch-namespaces", &namespaces, "--leader-election=false"];
     let operator = Operator::start_unready(&a, &user.kubeconfig, &arguments).await;
+
     for world in [&a, &b] {
         world.kafka("my-cluster").await;
         world.apply(EXAMPLE).unwrap();
@@ -88,6 +89,7 @@ async fn a_namespace_that_cannot_be_watched_does_not_block_the_others() {
     a.wait_ready("logins").await;
     assert!(operator.get("/readyz").starts_with("HTTP/1.1 503"));
     assert!(operator.get("/healthz").starts_with("HTTP/1.1 200"));
+
     b.allow(&user, &rules(Place::Watched));
     b.wait_ready("logins").await;
     let ready = || async { operator.get("/readyz").starts_with("HTTP/1.1 200").then_some(()) };

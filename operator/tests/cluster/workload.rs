@@ -57,6 +57,7 @@ async fn a_pass_over_a_settled_pipeline_only_reads_and_reads_little() {
     let operator = proxy.operator(&world).await;
     let _cluster = StandIn::start(&world, &[]);
     world.kafka("my-cluster").await;
+
     for (name, manifest) in [("0-everything", EVERYTHING), ("narrow", NARROW)] {
         world.apply(manifest).unwrap();
         world.wait_ready(name).await;
@@ -64,6 +65,7 @@ async fn a_pass_over_a_settled_pipeline_only_reads_and_reads_little() {
         let before = proxy.calls().len();
         operator.look(&world, name, 1).await;
         operator.quiet().await;
+
         let mut calls: Vec<_> = proxy.calls()[before..].iter().map(|call| (call.verb, call.resource.clone())).collect();
         calls.retain(|(verb, _)| *verb != "watch");
         calls.sort();
@@ -100,7 +102,8 @@ async fn a_network_policy_goes_and_comes_with_the_spec() {
     world.change("logins", json!({"networkPolicy": {"enabled": true}})).await;
     world.wait_condition("logins", "ProcessorAvailable", ConditionStatus::False, "NameTaken").await;
     let left = policies.get(PROCESSOR).await.unwrap();
-    assert_eq!((left.uid(), left.resource_version()), (theirs.uid(), theirs.resource_version()));
+    assert_eq!(left.uid(), theirs.uid());
+    assert_eq!(left.resource_version(), theirs.resource_version());
 
     policies.delete(PROCESSOR, &DeleteParams::default()).await.unwrap();
     world.wait_ready("logins").await;

@@ -22,6 +22,7 @@ fn both_images_run_their_binary_as_nobody_in_particular() {
         assert_eq!(config["Entrypoint"], json!([binary]));
         let environment = json!(["PATH=/usr/local/bin", "SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt"]);
         assert_eq!(config["Env"], environment, "as scripts/images has it");
+
         let steps = build["steps"].as_array().unwrap();
         let compile = steps.iter().find(|step| step["run"].is_array()).unwrap();
         assert!(compile["run"][2].as_str().unwrap().starts_with("cargo build --locked --release "), "{compile}");
@@ -29,6 +30,7 @@ fn both_images_run_their_binary_as_nobody_in_particular() {
         let copies: Vec<_> = steps.iter().filter_map(|step| step["copy"][0].as_str()).collect();
         assert_eq!(copies, ["/ /src/", "/libraries /", &format!("/binaries/{name} /usr/local/bin/")]);
     }
+
     assert_eq!(build(&path("Dockerfile"), "operator"), build(&path("Dockerfile"), ""), "the default");
 }
 

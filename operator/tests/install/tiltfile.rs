@@ -72,6 +72,7 @@ fn every_path_is_there() {
         .into_iter()
         .flat_map(|resource| resource["cmd"].as_str().unwrap_or_default().split(' '));
     named.extend(words.filter(|word| word.starts_with("scripts/")));
+
     let missing: Vec<_> = named.iter().filter(|name| !path(name).exists()).collect();
     assert!(missing.is_empty(), "{missing:?} are not there");
     assert!(named.len() > 10, "{named:?}");
@@ -88,7 +89,8 @@ fn the_chart_takes_the_values_and_runs_the_image_that_is_built() {
     assert_eq!(built, [image, pipeline()["spec"]["processor"]["image"].as_str().unwrap()]);
     // Otherwise live update could not replace the binary, or would lose its arguments.
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], false);
-    assert_eq!((&container["command"], &container["args"][0]), (&Value::Null, &Value::from("run")));
+    assert_eq!(container["command"], Value::Null);
+    assert_eq!(container["args"][0], "run");
     let found = calls("k8s_kind")[0]["image_json_path"].as_str().unwrap();
     assert_eq!(found, "{.spec.processor.image}");
 }
@@ -100,12 +102,14 @@ fn resources_depend_on_resources_and_have_labels() {
     let workloads: BTreeSet<_> =
         calls("k8s_resource").into_iter().map(|resource| resource["workload"].as_str().unwrap()).collect();
     known.extend(&workloads);
+
     for resource in calls("local_resource").into_iter().chain(calls("k8s_resource")) {
         assert_eq!(texts(&resource["labels"]).len(), 1, "{resource}");
         for needed in texts(&resource["resource_deps"]) {
             assert!(known.contains(needed), "there is no {needed}");
         }
     }
+
     let objects = chart();
     let deployed = objects.iter().filter(|object| object["kind"] == "Deployment");
     let deployed = deployed.chain([pipeline()]).map(|object| object["metadata"]["name"].as_str().unwrap());
@@ -117,7 +121,8 @@ fn the_generator_and_the_audit_wait_to_be_asked() {
     for (name, command) in [("generate", "serve_cmd"), ("audit", "cmd")] {
         let resources = calls("local_resource");
         let resource = resources.into_iter().find(|resource| resource["name"] == name).unwrap();
-        assert_eq!((&resource["auto_init"], &resource["trigger_mode"]), (&Value::from(false), &Value::from("manual")));
+        assert_eq!(resource["auto_init"], false);
+        assert_eq!(resource["trigger_mode"], "manual");
         let pods =
             format!("deployment/{}-processor -- processor {name} ", pipeline()["metadata"]["name"].as_str().unwrap());
         assert!(resource[command].as_str().unwrap().contains(&pods), "{resource}");
@@ -139,12 +144,14 @@ fn the_images_are_built_from_what_their_context_has() {
         assert_eq!(path(image["dockerfile"].as_str().unwrap()), file);
         let build = dockerfile::build(&file, image["target"].as_str().unwrap());
         assert_eq!(build["config"]["User"], "65532:65532");
+
         let copied =
             build["steps"].as_array().unwrap().iter().flat_map(|step| step["copy"].as_array().into_iter().flatten());
         let copied: BTreeSet<_> = copied
             .map(|copy| copy.as_str().unwrap().split(' ').next().unwrap().trim_start_matches('/').to_owned())
             .collect();
         assert_eq!(copied, texts(&image["only"]).into_iter().map(str::to_owned).collect());
+
         for step in image["live_update"].as_array().into_iter().flatten() {
             if let Some(target) = step["sync"]["remote_path"].as_str() {
                 assert_eq!(build["config"]["Entrypoint"][1], target, "what is replaced is what runs");

@@ -296,12 +296,14 @@ fn the_results_are_what_the_batch_counts_whatever_happens() {
         println!("{}", trace.join("\n"));
         return result.unwrap();
     }
+
     let histories = from_environment("LOGIN_PIPELINE_HISTORIES").unwrap_or(HISTORIES);
     let started = Instant::now();
     let next = AtomicU64::new(0);
     let failed = AtomicU64::new(u64::MAX);
     let counts = Mutex::new(Counts::default());
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
+
     std::thread::scope(|scope| {
         for _ in 0..workers {
             scope.spawn(|| {
@@ -321,6 +323,7 @@ fn the_results_are_what_the_batch_counts_whatever_happens() {
             });
         }
     });
+
     let failed = failed.into_inner();
     assert!(failed == u64::MAX, "{}", explain(failed));
     let (seldom, report) = counts.lock().unwrap().report(histories);

@@ -136,6 +136,7 @@ mod tests {
             "KIND_VERSION",
             "INSTALL_CHECKS",
         ];
+
         for name in names {
             assert!(version(name).starts_with(|c: char| c.is_ascii_digit()), "{name} is missing");
         }

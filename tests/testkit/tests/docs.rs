@@ -53,6 +53,7 @@ fn every_link_leads_to_a_file_and_to_a_heading_of_it() {
             followed += 1;
         }
     }
+
     assert!(broken.is_empty(), "{broken:#?}");
     assert!(followed > 40, "{followed} links");
 }
@@ -101,6 +102,7 @@ fn every_path_on_a_page_for_contributors_is_there() {
             }
         }
     }
+
     assert!(followed > 40, "{followed} paths");
 }
 
@@ -141,5 +143,6 @@ fn every_target_of_make_that_is_mentioned_is_there() {
             }
         }
     }
+
     assert!(mentioned > 10, "{mentioned} targets");
 }

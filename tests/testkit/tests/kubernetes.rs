@@ -30,12 +30,14 @@ async fn a_client_writes_and_reads_and_sees_the_version() {
     let metadata = ObjectMeta { name: Some(name.clone()), ..ObjectMeta::default() };
     let namespace = Namespace { metadata: metadata.clone(), ..Namespace::default() };
     Api::all(client.clone()).create(&PostParams::default(), &namespace).await.unwrap();
+
     let maps: Api<ConfigMap> = Api::namespaced(client.clone(), &name);
     maps.create(&PostParams::default(), &ConfigMap { metadata, ..ConfigMap::default() }).await.unwrap();
     let found = wait_for_async("the ConfigMap", Duration::from_secs(10), || async {
         maps.list(&ListParams::default()).await.ok().map(|list| list.items.len()).filter(|count| *count == 1)
     });
     assert_eq!(found.await, 1);
+
     let version = client.apiserver_version().await.unwrap();
     let versions = include_str!("../services/versions");
     assert!(versions.contains(&format!("KUBERNETES_VERSION={}\n", version.git_version.trim_start_matches('v'))));

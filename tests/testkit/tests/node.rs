@@ -159,6 +159,7 @@ fn nothing_outlives_a_test_that_is_killed() {
     let folder = Folder::new("test").unwrap();
     let temporary = folder.path().join("temporary");
     fs::create_dir(&temporary).unwrap();
+
     let mut helper = Program::new("helper", std::env::current_exe().unwrap())
         .args(["--exact", "the_helper", "--ignored", "--nocapture"])
         .env("TMPDIR", &temporary)
@@ -168,6 +169,7 @@ fn nothing_outlives_a_test_that_is_killed() {
         helper.check_running().unwrap();
         helper.log().contains("all is up").then_some(())
     });
+
     helper.kill();
     wait_for("the end of the helper's folders", BOUND, || {
         (fs::read_dir(&temporary).unwrap().count() == 0).then_some(())

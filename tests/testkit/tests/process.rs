@@ -186,6 +186,7 @@ fn the_helper() {
     fs::write(&marker, "").unwrap();
     let tail = Program::new("tail", "tail").arg("-f").arg(marker).spawn(&folder).unwrap();
     let cluster = shared();
+
     match way.as_str() {
         "foreign" => {
             let topic = unique("foreign");

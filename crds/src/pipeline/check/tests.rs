@@ -171,6 +171,7 @@ fn each_rule_says_the_same_in_cel_and_in_rust() {
     let broken = std::cell::RefCell::new(Rules::new());
     let config = Config { cases: 512, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
+
     runner
         .run(&any_pipeline(), |(name, spec)| {
             let in_cel = broken_in_cel(&schema, &name, &spec);
@@ -179,6 +180,7 @@ fn each_rule_says_the_same_in_cel_and_in_rust() {
             Ok(())
         })
         .unwrap();
+
     let mut rules = Rules::new();
     rules_of("", &definition, &mut rules);
     assert!(rules.len() > 25, "{rules:?}");
@@ -217,6 +219,7 @@ fn every_keyword_of_the_schema_is_evaluated() {
             assert!(is_known, "{pattern} has no words");
         }
     }
+
     let mut found = BTreeSet::new();
     keywords(&SCHEMA, &mut found);
     let known: BTreeSet<String> =

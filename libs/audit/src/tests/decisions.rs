@@ -59,11 +59,13 @@ fn what_is_not_one_json_object_is_malformed() {
     assert_eq!(judge(&Rules::default(), None, NOW_MS), malformed, "a tombstone");
     assert_eq!(judge(&Rules::default(), Some(b"{\"a\":\"\xff\"}"), NOW_MS), malformed, "not UTF-8");
     assert_eq!(judge(&Rules::default(), Some(b"{\"a\":\"\xed\xa0\x80\"}"), NOW_MS), malformed, "a surrogate in UTF-8");
+
     for text in
         ["", " ", "null", "17", "true", "\"{}\"", "[]", "[{}]", "login failed", "{", "}", "{}{}", "{} x", "\u{feff}{}"]
     {
         check(text, malformed.clone().map(|_: String| ""));
     }
+
     for members in [
         r#""a":1,"#,
         r#""a":"#,
@@ -113,6 +115,7 @@ fn odd_but_legal_events_are_kept_as_they_are() {
     ] {
         check_members(members, Ok(()));
     }
+
     let deep = |depth: usize| format!("\"a\":{}{}", "[".repeat(depth), "]".repeat(depth));
     check_members(&deep(63), Ok(()));
     check_members(&deep(64), Err(Reason::Malformed));
@@ -139,6 +142,7 @@ fn a_required_field_must_be_there() {
 fn a_known_field_must_be_what_it_is() {
     let invalid = Some(Reason::InvalidField);
     let long = |bytes: usize| format!("\"{}\"", "x".repeat(bytes));
+
     for field in ["user_id", "app_version", "ip", "locale", "device_id", "device_type"] {
         for value in
             ["7", "true", "{}", "[\"x\"]", "\"\"", "\"a\\u0000\"", "\"\\n\"", "\"\u{7f}\"", "\"\\u007F\"", &long(257)]
@@ -152,6 +156,7 @@ fn a_known_field_must_be_what_it_is() {
         check_field(field, &format!("\"{}\"", "\\u0041".repeat(43)), invalid);
         check_field(field, &format!("\"{}\"", "\\u0041".repeat(42)), None);
     }
+
     for value in
         ["\"1720576825\"", "1720576825.0", "1.0e9", "1E3", "-1", "-0", "true", "[]", "\"\"", "9223372036854775808"]
     {
@@ -169,6 +174,7 @@ fn an_address_is_judged_where_the_rules_ask_for_it() {
         let text = format!(r#"{{"user_id":"u","device_type":"d","locale":"l","timestamp":1,"ip":{ip}}}"#);
         judge(&rules, Some(text.as_bytes()), NOW_MS).err()
     };
+
     for ip in [r#""1.2.3.4""#, r#""::1""#, r#""2001:db8::42""#, r#""::ffff:1.2.3.4""#, r#""1.2.3\u002e4""#, "null"] {
         assert_eq!(with(ip), None, "{ip}");
     }
@@ -187,10 +193,12 @@ fn an_event_lies_not_too_far_ahead_of_its_record() {
         judge(&rules, Some(text.as_bytes()), timestamp).err()
     };
     let future = Some(Reason::Future);
+
     assert_eq!(at(1_720_576_827, NOW_MS), None);
     assert_eq!(at(1_720_576_828, NOW_MS), future);
     assert_eq!(at(1_720_576_826, NOW_MS - 501), None);
     assert_eq!(at(1_720_576_827, NOW_MS - 501), future);
+
     let last = 253_402_300_799;
     assert_eq!([at(last, -1), at(last + 1, -1)], [None, future]);
     assert_eq!([at(last, i64::MAX), at(last + 1, i64::MAX), at(i64::MAX, i64::MAX)], [None, future, future]);
@@ -215,6 +223,7 @@ fn enrichment_adds_its_members_and_replaces_those_of_the_source() {
     let mut rules = Rules::default();
     rules.validation.required = vec![];
     let added = r#""event_id":"7-42","login_time":"2024-07-10T02:00:25Z""#;
+
     for (value, before) in [
         ("{}", ""),
         (" {\n} \r\n", " "),
@@ -252,6 +261,7 @@ fn what_does_not_fit_is_too_large_and_leaves_no_trace() {
         let value = Some(text.as_bytes());
         judge.judge(&Record { offset: 0, timestamp: NOW_MS, key: Some(b"key"), value, headers: &headers })
     };
+
     assert_eq!(judge(1_720_576_825, fitting + 1), Verdict::DeadLetter(Reason::TooLarge));
     // If the event above moved the watermark, this event would be late.
     assert!(matches!(judge(1_720_576_700, fitting), Verdict::Output { late: Late::No, .. }));
@@ -286,6 +296,7 @@ fn an_event_is_late_behind_its_partitions_newest() {
         };
         times.iter().map(&mut late).collect::<Vec<_>>()
     };
+
     let u = "\"u\"";
     assert_eq!(
         late(true, &[(1000, u), (970, u), (969, u), (9999, "7"), (970, u), (1001, u), (970, u), (971, u), (1000, u)]),
@@ -339,6 +350,7 @@ fn the_rules_of_an_event_are_those_that_held_for_its_offset() {
         found.into_iter().map(|found| found.map(|(login, late)| (late == Late::Yes, login.unmerged))).collect()
     };
     let at = |time: i64| format!(r#""timestamp":{time}"#);
+
     // Also the events before the first known rules.
     let (first, late, unmerged, higher) = (at(1000), at(989), at(984), at(1010));
     let early = [(9, &*first), (19, &*late), (19, &*unmerged)];
@@ -347,12 +359,14 @@ fn the_rules_of_an_event_are_those_that_held_for_its_offset() {
         found(&[(19, &first), (20, &first), (29, &first), (30, &first)])[1..],
         [None, None, Some((false, false))]
     );
+
     // The watermark advances, each event with the lateness of its own rules: 990, still 990, then 1010.
     let with_locale = format!(r#""locale":"RI",{higher}"#);
     let (below, at_990, at_1009) = (format!(r#""locale":"RI",{late}"#), at(990), at(1009));
     let events = [(19, &*first), (20, &*with_locale), (21, &*below), (30, &*at_990), (31, &*higher), (32, &*at_1009)];
     let late = [false, false, true, false, false, true];
     assert_eq!(found(&events), late.map(|late| Some((late, false))));
+
     // Older than the retention of the rules that apply now.
     assert_eq!(
         found(&[(30, &at(1000)), (31, &at(900)), (32, &at(899))])[1..],
@@ -435,6 +449,7 @@ proptest! {
             let Ok(damaged) = String::from_utf8(bytes) else { return Ok(()) };
             text = damaged;
         }
+
         let parsed = serde_json::from_str::<Value>(&text);
         if parsed.as_ref().is_err_and(|error| error.to_string().starts_with("number out of range")) {
             return Ok(());

@@ -185,11 +185,13 @@ mod tests {
         check(r#""timestamp":1720576825"#, Ok(1_720_576_825));
         check(r#""timestamp":0"#, Ok(0));
         check(r#""timestamp":1720577125"#, Ok(1_720_577_125));
+
         let future = "timestamp lies too far beyond the Kafka timestamp of the record";
         check(r#""timestamp":1720577126"#, Err((Future, future)));
         let milliseconds = "timestamp lies too far beyond the Kafka timestamp of the record; is it in milliseconds? It must be in seconds";
         check(r#""timestamp":1720576825000"#, Err((Future, milliseconds)));
         check(r#""timestamp":9223372036854775807"#, Err((Future, milliseconds)));
+
         check(r#""timestamp":9223372036854775808"#, Err((InvalidField, number)));
         for odd in ["-1", "-0", "1.5", "1e9", "true", "[1720576825]", "{}", "1e999"] {
             check(&format!(r#""timestamp":{odd}"#), Err((InvalidField, number)));
@@ -204,6 +206,7 @@ mod tests {
     fn text_fields() {
         let invalid = |detail| Err((Reason::InvalidField, detail));
         let with = |member: &str| format!(r#""timestamp":1,{member}"#);
+
         check(&with(r#""app_version":"2.3.0""#), Ok(1));
         check(&with(r#""app_version":null"#), Ok(1));
         check(&with(r#""app_version":2"#), invalid("app_version is not a string"));

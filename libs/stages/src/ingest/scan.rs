@@ -475,6 +475,7 @@ mod tests {
         let mut scratch = Scratch::default();
         let scanned = scan(text.as_bytes(), &mut scratch).unwrap();
         let field = |field: Field| scanned.fields[field as usize];
+
         assert_eq!(field(Field::UserId), Some(Value::Text(b"a", false)));
         assert_eq!(field(Field::Timestamp), Some(Value::Integer(1_720_576_825)));
         assert_eq!(field(Field::Ip), Some(Value::Null));
@@ -535,6 +536,7 @@ mod tests {
         ] {
             assert_eq!(check(text), Ok(false), "{text}");
         }
+
         assert_eq!(check(r#"{"event_id":1}"#), Ok(true));
         assert_eq!(check(r#"{"l\u0061te":1}"#), Ok(true));
         assert_eq!(check(r#"{"x":{"late":1}}"#), Ok(false));

@@ -172,6 +172,7 @@ mod tests {
             End::Release(Release::Done) => Vec::new(),
             End::Release(other) => panic!("{other:?}"),
         };
+
         assert_eq!(doomed(json!({})), []);
         assert_eq!(doomed(json!({"deletionPolicy": "Delete"})), [Role::Output]);
         assert_eq!(doomed(json!({"source": {"deletionPolicy": "Delete"}})), [Role::Source]);
@@ -207,6 +208,7 @@ mod tests {
             expected_id: None,
             control: Control::Own,
         };
+
         assert_eq!(left(&doomed, &[seen(Some("1"), true)]).len(), 1);
         for other in [seen(Some("2"), true), seen(None, true), seen(Some("1"), false)] {
             assert!(left(&doomed, &[other]).is_empty());

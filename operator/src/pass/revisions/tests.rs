@@ -101,6 +101,7 @@ fn a_config_keeps_its_number_and_a_new_one_gets_the_next() {
 fn what_shapes_no_pod_makes_no_revision() {
     let mut held = Held::default();
     let first = held.pass(&valid(&json!({})), &inputs("a"), None, Reaches::Healthy);
+
     for parts in [
         json!({"processor": {"replicas": 9}}),
         json!({"processor": {"rollback": "Never", "progressDeadline": "1m", "upgradePolicy": "Automatic"}}),
@@ -110,6 +111,7 @@ fn what_shapes_no_pod_makes_no_revision() {
     ] {
         assert_eq!(held.pass(&valid(&parts), &inputs("a"), None, Reaches::Healthy), first, "{parts}");
     }
+
     for parts in [
         json!({"processor": {"threads": 2}}),
         json!({"processor": {"image": "b"}}),
@@ -119,6 +121,7 @@ fn what_shapes_no_pod_makes_no_revision() {
     ] {
         assert_ne!(held.clone().pass(&valid(&parts), &inputs("a"), None, Reaches::Healthy), first, "{parts}");
     }
+
     let secrets = Inputs { secrets: json!({"logins": "2"}), ..inputs("a") };
     assert_eq!(held.pass(&valid(&json!({})), &secrets, None, Reaches::Healthy).number, first.number + 1);
 }
@@ -129,7 +132,8 @@ fn an_operator_upgrade_restarts_nothing_until_the_spec_changes() {
     let first = held.pass(&late(1), &inputs("old"), None, Reaches::Healthy);
     assert_eq!(held.pass(&late(1), &inputs("new"), None, Reaches::Healthy), first);
     let changed = held.pass(&late(2), &inputs("new"), None, Reaches::Healthy);
-    assert_eq!((changed.number, changed.status().image.as_deref()), (2, Some("new")));
+    assert_eq!(changed.number, 2);
+    assert_eq!(changed.status().image.as_deref(), Some("new"));
 
     let automatic = valid(&json!({"processor": {"upgradePolicy": "Automatic"}}));
     let mut held = Held::default();
@@ -144,23 +148,27 @@ fn a_failed_change_is_rolled_back_once() {
     let good = held.pass(&late(1), &inputs("a"), None, Reaches::Healthy);
     let bad = held.pass(&late(2), &inputs("a"), None, Reaches::Status);
     let back = held.pass(&late(2), &inputs("a"), Some(&bad.name), Reaches::Status);
-    assert_eq!(
-        (back.number, &back.content.job, &back.content.template),
-        (3, &good.content.job, &good.content.template)
-    );
+    assert_eq!(back.number, 3);
+    assert_eq!(back.content.job, good.content.job);
+    assert_eq!(back.content.template, good.content.template);
     assert_eq!(rolled_back(&back, &late(2), &inputs("a")), Some("a crash"));
+
     // It stays, whether its pods fail too or not, and another operator changes nothing about it.
     assert_eq!(held.pass(&late(2), &inputs("a"), Some(&back.name), Reaches::Status), back);
     assert_eq!(held.pass(&late(2), &inputs("b"), None, Reaches::Healthy), back);
     // A late word of the failed one is no reason either.
     assert_eq!(held.pass(&late(2), &inputs("a"), Some(&bad.name), Reaches::Healthy), back);
+
     // The spec that was healthy asks for what runs; another one is tried.
     let same = held.pass(&late(1), &inputs("a"), None, Reaches::Healthy);
-    assert_eq!((&same, rolled_back(&same, &late(1), &inputs("a"))), (&back, None));
+    assert_eq!(same, back);
+    assert_eq!(rolled_back(&same, &late(1), &inputs("a")), None);
     let next = held.pass(&late(3), &inputs("a"), None, Reaches::Status);
-    assert_eq!((next.number, rolled_back(&next, &late(3), &inputs("a"))), (4, None));
+    assert_eq!(next.number, 4);
+    assert_eq!(rolled_back(&next, &late(3), &inputs("a")), None);
     let again = held.pass(&late(3), &inputs("a"), Some(&next.name), Reaches::Status);
-    assert_eq!((again.number, &again.content.job), (5, &good.content.job));
+    assert_eq!(again.number, 5);
+    assert_eq!(again.content.job, good.content.job);
 }
 
 #[test]
@@ -194,7 +202,9 @@ fn a_number_that_two_operators_took_at_once_is_used_by_neither() {
     let mut other = held.clone();
     let ours = held.pass(&late(2), &inputs("a"), None, Reaches::ConfigMap);
     let theirs = other.pass(&late(3), &inputs("a"), None, Reaches::ConfigMap);
-    assert_eq!((ours.number, theirs.number), (2, 2));
+    assert_eq!(ours.number, 2);
+    assert_eq!(theirs.number, 2);
+
     held.config_maps.push(config_map(&late(3), &theirs));
     for spec in [2, 3, 3] {
         assert_eq!(held.clone().pass(&late(spec), &inputs("a"), None, Reaches::Healthy).number, 3);
@@ -246,6 +256,7 @@ proptest! {
                 last = config.revision;
             }
         }
+
         let settled = held.pass(&late(9), &inputs("new"), None, Reaches::Healthy);
         prop_assert_eq!(&settled.content.job, &render(&late(9), &inputs("new")).job);
         prop_assert_eq!(held.pass(&late(9), &inputs("old"), None, Reaches::Healthy), settled);

@@ -231,14 +231,18 @@ fn an_invalid_spec_keeps_what_was_known_and_of_which_generation() {
     observed.resource.metadata.generation = Some(GENERATION + 1);
     let error = ValidateError::Values { problems: vec!["spec.source.partitions is 0: choose 1 to 1024".to_owned()] };
     let invalid = status(&observed, &Outcome::Invalid(error), SECOND.parse().unwrap());
+
     assert_eq!(invalid.observed_generation, Some(GENERATION + 1));
     let ready = condition(&invalid, READY).unwrap();
-    assert_eq!((ready.status, ready.reason.as_str()), (ConditionStatus::False, "SpecInvalid"));
+    assert_eq!(ready.status, ConditionStatus::False);
+    assert_eq!(ready.reason, "SpecInvalid");
     assert!(ready.message.contains("choose 1 to 1024"));
     assert_eq!(condition(&invalid, CONFIG_VALID).unwrap().status, ConditionStatus::False);
     let topics = condition(&invalid, TOPICS_READY).unwrap();
-    assert_eq!((topics.status, topics.observed_generation), (ConditionStatus::True, Some(GENERATION)));
-    assert_eq!((invalid.config, invalid.topics), (observed.status.config, observed.status.topics));
+    assert_eq!(topics.status, ConditionStatus::True);
+    assert_eq!(topics.observed_generation, Some(GENERATION));
+    assert_eq!(invalid.config, observed.status.config);
+    assert_eq!(invalid.topics, observed.status.topics);
 }
 
 #[test]
@@ -268,7 +272,8 @@ fn told(type_: &str, change: impl FnOnce(&mut Pass)) -> (ConditionStatus, String
 fn a_rollback_is_not_ready_and_nothing_but_a_person_helps() {
     let back = |pass: &mut Pass| applied(pass).rolled_back = Some("ErrImagePull: no such image".to_owned());
     let (status, reason, message) = told(READY, back);
-    assert_eq!((status, reason.as_str()), (ConditionStatus::False, "RolledBack"));
+    assert_eq!(status, ConditionStatus::False);
+    assert_eq!(reason, "RolledBack");
     assert!(message.contains("ErrImagePull: no such image") && message.contains("revision 3"), "{message}");
     assert_eq!(told(STALLED, back).0, ConditionStatus::True);
     assert_eq!(told(RECONCILING, back).0, ConditionStatus::False);
@@ -279,14 +284,17 @@ fn pending_work_is_reconciling_and_what_needs_a_user_is_stalled() {
     let missing = |pass: &mut Pass| topics(pass)[0].state = State::Missing;
     assert_eq!(told(RECONCILING, missing).0, ConditionStatus::True);
     assert_eq!(told(STALLED, missing).0, ConditionStatus::False);
+
     let exceeded = |pass: &mut Pass| {
         let condition = json!({"type": "Progressing", "status": "False", "message": "too late"});
         deployed(pass, &json!({"availableReplicas": 1, "conditions": [condition]}));
         applied(pass).words = Some("1 of 2 pods: CrashLoopBackOff".to_owned());
     };
     let (status, reason, message) = told(STALLED, exceeded);
-    assert_eq!((status, reason.as_str()), (ConditionStatus::True, "ProgressDeadlineExceeded"));
+    assert_eq!(status, ConditionStatus::True);
+    assert_eq!(reason, "ProgressDeadlineExceeded");
     assert!(message.contains("too late; 1 of 2 pods: CrashLoopBackOff"), "{message}");
+
     for condition in [RECONCILING, STALLED] {
         assert_eq!(told(condition, |_| {}).0, ConditionStatus::False);
     }
@@ -299,7 +307,8 @@ fn a_cap_degrades_and_keeps_ready() {
         pass.size.capped = Some(2);
     };
     let (status, reason, message) = told(DEGRADED, capped);
-    assert_eq!((status, reason.as_str()), (ConditionStatus::True, "ReplicasCapped"));
+    assert_eq!(status, ConditionStatus::True);
+    assert_eq!(reason, "ReplicasCapped");
     assert!(message.contains("9 replicas") && message.contains("2 partitions"), "{message}");
     assert_eq!(told(READY, capped).0, ConditionStatus::True);
     assert_eq!(told(DEGRADED, |_| {}).0, ConditionStatus::False);
@@ -325,8 +334,10 @@ fn whatever_degrades_is_named_under_the_gravest_reason() {
         pass.size.capped = Some(2);
         any_time(pass);
     };
+
     let (status, reason, message) = told(DEGRADED, both);
-    assert_eq!((status, reason.as_str()), (ConditionStatus::True, "SourceCreateTime"));
+    assert_eq!(status, ConditionStatus::True);
+    assert_eq!(reason, "SourceCreateTime");
     assert!(message.contains("no bound on it") && message.contains("; 2 replicas are asked for"), "{message}");
     assert_eq!(told(DEGRADED, any_time).1, "SourceCreateTime");
     assert!(!told(DEGRADED, any_time).2.contains("replicas"));
@@ -341,14 +352,17 @@ fn one_of_a_thing_is_singular() {
     };
     assert_eq!(told(PROCESSOR_AVAILABLE, one_replica).2, "1 replica is available");
     assert_eq!(told(PROCESSOR_AVAILABLE, |_| {}).2, "2 replicas are available");
+
     let back = |pass: &mut Pass| {
         one_replica(pass);
         applied(pass).rolled_back = Some("ErrImagePull".to_owned());
     };
     assert!(told(PROCESSOR_AVAILABLE, back).2.contains("so 1 replica runs config revision 3"));
+
     let draining = |count| told(PAUSED, |pass| pass.drain = Drain::Pods(count)).2;
     assert_eq!(draining(1), "1 pod is draining, which takes it some ten seconds");
     assert_eq!(draining(2), "2 pods are draining, which takes them some ten seconds");
+
     let capped = |pass: &mut Pass| pass.size.capped = Some(1);
     assert!(told(DEGRADED, capped).2.contains("the source has 1 partition, and each is read by one: 1 runs"));
 }
@@ -368,12 +382,14 @@ fn paused_is_true_only_when_everything_is_at_rest() {
         let (status, reason, _) = told(PAUSED, |pass| pass.drain = drain);
         (status, reason)
     };
+
     assert_eq!(paused(Drain::Pods(1)), is(ConditionStatus::False, Reason::Draining));
     let open = Drain::Transactions(["processed-user-login".to_owned()].into());
     assert_eq!(paused(open), is(ConditionStatus::False, Reason::Draining));
     assert_eq!(paused(Drain::Unknown("timed out".to_owned())), is(ConditionStatus::Unknown, Reason::KafkaUnreachable));
     assert_eq!(paused(Drain::Done), is(ConditionStatus::True, Reason::Drained));
     assert_eq!(told(PAUSED, |_| {}).0, ConditionStatus::False);
+
     let at_rest = |pass: &mut Pass| {
         pass.valid.spec.suspend = true;
         pass.size.replicas = 0;
@@ -392,5 +408,6 @@ fn the_last_healthy_config_is_the_last_with_all_replicas_up() {
     applied(&mut pass).config.revision = 4;
     deployed(&mut pass, &json!({"availableReplicas": 1}));
     let after = status_of(&observed, pass, FIRST);
-    assert_eq!((after.config.unwrap().revision, after.last_healthy), (4, healthy));
+    assert_eq!(after.config.unwrap().revision, 4);
+    assert_eq!(after.last_healthy, healthy);
 }

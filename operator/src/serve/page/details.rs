@@ -112,6 +112,7 @@ mod tests {
                 count => Ok(count),
             }
         };
+
         let answers = join_all((0..10).map(|_| recent.of("a", ask()))).await;
         assert!(answers.iter().all(|answer| answer.as_deref() == Err(&"refused".to_owned())), "{answers:?}");
         // Of another pipeline nothing is known.

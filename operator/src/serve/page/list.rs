@@ -284,9 +284,11 @@ mod tests {
             (&[("Ready", "False", "ScaledToZero"), ("Paused", "False", "NotSuspended")], "paused", "ScaledToZero"),
             (&[], "not-ready", ""),
         ];
+
         for (conditions, state, reason) in cases {
             let line = row(conditions);
-            assert_eq!((&line["state"], &line["reason"]), (&json!(state), &json!(reason)), "{conditions:?}");
+            assert_eq!(line["state"], state, "{conditions:?}");
+            assert_eq!(line["reason"], reason, "{conditions:?}");
         }
     }
 
@@ -297,10 +299,9 @@ mod tests {
         }))
         .unwrap();
         let line = json!(Pipeline::of(&pipeline));
-        assert_eq!(
-            (&line["name"], &line["state"], &line["reason"]),
-            (&json!("odd"), &json!("stalled"), &json!("SpecInvalid"))
-        );
+        assert_eq!(line["name"], "odd");
+        assert_eq!(line["state"], "stalled");
+        assert_eq!(line["reason"], "SpecInvalid");
         assert!(line["message"].as_str().is_some_and(|message| !message.is_empty()), "{line}");
     }
 }

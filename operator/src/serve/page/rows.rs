@@ -127,7 +127,8 @@ mod tests {
         let second = again.renewed(vec![one, pipeline("two", "2"), pipeline("three", "3")]);
         let changes = second.since(&first);
         let names: Vec<_> = changes.changed.iter().map(|line| line.get().contains("\"three\"")).collect();
-        assert_eq!((names, changes.gone), (vec![true, false], vec![]));
+        assert_eq!(names, [true, false]);
+        assert_eq!(changes.gone, []);
         let third = second.renewed(vec![]);
         assert_eq!(third.since(&second).gone.len(), 3);
     }

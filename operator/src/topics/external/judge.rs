@@ -133,6 +133,7 @@ mod tests {
         };
         let fine = [("max.message.bytes", "5000"), ("retention.ms", "7")];
         let drifted = [("max.message.bytes", "900"), ("retention.ms", "8")];
+
         assert_eq!(done(Control::Own, 3, &fine), []);
         assert_eq!(done(Control::Own, 4, &fine), [], "nothing shrinks");
         assert_eq!(done(Control::Own, 2, &drifted), [set(&fine), Action::Grow]);

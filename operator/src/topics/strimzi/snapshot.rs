@@ -62,6 +62,7 @@ mod tests {
                 {"name": "new"},
             ]}})
         };
+
         let plain = Listener::without_certificates("a:9092");
         assert_eq!(of("plain", kafka()).unwrap(), plain);
         let tls =

@@ -62,10 +62,12 @@ fn a_loss_is_found() {
         lost = record.with(|record| Origin::of(record, Stream::Output, "logins"));
         letters(history).remove(4);
     };
+
     let report = check_faults(plant, &[(Fault::Lost, 2)]);
     let finding = Finding { source: lost, found: None, difference: None };
     assert!(report.examples[&Fault::Lost].contains(&finding), "{report}");
     assert_eq!(report.lost_at_end, 0);
+
     let report = check_faults(
         |history| output(history).truncate(100),
         &[(Fault::Lost, {
@@ -126,6 +128,7 @@ fn a_wrong_topic_is_found() {
             let letter = letters(history).remove(2);
             output(history).insert(70, letter);
         };
+
         check_faults(plant, &[(Fault::Misrouted, 2)]);
     }
 }
@@ -153,6 +156,7 @@ fn copies_elsewhere_are_duplicates() {
         history.streams[Stream::Output as usize][0].insert(7, letter);
     };
     check_faults(plant, &[(Fault::Duplicated, 4), (Fault::Misrouted, 1)]);
+
     let plant = |history: &mut History| {
         let letter = letters(history)[3].clone();
         output(history).insert(0, letter.clone());
@@ -178,6 +182,7 @@ fn an_alteration_is_found() {
         assert_eq!(found, expected);
     };
     use Difference::{Headers, Key, Reason, Truncation, Value};
+
     differences(&|history| edit(&mut output(history)[30], "\"user_id\":\"", "\"user_id\":\"x"), &[Value]);
     differences(&|history| edit(&mut output(history)[30], "Z\"", "Z\",\"late\":true"), &[Value]);
     differences(&|history| edit(&mut output(history)[30], ",\"login_time\"", ", \"login_time\""), &[Value]);
@@ -231,6 +236,7 @@ fn a_record_without_source_is_found() {
         ghost.value = None;
         letters(history).push(ghost);
     };
+
     check_faults(plant, &[(Fault::Unexpected, 5)]);
 }
 
@@ -241,10 +247,13 @@ fn what_lies_before_the_start_or_behind_the_end_does_not_count() {
     let (start, end) = (input[0][100].offset, input[0][500].offset);
     let mut audit = audit(0, Bounds { start, end: Some(end), ..bounds() });
     let kept: Vec<Owned> = input[0].iter().filter(|record| record.offset >= start).cloned().collect();
+
     // Without the earlier records, lateness is not what this judge assumes: see the next test.
     aligned(&mut audit, [&kept, &output[0], &letters[0]]);
     let report = conclude(vec![audit.finish()]);
-    assert_eq!((report.input, report.unchecked), (400, 100));
+
+    assert_eq!(report.input, 400);
+    assert_eq!(report.unchecked, 100);
     assert_eq!(report.processed + report.dead_letters, 400);
     for fault in [Fault::Lost, Fault::Duplicated, Fault::OutOfOrder, Fault::Misrouted, Fault::Unexpected] {
         assert_eq!(report.count(fault), 0, "{report}");
@@ -265,8 +274,10 @@ fn lateness_that_cannot_be_known_is_not_judged() {
         aligned(&mut audit, [&kept, output, &letters[0]]);
         conclude(vec![audit.finish()])
     };
+
     let clean = report(&output[0]);
     assert!(clean.is_clean(), "{clean}");
+
     // An event that is certainly late must be marked as late.
     let mut wrong = output[0].clone();
     let late = |record: &&mut Owned| record.value.as_ref().unwrap().ends_with(b",\"late\":true}");
@@ -299,6 +310,7 @@ fn a_dead_letter_is_cut_as_far_as_needed_and_no_further() {
     };
     let room = ROOM - 1024 - 128 - 10 - "tracet".len();
     use Difference::{Headers, Truncation, Value};
+
     assert_eq!(faults(&large(room - 3, 3), "", usize::MAX), None);
     assert_eq!(faults(&large(room - 3, 3), "value", TRUNCATED_BYTES), Some(Truncation));
     assert_eq!(faults(&large(room - 2, 3), "", usize::MAX), Some(Truncation));
@@ -310,6 +322,7 @@ fn a_dead_letter_is_cut_as_far_as_needed_and_no_further() {
     assert_eq!(faults(&large(room, room), "record", 100), None);
     assert_eq!(faults(&large(room, room), "record", TRUNCATED_BYTES + 1), Some(Truncation));
     assert_eq!(faults(&large(room, room), "value", 0), Some(Truncation));
+
     let mut other = dead_letter(0, &large(room, 3), Reason::Malformed);
     other.headers.push((dead_letter::TRUNCATED.to_owned(), Some(b"value".to_vec())));
     other.value = Some(vec![0; TRUNCATED_BYTES]);
@@ -355,5 +368,7 @@ fn what_is_lost_is_given_up_when_the_window_is_full() {
     let held = aligned(&mut audit, Stream::ALL.map(|stream| history.streams[stream as usize][0].as_slice()));
     let report = conclude(vec![audit.finish()]);
     assert!(held <= 50_000, "{held}");
-    assert_eq!((report.lost, report.unexpected, report.altered), (1900, 0, 0), "{report}");
+    assert_eq!(report.lost, 1900, "{report}");
+    assert_eq!(report.unexpected, 0, "{report}");
+    assert_eq!(report.altered, 0, "{report}");
 }

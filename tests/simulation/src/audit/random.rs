@@ -83,6 +83,7 @@ proptest! {
                 expected[plant.fault() as usize] += 1;
             }
         }
+
         history.renumber();
         let report = check(&history);
         prop_assert_eq!(Fault::ALL.map(|fault| report.count(fault)), expected, "{}", report);

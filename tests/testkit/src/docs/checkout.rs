@@ -216,6 +216,7 @@ mod tests {
         let played = r#"echo "played $*""#;
         let checkout = Checkout::new().unwrap().played("kubectl", played).unwrap();
         let mut checkout = checkout.replace("localhost:9092", "elsewhere:1").variable("MOOD", "calm");
+
         assert_eq!(checkout.succeed(&command("ls examples/pipeline.yaml")), "examples/pipeline.yaml\n");
         assert_eq!(checkout.succeed(&command("kubectl get \\\n  localhost:9092 # so")), "played get elsewhere:1\n");
         for definition in ["x=$(kubectl get it)", "y=one", "z=\"a b\"", "f() { echo \"f $1\"; }"] {
@@ -224,6 +225,7 @@ mod tests {
         assert_eq!(checkout.succeed(&command("echo $x, $y, $z, $MOOD; f 2")), "played get it, one, a b, calm\nf 2\n");
         assert_eq!(checkout.type_(&command("false")).unwrap().status, 1);
         assert_eq!(checkout.type_(&command("exit 7")).unwrap().status, 7);
+
         let mut checkout = Checkout::new().unwrap().variable("MAKELEVEL", "1").variable("MAKEFLAGS", "w");
         let said = checkout.succeed(&command("make help"));
         assert!(!said.contains("ntering directory"), "{said}");

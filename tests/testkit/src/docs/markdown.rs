@@ -264,6 +264,7 @@ make b
             file("docs/j.svg", None),
         ];
         assert_eq!(found, expected);
+
         let headings = "# Why `this` is right\n## Two, three\n## Two three\n```\n# not this\n```\n";
         assert_eq!(anchors(headings), ["why-this-is-right", "two-three", "two-three-1"]);
         assert_eq!(inline("a `b  c` d `e\nf`\n```\n`g`\n```\n"), ["b c", "e f"]);

@@ -109,6 +109,7 @@ fn every_field_that_differs_is_found() {
             altered += 1;
         });
     }
+
     assert!(altered > 200, "{altered}");
 }
 
@@ -124,18 +125,23 @@ fn a_record_that_is_missing_or_should_not_be_there_is_found() {
         assert_eq!(mismatches.count(), 1 + and_its_insight, "{kind:?} {key}: {:#?}", mismatches.examples);
         assert_eq!(mismatches.examples[0].found, Value::Null);
     }
+
     let mut planted = world.clone();
     planted.locale(1, "AK", 1);
     planted.assert_finds(&[("1m/2024-07-10T02:01:00Z/locale/AK", "count")]);
+
     let mut planted = world.clone();
     planted.minute(3, [1, 0, 0, 1], false);
     planted.assert_finds(&[("1m/2024-07-10T02:03:00Z/_all", "count")]);
+
     let mut planted = world.clone();
     planted.insight(2, [1, 0, 0, 1], json!({}));
     planted.assert_finds(&[("1m/2024-07-10T02:02:00Z", "count")]);
+
     let mut planted = world.clone();
     planted.alert("busy", minute(1), json!({"dimension": "_all"}), 3, 2);
     planted.assert_finds(&[("busy/1m/2024-07-10T02:01:00Z/_all", "count")]);
+
     let mut planted = world;
     planted.put(Kind::Aggregates, "?", json!({}));
     planted.assert_finds(&[("?", "value")]);
@@ -150,6 +156,7 @@ fn a_tombstone_takes_a_record_away_and_the_last_record_counts() {
         found.push(Kind::Aggregates, total(0).as_bytes(), value.map(str::as_bytes));
         (found.count(), found.unreadable().count())
     };
+
     assert_eq!(push(Some(&right)), (1, 0));
     assert_eq!(push(None), (0, 0));
     assert_eq!(push(Some("{")), (1, 1));
@@ -165,6 +172,7 @@ fn a_window_that_is_closed_too_late_or_too_early_is_found() {
     let mut late = small_world();
     *late.field(Kind::Aggregates, &first, "/final") = json!(false);
     late.assert_finds(&[(&first, "final"), (&format!("1m/{}", time(0)), "count")]);
+
     let mut early = small_world();
     *early.field(Kind::Aggregates, &third, "/final") = json!(true);
     let locales = json!({"most": frequency("TX", 1, 1.0), "least": frequency("TX", 1, 1.0), "values": 1});
@@ -182,12 +190,15 @@ fn one_event_too_many_or_too_few_is_found() {
         let event = planted.events[index];
         planted.events.push(event);
         assert_ne!(planted.compare().count(), 0, "event {index} twice");
+
         let mut planted = small_world();
         planted.events.remove(index);
         assert_ne!(planted.compare().count(), 0, "event {index} not at all");
+
         let mut planted = small_world();
         planted.events[index].3 ^= true;
         assert_ne!(planted.compare().count(), 0, "event {index} late or not");
+
         let mut planted = small_world();
         planted.events[index].4 ^= true;
         assert_ne!(planted.compare().count(), 0, "event {index} merged or not");

@@ -64,6 +64,7 @@ fn windows_whose_events_are_removed_are_not_checked() {
     // The first minute and `all`, with their insight and alerts, and the second minute's comparison with the first.
     let unchecked = BTreeMap::from([(Unchecked::RemovedInput, 4 + 5 + 1 + 3 + 1)]);
     assert_eq!(world.assert_clean().unchecked, unchecked);
+
     world.locale(1, "AK", 1);
     world.assert_finds(&[(&of(1, "AK"), "count")]);
     world.removed_until = Some(T + 60);
@@ -105,6 +106,7 @@ fn a_window_keeps_named_values_then_those_with_smallest_hash() {
     let world = truncated_world();
     let mismatches = world.assert_clean();
     assert_eq!(mismatches.unchecked, BTreeMap::from([(Unchecked::DisplacedValue, 2)]));
+
     // An alert of a displaced value may have fired; an alert of the sum of all others may not.
     let mut planted = world.clone();
     planted.alert("each", minute(0), locale("WA"), 2, 1);
@@ -114,6 +116,7 @@ fn a_window_keeps_named_values_then_those_with_smallest_hash() {
     let mut planted = world.clone();
     planted.alert("each", minute(0), locale("WA"), 3, 1);
     planted.assert_finds(&[(&format!("each/1m/{}/locale/WA", time(0)), "count")]);
+
     // A different choice of values, with correct counts.
     let mut planted = world.clone();
     planted.remove(Kind::Aggregates, &of(0, "TX"));
@@ -142,6 +145,7 @@ fn without(dimensions: Value) -> Value {
 #[test]
 fn a_count_that_begins_or_ends_within_a_window_is_partial() {
     let keys = [total(0), of(0, "RI")];
+
     // Locales begin with the second event.
     let mut world = changed_world(without(json!([])), without(json!(["locale"])), T + 59, None, 1);
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false).locale(0, "RI", 1).locale(1, "RI", 1);
@@ -149,16 +153,19 @@ fn a_count_that_begins_or_ends_within_a_window_is_partial() {
     world.assert_clean();
     world.mark(&keys[1], false);
     world.assert_finds(&[(&keys[1], "partial")]);
+
     // Locales end after the first event.
     let mut world = changed_world(without(json!(["locale"])), without(json!([])), T, None, 1);
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false).locale(0, "RI", 1);
     world.assert_finds(&[(&keys[1], "partial")]);
     world.mark(&keys[1], true);
     world.assert_clean();
+
     // Locales end when the first minute is closed: nothing in it is cut, though a later event has no locale.
     let mut world = changed_world(without(json!(["locale"])), without(json!([])), T + 59, Some(T + 60), 1);
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false).locale(0, "RI", 1);
     world.assert_clean();
+
     // The users of the second event are no longer estimated; the next window is whole, and has no estimate.
     let users = |yes: bool| json!({"windows": ["1m"], "dimensions": [], "uniqueUsers": yes});
     let mut world = changed_world(users(true), users(false), T + 59, None, 1);
@@ -241,6 +248,7 @@ fn users_are_estimated_whatever_their_order_and_number() {
         world.minute(0, [3000, 0, 0, 0], false);
         world.compare().examples[0].expected.as_u64().unwrap()
     };
+
     let forwards = world(users.clone());
     let backwards = world(users.into_iter().rev().collect());
     assert_eq!(forwards, backwards);
@@ -265,6 +273,7 @@ fn a_meta_without_the_rules_it_names_is_refused() {
 fn a_closed_window_must_be_partial_if_a_count_starts_inside_it() {
     let users = |yes: bool| json!({"windows": ["1m"], "dimensions": [], "uniqueUsers": yes});
     let closed = Some(T + 60);
+
     // The estimates begin after both events of the first minute, which is closed.
     let mut world = changed_world(users(false), users(true), T + 59, closed, 2);
     world.minute(0, [2, 0, 0, 0], false).minute(1, [1, 0, 0, 1], false);
@@ -273,6 +282,7 @@ fn a_closed_window_must_be_partial_if_a_count_starts_inside_it() {
         world.mark(&total(0), partial);
         assert_eq!(world.assert_clean().unchecked, BTreeMap::from([(Unchecked::Partial, 1)]));
     }
+
     // The estimates begin before the second event.
     let mut world = changed_world(users(false), users(true), T + 59, closed, 1);
     world.minute(0, [2, 0, 0, 1], false).minute(1, [1, 0, 0, 1], false);
@@ -308,6 +318,7 @@ fn a_window_size_that_ends_closes_its_windows() {
     world.mark(&total(1), true);
     world.insight(0, [2, 0, 0, 1], json!({"previous": 0, "partial": true}));
     world.insight(1, [1, 0, 0, 1], json!({"previous": 2, "change": -0.5, "partial": true}));
+
     world.assert_clean();
     world.insight(1, [1, 0, 0, 1], json!({"previous": 2, "change": -0.5}));
     world.assert_finds(&[(&format!("1m/{}", time(1)), "partial")]);

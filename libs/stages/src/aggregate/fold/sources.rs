@@ -194,6 +194,7 @@ mod tests {
         idle(&mut sources, 0, 1000);
         idle(&mut sources, 1, 1004);
         assert_eq!(sources.minimum(), Some(160));
+
         idle(&mut sources, 0, 1010);
         assert_eq!(
             sources.minimum(),
@@ -202,6 +203,7 @@ mod tests {
         );
         idle(&mut sources, 1, 1014);
         assert_eq!(sources.minimum(), Some(164), "when partition 0 told, both were known to be idle for 4 s more");
+
         idle(&mut sources, 0, 1020);
         idle(&mut sources, 1, 1024);
         assert_eq!(sources.minimum(), Some(174));

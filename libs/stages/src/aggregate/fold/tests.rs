@@ -186,6 +186,7 @@ proptest! {
         let mut whole = Fold::new();
         let mut topic: BTreeMap<String, Vec<u8>> = BTreeMap::new();
         let mut since = None;
+
         for (index, delta) in deltas.iter().enumerate() {
             for _ in cuts.iter().filter(|cut| **cut == index) {
                 write(&mut topic, whole.snapshot(since).unwrap());
@@ -221,6 +222,7 @@ proptest! {
         let mut shown = Summary::default();
         let mut emitted: BTreeMap<String, Aggregate> = BTreeMap::new();
         let mut insights: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+
         for (delta, looks) in deltas(&rules(600), &events, &sizes).iter().zip(looks.iter().cycle()) {
             apply(&mut fold, delta).unwrap();
             let results = fold.take_results();
@@ -235,18 +237,23 @@ proptest! {
                 shown = fold.summary(&shown, 1);
             }
         }
+
         shown = fold.summary(&shown, 2);
         let windows = shown.windows();
         prop_assert_eq!(&windows, &fold.summary(&Summary::default(), 2).windows());
         let stats = fold.stats();
-        prop_assert_eq!((shown.windows_kept, shown.windows_open), (stats.windows as u64, stats.open_windows as u64));
+        prop_assert_eq!(shown.windows_kept, stats.windows as u64);
+        prop_assert_eq!(shown.windows_open, stats.open_windows as u64);
         prop_assert_eq!(shown.alerts.len() as u64, stats.alerts.min(50));
         prop_assert_eq!(windows.len(), stats.windows.min(windows.len()));
+
         for window in windows {
             let span = Span { window: window.window, start: window.start };
             let total = &emitted[&aggregate_key(span, &Counted::All, None)];
-            prop_assert_eq!((window.count, window.closed), (total.count, total.is_final));
-            prop_assert_eq!((window.unique_users, window.revision), (total.unique_users, total.revision));
+            prop_assert_eq!(window.count, total.count);
+            prop_assert_eq!(window.closed, total.is_final);
+            prop_assert_eq!(window.unique_users, total.unique_users);
+            prop_assert_eq!(window.revision, total.revision);
             let insight = window.insight.map(|insight| aggregate::encode(&insight).unwrap());
             prop_assert_eq!(insight.as_ref(), insights.get(&span.key()), "{}", span.key());
             let values = &window.values[&Dimension::Locale];
@@ -347,9 +354,11 @@ fn ranges_must_follow_each_other() {
         delta.ranges[0] = Range { from, to, ..delta.ranges[0].clone() };
         apply(&mut fold.clone(), &delta)
     };
+
     assert_eq!(with(1, 2), Ok(()));
     assert_eq!(with(0, 2), Err(Halt::Overlap { delta: 1, partition: 0, expected: 1, from: 0 }));
     assert_eq!(with(2, 3), Err(Halt::Gap { delta: 1, partition: 0, expected: 1, from: 2, to: 3 }));
+
     // The same delta again: all of its events were counted before.
     let mut fold = fold;
     apply(&mut fold, &next).unwrap();
@@ -375,11 +384,13 @@ fn no_chunk_may_be_missing() {
     let missing = |delta: i64, sequence: u64, chunk: u32, chunks: u32| {
         Err(Halt::MissingChunk { delta, producer: "p".to_owned(), sequence, chunk, chunks })
     };
+
     assert_eq!(fold_all(&[chunk(0), chunk(1), chunk(2), next.clone()]), Ok(()));
     assert_eq!(fold_all(&[chunk(1), chunk(2)]), missing(1, 2, 1, 3));
     assert_eq!(fold_all(&[chunk(0), chunk(2)]), missing(2, 2, 2, 3));
     assert_eq!(fold_all(&[chunk(0), chunk(1), next.clone()]), missing(3, 3, 0, 1));
     assert_eq!(fold_all(&[chunk(0), chunk(0)]), missing(2, 2, 0, 3));
+
     // Another producer's transaction may come in between, and so may a snapshot.
     let other = Delta { producer: "q".to_owned(), ranges: Vec::new(), ..next.clone() };
     assert_eq!(fold_all(&[chunk(0), other, chunk(1), chunk(2)]), Ok(()));
@@ -399,6 +410,7 @@ fn rules_must_be_in_the_log_and_stay_as_they_are() {
         let rules = rules.map(|rules| serde_json::to_string(rules).unwrap());
         apply(&mut fold.clone(), &Delta { revision, rules, ..next.clone() })
     };
+
     assert_eq!(with(1, None), Ok(()));
     assert_eq!(with(2, Some(&rules(60))), Ok(()));
     assert_eq!(with(2, None), Err(Halt::UnknownRules { delta: 1, revision: 2 }));

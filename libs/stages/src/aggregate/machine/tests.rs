@@ -46,7 +46,8 @@ fn restored(id: &str, state: &[ResultRecord]) -> Machine {
 }
 
 fn restore(machine: &mut Machine, state: &[ResultRecord]) {
-    assert_eq!((machine.role(), machine.asks(0)), (Role::Restoring, Some(Question::StateEnd)));
+    assert_eq!(machine.role(), Role::Restoring);
+    assert_eq!(machine.asks(0), Some(Question::StateEnd));
     machine.state_ends(state.len() as i64);
     for (record, offset) in state.iter().zip(0..) {
         assert_eq!(machine.reads(), Some(Reading::State { from: offset }));
@@ -100,9 +101,11 @@ fn the_state_is_restored_to_its_log_end_not_its_stable_offset() {
     let mut machine = machine("a");
     machine.state_ends(10);
     machine.state_reached(5);
-    assert_eq!((machine.role(), machine.reads()), (Role::Restoring, Some(Reading::State { from: 5 })));
+    assert_eq!(machine.role(), Role::Restoring);
+    assert_eq!(machine.reads(), Some(Reading::State { from: 5 }));
     machine.state_reached(10);
-    assert_eq!((machine.role(), machine.reads()), (Role::Standby, Some(Reading::Deltas { from: 0 })));
+    assert_eq!(machine.role(), Role::Standby);
+    assert_eq!(machine.reads(), Some(Reading::Deltas { from: 0 }));
 }
 
 /// The reported end may lie within a snapshot. The whole snapshot is read.
@@ -116,7 +119,8 @@ fn no_snapshot_is_read_by_half() {
         assert_eq!(machine.role(), Role::Restoring);
     }
     machine.state_reached(state.len() as i64);
-    assert_eq!((machine.role(), next_offset(&machine)), (Role::Standby, 3));
+    assert_eq!(machine.role(), Role::Standby);
+    assert_eq!(next_offset(&machine), 3);
 }
 
 #[test]
@@ -127,7 +131,8 @@ fn a_standby_folds_up_to_the_committed_offset_and_no_further() {
     assert_eq!(machine.asks(0), Some(Question::Committed));
     machine.committed_is(committed(4).as_ref(), 0);
     assert_eq!(next_offset(&machine), 4);
-    assert_eq!((machine.asks(999), machine.asks(1000)), (None, Some(Question::Committed)));
+    assert_eq!(machine.asks(999), None);
+    assert_eq!(machine.asks(1000), Some(Question::Committed));
     machine.committed_is(committed(12).as_ref(), 1000);
     feed(&mut machine, 20);
     assert_eq!(next_offset(&machine), 12);
@@ -142,15 +147,20 @@ fn who_takes_over_emits_what_comes_behind_the_stable_offset() {
     machine.assigned(100);
     assert_eq!(machine.asks(100), Some(Question::StableCommitted));
     machine.stable_is(committed(6), 200);
-    assert_eq!((next_offset(&machine), machine.role()), (10, Role::Emitter));
+    assert_eq!(next_offset(&machine), 10);
+    assert_eq!(machine.role(), Role::Emitter);
+
     let sealed = seal(&mut machine, 200);
-    assert_eq!((sealed.offset, minutes(&sealed)), (10, vec![6, 7, 8, 9]));
+    assert_eq!(sealed.offset, 10);
+    assert_eq!(minutes(&sealed), [6, 7, 8, 9]);
     let metadata = OffsetMetadata::decode(&sealed.metadata).unwrap();
-    assert_eq!((metadata.transactional_id.as_str(), metadata.sequence), ("a", 1));
+    assert_eq!(metadata.transactional_id, "a");
+    assert_eq!(metadata.sequence, 1);
     assert_eq!(
         sealed.state,
         [ResultRecord { key: "position".to_owned(), value: encode(&Position { offset: 10 }).ok() }]
     );
+
     machine.outcome(Outcome::Committed, 210);
     feed(&mut machine, 11);
     assert_eq!(machine.seal(459), None, "not before the interval is over");
@@ -169,7 +179,8 @@ fn a_transaction_that_was_aborted_is_tried_again_as_it_was() {
     assert_eq!(seal(&mut machine, 260), sealed);
     machine.outcome(Outcome::Committed, 300);
     let next = seal(&mut machine, 550);
-    assert_eq!((next.offset, minutes(&next)), (8, vec![5, 6, 7]));
+    assert_eq!(next.offset, 8);
+    assert_eq!(minutes(&next), [5, 6, 7]);
 }
 
 #[test]
@@ -183,24 +194,30 @@ fn the_committed_offset_tells_what_became_of_a_transaction() {
         assert_eq!(machine.seal(1000), None);
         (machine, sealed)
     };
+
     let (mut machine, sealed) = in_doubt();
     machine.stable_is(Some(sealed.committed()), 20);
     feed(&mut machine, 6);
     assert_eq!(minutes(&seal(&mut machine, 1000)), [5]);
+
     let (mut machine, sealed) = in_doubt();
     machine.stable_is(committed(2), 20);
     assert_eq!(seal(&mut machine, 20), sealed);
+
     // The same offset, of another replica's transaction.
     let (mut machine, _) = in_doubt();
     machine.stable_is(committed(5), 20);
-    assert_eq!((machine.role(), machine.seal(1000)), (Role::Restoring, None));
+    assert_eq!(machine.role(), Role::Restoring);
+    assert_eq!(machine.seal(1000), None);
+
     // An offset that is gone may have existed in the meantime.
     let mut machine = machine_without_offset();
     feed(&mut machine, 5);
     seal(&mut machine, 0);
     machine.outcome(Outcome::Unknown, 10);
     machine.stable_is(None, 20);
-    assert_eq!((machine.role(), machine.seal(1000)), (Role::Restoring, None));
+    assert_eq!(machine.role(), Role::Restoring);
+    assert_eq!(machine.seal(1000), None);
 }
 
 /// An emitter that has found neither an offset nor a state.
@@ -218,7 +235,8 @@ fn a_lost_role_leaves_no_uncommitted_state_behind() {
     let mut machine = emitter("a", 2);
     feed(&mut machine, 5);
     machine.revoked();
-    assert_eq!((machine.role(), machine.asks(0)), (Role::Restoring, Some(Question::StateEnd)), "folded too far");
+    assert_eq!(machine.role(), Role::Restoring, "folded too far");
+    assert_eq!(machine.asks(0), Some(Question::StateEnd), "folded too far");
 
     let mut machine = emitter("a", 2);
     feed(&mut machine, 5);
@@ -233,7 +251,8 @@ fn a_lost_role_leaves_no_uncommitted_state_behind() {
     machine.outcome(Outcome::Committed, 0);
     machine.revoked();
     feed(&mut machine, 9);
-    assert_eq!((machine.role(), next_offset(&machine)), (Role::Standby, 5));
+    assert_eq!(machine.role(), Role::Standby);
+    assert_eq!(next_offset(&machine), 5);
 }
 
 #[test]
@@ -248,22 +267,27 @@ fn a_snapshot_holds_all_changes_since_the_last_by_any_replica() {
     };
     let mut first = emitter("a", 0);
     feed(&mut first, 3);
-    assert_eq!((first.asks(SNAPSHOT_MS - 1), first.asks(SNAPSHOT_MS)), (None, Some(Question::LastSnapshot)));
+    assert_eq!(first.asks(SNAPSHOT_MS - 1), None);
+    assert_eq!(first.asks(SNAPSHOT_MS), Some(Question::LastSnapshot));
     assert!(!seal(&mut first, SNAPSHOT_MS).snapshot, "results need not wait for the answer");
     first.outcome(Outcome::Committed, SNAPSHOT_MS);
     first.last_snapshot_is(None);
     let mut now = SNAPSHOT_MS + EMIT_MS;
     let whole = seal(&mut first, now);
-    assert_eq!((whole.snapshot, totals(&whole), whole.offset), (true, vec![0, 1, 2], 3));
+    assert!(whole.snapshot);
+    assert_eq!(totals(&whole), [0, 1, 2]);
+    assert_eq!(whole.offset, 3);
     first.outcome(Outcome::Committed, now);
-    assert_eq!((first.take_trim(), first.asks(now + 2 * SNAPSHOT_MS)), (None, None));
+    assert_eq!(first.take_trim(), None);
+    assert_eq!(first.asks(now + 2 * SNAPSHOT_MS), None);
     assert_eq!(first.seal(now + 2 * SNAPSHOT_MS), None, "nothing changed");
     feed(&mut first, 5);
     now += SNAPSHOT_MS;
     let second = seal(&mut first, now);
     assert_eq!(totals(&second), [3, 4]);
     first.outcome(Outcome::Committed, now);
-    assert_eq!((first.take_trim(), first.take_trim()), (Some(3), None));
+    assert_eq!(first.take_trim(), Some(3));
+    assert_eq!(first.take_trim(), None);
 
     // The standby, which restored the first snapshot and saw everything since, takes over.
     let mut standby = restored("b", &whole.state);
@@ -341,12 +365,15 @@ fn deltas_that_are_gone_are_in_a_newer_snapshot_or_lost() {
     machine.deltas_gone(4, 9);
     restore(&mut machine, &state);
     assert!(machine.failure().is_none());
+
     machine.deltas_gone(4, 9);
     let told = machine.failure().unwrap().to_string();
     assert!(
         told.starts_with("StateLost: the snapshot needs the deltas from offset 3 on, and there are those from 4 to 9")
     );
-    assert_eq!((machine.reads(), machine.asks(9000), machine.seal(9000)), (None, None, None));
+    assert_eq!(machine.reads(), None);
+    assert_eq!(machine.asks(9000), None);
+    assert_eq!(machine.seal(9000), None);
 }
 
 #[test]
@@ -359,7 +386,9 @@ fn a_log_that_contradicts_itself_ends_everything() {
         "{:?}",
         machine.failure()
     );
-    assert_eq!((machine.reads(), machine.asks(9000), machine.seal(9000)), (None, None, None));
+    assert_eq!(machine.reads(), None);
+    assert_eq!(machine.asks(9000), None);
+    assert_eq!(machine.seal(9000), None);
 }
 
 #[test]

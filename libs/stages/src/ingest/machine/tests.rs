@@ -68,13 +68,21 @@ fn a_new_owner_announces_its_partition_before_any_event() {
     assert!(!machine.has_work());
     machine.own(0, Start { position: 10, watermark: Some(5), log_start: 3 });
     assert!(machine.has_work());
+
     let (delta, transaction) = sealed(&mut machine);
     let range = delta::Range { partition: 0, from: 10, to: 10, watermark: Some(5), ..delta::Range::default() };
-    assert_eq!((delta.ranges, delta.panes, delta.source_partitions), (vec![range], vec![], 2));
-    assert_eq!((delta.producer.as_str(), delta.sequence, delta.revision), ("id", 100, 7));
+    assert_eq!(delta.ranges, [range]);
+    assert_eq!(delta.panes, []);
+    assert_eq!(delta.source_partitions, 2);
+    assert_eq!(delta.producer, "id");
+    assert_eq!(delta.sequence, 100);
+    assert_eq!(delta.revision, 7);
     assert_eq!(serde_json::from_str::<Rules>(&delta.rules.unwrap()).unwrap(), job().rules);
     let metadata = OffsetMetadata::decode(&transaction.offsets[0].metadata).unwrap();
-    assert_eq!((transaction.offsets[0].offset, metadata.watermark, metadata.sequence), (10, Some(5), 100));
+    assert_eq!(transaction.offsets[0].offset, 10);
+    assert_eq!(metadata.watermark, Some(5));
+    assert_eq!(metadata.sequence, 100);
+
     machine.committed(transaction);
     assert!(!machine.has_work());
 }
@@ -84,12 +92,17 @@ fn what_the_log_no_longer_has_is_declared_lost_once() {
     let mut machine = machine();
     machine.own(0, Start { position: 10, watermark: None, log_start: 25 });
     let (delta, transaction) = sealed(&mut machine);
-    assert_eq!((delta.ranges[0].from, delta.ranges[0].to, delta.ranges[0].lost), (10, 25, Some((10, 25))));
+    assert_eq!(delta.ranges[0].from, 10);
+    assert_eq!(delta.ranges[0].to, 25);
+    assert_eq!(delta.ranges[0].lost, Some((10, 25)));
     assert_eq!(transaction.offsets[0].offset, 25);
+
     machine.committed(transaction);
     put(&mut machine, 25, &login(NOW)).unwrap();
     let (delta, _) = sealed(&mut machine);
-    assert_eq!((delta.ranges[0].from, delta.ranges[0].to, delta.ranges[0].lost), (25, 26, None));
+    assert_eq!(delta.ranges[0].from, 25);
+    assert_eq!(delta.ranges[0].to, 26);
+    assert_eq!(delta.ranges[0].lost, None);
     assert_eq!(delta.rules, None);
 }
 
@@ -147,7 +160,8 @@ fn an_output_too_large_is_a_dead_letter_and_is_not_counted() {
     assert!(put(&mut machine, 1, &padded(10 + spare)).is_ok());
     assert_eq!(put(&mut machine, 2, &padded(11 + spare)), Err(Some(Reason::TooLarge)));
     let tally = machine.take_tally();
-    assert_eq!((tally.output, tally.dead_letters[Reason::TooLarge as usize]), (2, 1));
+    assert_eq!(tally.output, 2);
+    assert_eq!(tally.dead_letters[Reason::TooLarge as usize], 1);
     assert_eq!(sealed(&mut machine).0.panes[0].total.count, 2);
 }
 
@@ -159,6 +173,7 @@ fn a_partition_is_idle_when_quiet_and_processed_to_its_end() {
     assert!(machine.tick(0).is_empty());
     assert!(machine.tick(9 * SECOND).is_empty());
     assert_eq!(machine.tick(10 * SECOND), [0]);
+
     machine.end_is(0, 12, 10 * SECOND);
     assert!(!machine.has_work(), "an event is still to come");
     machine.reached(0, 12);
@@ -169,6 +184,7 @@ fn a_partition_is_idle_when_quiet_and_processed_to_its_end() {
     machine.committed(transaction);
     assert!(machine.tick(20 * SECOND).is_empty(), "renewed once in each idle timeout");
     assert_eq!(machine.tick(21 * SECOND), [0]);
+
     let open = 3600 + 30 + 5 * 10;
     assert_eq!(machine.tick(open * SECOND), [0], "a window of an hour can be open, and the frontier is 30 s behind");
     assert!(machine.tick((open + 1) * SECOND).is_empty(), "no window of an hour can be open any more");
@@ -284,10 +300,12 @@ proptest! {
         let at = stops.iter().scan(0, |at, (gap, commit)| { *at += gap; Some((*at, *commit)) }).collect::<Vec<_>>();
         let (expected, whole) = drive(&times, &[]);
         let (outputs, deltas) = drive(&times, &at);
+
         prop_assert_eq!(outputs, expected);
         prop_assert_eq!(sums(&deltas), sums(&whole));
         let unmerged = |deltas: &[Delta]| deltas.iter().flat_map(|delta| &delta.ranges).map(|range| range.unmerged).sum::<u64>();
         prop_assert_eq!(unmerged(&deltas), unmerged(&whole));
+
         let mut next = 0;
         for range in deltas.iter().flat_map(|delta| &delta.ranges) {
             prop_assert_eq!(range.from, next);

@@ -58,7 +58,8 @@ fn a_topic_is_what_its_object_says() {
     let fine = seen(|_| {});
     assert_eq!(fine.state, State::Ready);
     assert!(fine.created && fine.control == Control::Own);
-    assert_eq!((fine.partitions, fine.max_message_bytes()), (Some(8), Some(5000)));
+    assert_eq!(fine.partitions, Some(8));
+    assert_eq!(fine.max_message_bytes(), Some(5000));
     assert_eq!(fine.topic_id.as_deref(), Some("abc"));
     let adopted = seen(|object| object["metadata"]["annotations"] = json!({ADOPTED_ANNOTATION: "true"}));
     assert!(!adopted.created && adopted.control == Control::Own);
@@ -161,6 +162,7 @@ fn adoption_allows_a_takeover_that_changes_the_topic() {
     let valid = valid();
     let adopting = judge(&valid, true);
     assert_eq!(creation(&adopting, Err("silence".to_owned())), Ok(true), "Kafka is not needed");
+
     // A topic that was in use is looked up, and the takeover is allowed all the same.
     let reported = [TopicStatus {
         role: Role::Output,
@@ -196,7 +198,9 @@ fn what_was_written_is_seen_with_the_identifier_that_kafka_said() {
         ..seen(|object| object["metadata"]["generation"] = 3.into())
     };
     let written = serde_json::from_value(object).unwrap();
+
     let now = judge(&valid, false).after_write(&output(), &before, &written, Timestamp::UNIX_EPOCH);
     assert!(matches!(now.state, State::Pending(_)), "{:?}", now.state);
-    assert_eq!((now.topic_id, now.expected_id), (before.topic_id, before.expected_id));
+    assert_eq!(now.topic_id, before.topic_id);
+    assert_eq!(now.expected_id, before.expected_id);
 }
