@@ -388,7 +388,7 @@ mod tests {
             value["timestamp"].as_i64().unwrap()
         };
         let near = |event: &GeneratedEvent, expected: i64| {
-            assert!((0..3).contains(&(expected - time(event))), "{}", text(event))
+            assert!((0..3).contains(&(expected - time(event))), "{}", text(event));
         };
         let start = Options::default().start;
         for (index, event) in (0..).zip(Events::new(Options { per_second: 10, ..Options::default() }).take(1000)) {
