@@ -72,9 +72,16 @@ fn asked(operator: &Operator, verb: &str, resource: &str) -> f64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_is_what_the_api_server_has_and_follows_it() {
     let (world, operator, _cluster) = running().await;
+    // The operator's watch may be a moment behind the API server.
+    let current = || async {
+        let (listed, pipeline) = (read(&operator, "/pipelines"), world.pipelines().get("logins").await.unwrap());
+        let is_current = listed["pipelines"][0]["resource_version"] == json!(pipeline.metadata.resource_version);
+        is_current.then_some((listed, pipeline))
+    };
+    let (listed, pipeline) = wait_for_async("the list of now", BOUND, current).await;
     let mut told = Updates::by(&operator, "/pipelines/events");
     let first = told.next("pipelines");
-    let listed = read(&operator, "/pipelines");
+
     for list in [&first, &listed] {
         assert_eq!(list["version"], 1);
         assert_eq!(list["state"], "leads");
@@ -82,7 +89,6 @@ async fn the_list_is_what_the_api_server_has_and_follows_it() {
         assert_eq!(list["namespaces"], json!([world.namespace]));
     }
     assert_eq!(first["pipelines"], listed["pipelines"]);
-    let pipeline = world.pipelines().get("logins").await.unwrap();
     let (status, row) = (pipeline.status.unwrap(), &listed["pipelines"][0]);
     let expected = json!({
         "namespace": world.namespace, "name": "logins", "state": "ready", "reason": "Running", "is_current": true,
