@@ -2,12 +2,14 @@
 
 #![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
+mod terminal;
+
 use std::{
     fs,
     io::{Read, Write},
     net::TcpStream,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Command, Output},
     thread,
     time::Duration,
 };
@@ -18,6 +20,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use serde_json::Value;
+use terminal::Terminal;
 use testkit::{
     kafka::Isolation,
     process::{Folder, Process, Program},
@@ -219,68 +222,6 @@ fn a_real_kafka_ends_clean_and_again_on_fresh_topics() {
     assert_eq!((summary["broker"].as_str(), summary["produced"].as_u64()), (Some("kafka"), Some(20_000)));
     let untouched = kafka.read_to_end(&format!("{name}-out"), Isolation::ReadCommitted).unwrap().len();
     assert_eq!(untouched, written);
-}
-
-/// `processor local` on its own terminal, which `script` creates. It ends with the test: the terminal hangs up.
-struct Terminal {
-    script: Child,
-    log: PathBuf,
-    _manifest: Manifest,
-}
-
-impl Terminal {
-    fn start(manifest: Manifest, options: &str) -> Self {
-        let log = manifest.folder.path().join("terminal.log");
-        let program = env!("CARGO_BIN_EXE_processor");
-        // The shell must survive Ctrl-C: some shells end with it, regardless of the program.
-        let command =
-            format!("trap : INT; {program} local {} {options}; echo status $?; stty -a", manifest.file.display());
-        let script = Command::new("script")
-            .args(["--quiet", "--flush", "--command", &command])
-            .arg("/dev/null")
-            .stdin(Stdio::piped())
-            .stdout(fs::File::create(&log).unwrap())
-            .spawn()
-            .unwrap();
-        Self { script, log, _manifest: manifest }
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.script.stdin.as_mut().unwrap().write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn shown(&self) -> String {
-        fs::read_to_string(&self.log).unwrap_or_default()
-    }
-
-    fn sees(&self, text: &str) {
-        let bound = BOUND;
-        let mut waited = Duration::ZERO;
-        while !self.shown().contains(text) {
-            assert!(waited < bound, "{text:?} is not shown:\n{}", self.shown());
-            thread::sleep(Duration::from_millis(50));
-            waited += Duration::from_millis(50);
-        }
-    }
-
-    /// Waits for the end, and returns the summary and the final state of the terminal.
-    fn end(&mut self) -> (Value, String) {
-        self.sees("icanon");
-        self.script.wait().unwrap();
-        let shown = self.shown();
-        let (run, terminal) = shown.split_once("status ").unwrap();
-        (summary(run.trim_end().as_bytes()), terminal.to_owned())
-    }
-}
-
-impl Drop for Terminal {
-    fn drop(&mut self) {
-        let _ = self.script.kill();
-        let _ = self.script.wait();
-        if thread::panicking() {
-            eprintln!("{}", self.shown());
-        }
-    }
 }
 
 /// The content of a run's page, once it is as wanted.
