@@ -264,6 +264,7 @@ proptest! {
                 Some(bytes)
             })
             .collect();
+
         compare(&rules, limit, &values, &timestamps);
     }
 }

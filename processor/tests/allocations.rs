@@ -21,6 +21,7 @@ fn an_event_costs_no_allocation() {
     let job = JobConfig::new(id, &spec, 1, "localhost:9092".to_owned());
     let mut machine = Ingest::new(&job, "a".to_owned(), 1, 1 << 20);
     machine.own(0, Start::default());
+
     // All within one window: the first event of another window allocates its table.
     let options = Options { start: 1_720_576_800, per_second: 0, ..Options::default() };
     let events: Vec<GeneratedEvent> = Events::new(options).take(20_000).collect();
@@ -40,6 +41,7 @@ fn an_event_costs_no_allocation() {
         }
         arena.clear();
     };
+
     process(&mut arena);
     let before = ALLOCATOR.total_allocated();
     process(&mut arena);

@@ -44,7 +44,8 @@ fn print(arguments: &[&str]) -> String {
 fn refusal(arguments: &[&str]) -> String {
     let output = processor(arguments, "");
     let said = text(&output.stderr);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{arguments:?}: {said}");
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert_eq!(text(&output.stdout), "", "{arguments:?}: {said}");
     assert_eq!(said.lines().count(), 1, "{arguments:?}: {said}");
     said.trim_end().strip_prefix("processor: ").unwrap().to_owned()
 }
@@ -53,7 +54,8 @@ fn refusal(arguments: &[&str]) -> String {
 fn misunderstood(arguments: &[&str]) -> (String, String) {
     let output = processor(arguments, "");
     let said = text(&output.stderr);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{arguments:?}: {said}");
+    assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
+    assert_eq!(text(&output.stdout), "", "{arguments:?}: {said}");
     (said.lines().next().unwrap().to_owned(), said)
 }
 
@@ -114,6 +116,7 @@ fn the_help_of_each_command_has_examples_that_are_understood() {
             panic!("{place} --help: {}: {error}", words.join(" "));
         }
     }
+
     let mut found = Vec::new();
     commands(&Args::command(), &[], &mut found);
     assert!(found.len() >= 12, "{found:?}");
@@ -163,6 +166,7 @@ fn bash_completes_commands_options_and_values() {
         assert_eq!(text(&bash.stderr), "");
         text(&bash.stdout).trim().to_owned()
     };
+
     assert_eq!(complete("processor val"), "validate");
     assert_eq!(complete("processor inspect del"), "deltas");
     assert_eq!(complete("processor validate --max"), "--max-message-bytes");
@@ -191,6 +195,7 @@ fn a_command_line_that_is_wrong_is_answered_with_what_was_meant() {
     assert!(said.contains("tip: a similar subcommand exists: 'generate'"), "{said}");
     let (_, said) = misunderstood(&["audit", "--confg", "job.json"]);
     assert!(said.contains("'--confg'") && said.contains("'--config'"), "{said}");
+
     for (arguments, expected) in [
         (&["audit"][..], "--config <FILE>"),
         (&["run", "--config", "job.json"], "--replica <NAME>"),
@@ -201,6 +206,7 @@ fn a_command_line_that_is_wrong_is_answered_with_what_was_meant() {
         assert!(said.starts_with("error: the following required arguments were not provided:"), "{said}");
         assert!(said.contains(expected), "{arguments:?}: {said}");
     }
+
     for (arguments, expected) in [
         (
             &["audit", "--config", "x", "--wait", "5"][..],
@@ -228,6 +234,7 @@ fn a_file_that_is_none_is_named_with_what_is_wanted() {
     let folder = files.folder.path().to_str().unwrap().to_owned();
     let (missing, empty, bytes) =
         (files.path("nowhere.json"), files.with("empty.json", "\n"), files.with("bytes", b"\xff\xfe"));
+
     for (path, problem) in [
         (&missing, "there is no such file"),
         (&folder, "is a folder: name a file in it"),
@@ -250,6 +257,7 @@ fn a_file_that_is_none_is_named_with_what_is_wanted() {
             format!("--security {path}: {problem}; name a file with what stands at kafka.security of a job config")
         );
     }
+
     let said = refusal(&["inspect", "offsets"]);
     assert!(said.starts_with("--config is missing: name the pipeline's job config"), "{said}");
 }
@@ -259,6 +267,7 @@ fn a_file_of_another_kind_is_recognized() {
     let files = Files::new();
     let job = files.job();
     let manifest = "examples/pipeline.yaml";
+
     for arguments in [
         &["audit", "--config", manifest][..],
         &["run", "--replica", "a", "--config", manifest],
@@ -267,6 +276,7 @@ fn a_file_of_another_kind_is_recognized() {
         let said = refusal(arguments);
         assert!(said.starts_with("--config examples/pipeline.yaml: is the manifest of a LoginPipeline, not a job config: the operator makes one of it"), "{said}");
     }
+
     for arguments in [&["local", job.as_str()][..], &["validate", "-", "--pipeline", &job]] {
         let said = refusal(arguments);
         assert!(
@@ -276,6 +286,7 @@ fn a_file_of_another_kind_is_recognized() {
             "{said}"
         );
     }
+
     let other = files.with("other.yaml", "apiVersion: v1\nkind: ConfigMap\n");
     let said = refusal(&["local", &other]);
     assert!(
@@ -284,6 +295,7 @@ fn a_file_of_another_kind_is_recognized() {
     );
     let said = refusal(&["audit", "--config", &other]);
     assert!(said.contains("other.yaml: not a job config: expected value at line 1 column 1"), "{said}");
+
     let broken = files.with("broken.yaml", "a: [");
     assert!(refusal(&["local", &broken]).contains("broken.yaml: is not YAML: "));
     let typo = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(manifest))
@@ -301,7 +313,8 @@ fn a_manifest_that_is_wrong_is_refused_field_by_field() {
     let file = files.with("bad.yaml", format!("{head}spec: {{{spec}}}\n"));
     let output = processor(&["local", &file, "--exit"], "");
     let said = text(&output.stderr);
-    assert_eq!((output.status.code(), text(&output.stdout)), (Some(2), String::new()), "{said}");
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(text(&output.stdout), "", "{said}");
     for field in ["spec.kafka is", "spec.source.partitions is 0", "spec.outputs is "] {
         let line = format!("{file}: {field}");
         assert!(said.lines().any(|found| found.trim_start_matches("processor: ").starts_with(&line)), "{line}\n{said}");
@@ -326,6 +339,7 @@ fn a_kafka_that_is_away_is_named_with_what_to_check() {
     let job = files.job();
     let address = away();
     let generate = ["generate", "--events", "1", "--bootstrap", &address];
+
     for arguments in [
         &generate[..],
         &["audit", "--config", &job, "--bootstrap", &address],
@@ -359,6 +373,7 @@ fn a_reader_that_has_seen_enough_is_no_error() {
     let events = files.with("events.jsonl", format!("{EVENT}\n").repeat(100_000));
     let program = env!("CARGO_BIN_EXE_processor");
     let pipeline = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipeline.yaml");
+
     for command in [
         format!("{program} validate --pipeline {pipeline} {events}"),
         format!("{program} validate --output json --pipeline {pipeline} - < {events}"),
@@ -389,27 +404,33 @@ fn validate_says_of_each_line_what_becomes_of_it() {
     let input = format!("{EVENT}\r\n{late}\n\n{{\"user_id\":7}}\n{EVENT}");
     let (code, lines, _) = validate(&["-"], &input);
     let outcomes: Vec<&str> = lines.iter().take(5).map(|line| line.split_whitespace().nth(1).unwrap()).collect();
-    assert_eq!(
-        (code, outcomes),
-        (1, vec!["processed", "late", "dead-letter", "dead-letter", "processed"]),
-        "{lines:#?}"
-    );
+    assert_eq!(code, 1, "{lines:#?}");
+    assert_eq!(outcomes, ["processed", "late", "dead-letter", "dead-letter", "processed"], "{lines:#?}");
     assert!(lines[2].contains("malformed: ") && lines[3].contains("missing-field: locale is missing"), "{lines:#?}");
     assert!(lines.iter().any(|line| line.split_whitespace().eq(["dead", "letters", "2"])), "{lines:#?}");
 
     let (code, lines, _) = validate(&["--output", "json", "--show", "dead-letters", "-"], &input);
     let json: Vec<serde_json::Value> = lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect();
-    assert_eq!((code, json.len(), &json[0]["line"], &json[1]["reason"]), (1, 3, &3.into(), &"missing-field".into()));
-    assert_eq!((&json[2]["lines"], &json[2]["processed"], &json[2]["late"]), (&5.into(), &3.into(), &1.into()));
+    assert_eq!(code, 1);
+    assert_eq!(json.len(), 3);
+    assert_eq!(json[0]["line"], 3);
+    assert_eq!(json[1]["reason"], "missing-field");
+    assert_eq!(json[2]["lines"], 5);
+    assert_eq!(json[2]["processed"], 3);
+    assert_eq!(json[2]["late"], 1);
 
     let (code, lines, said) = validate(&["--show", "none", "-"], EVENT);
-    assert_eq!((code, lines.len(), said.as_str()), (0, 5, ""), "{lines:#?}");
+    assert_eq!(code, 0, "{lines:#?}");
+    assert_eq!(lines.len(), 5, "{lines:#?}");
+    assert_eq!(said, "", "{lines:#?}");
 }
 
 #[test]
 fn validate_measures_the_future_against_the_timestamp() {
     let at = |timestamp: &str| validate(&["--timestamp", timestamp, "-"], EVENT).0;
-    assert_eq!((at("2024-07-10T02:00:25Z"), at("1720576825"), at("2024-07-10T01:00:00Z")), (0, 0, 1));
+    assert_eq!(at("2024-07-10T02:00:25Z"), 0);
+    assert_eq!(at("1720576825"), 0);
+    assert_eq!(at("2024-07-10T01:00:00Z"), 1);
     assert_eq!(validate(&["--max-message-bytes", "200", "-"], EVENT).0, 1, "too large");
 }
 
@@ -419,6 +440,7 @@ fn validate_without_events_says_what_it_wants() {
     let wanted = "name a file of events, one JSON object a line, or - for stdin";
     let folder = files.folder.path().to_str().unwrap().to_owned();
     let pipeline = ["validate", "--pipeline", "examples/pipeline.yaml"];
+
     for (path, problem) in [
         ("-", "is empty"),
         (&files.with("empty", ""), "is empty"),
@@ -427,6 +449,7 @@ fn validate_without_events_says_what_it_wants() {
     ] {
         assert_eq!(refusal(&[&pipeline[..], &[path]].concat()), format!("{path}: {problem}; {wanted}"));
     }
+
     let (code, _, said) = validate(&["--show", "none", "examples/pipeline.yaml"], "");
     assert!(code == 1 && said.starts_with("every line is malformed: one event a line is wanted"), "{said}");
 }
@@ -445,10 +468,12 @@ fn validate_shows_progress() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
+
     let mut events = fs::OpenOptions::new().write(true).open(&fifo).unwrap();
     events.write_all(format!("{EVENT}\n").as_bytes()).unwrap();
     std::thread::sleep(std::time::Duration::from_millis(2500));
     drop(events);
+
     let said = text(&child.wait_with_output().unwrap().stderr);
     assert!(said.starts_with("judging: 1 lines") && said.lines().count() == 1, "{said}");
 }

@@ -53,9 +53,11 @@ fn the_demo_takes_a_small_share_of_a_core() {
         .spawn(&folder)
         .unwrap();
     wait_for("some events", BOUND, || process.log().contains("events sent").then_some(()));
+
     let (before, since) = (cost(process.id()), Instant::now());
     thread::sleep(SPAN);
     let share = (cost(process.id()) - before) / since.elapsed().as_secs_f64();
+
     process.signal("INT");
     assert_eq!(process.wait(BOUND).unwrap(), 0, "{}", process.log());
     println!("{share:.3} of a core");

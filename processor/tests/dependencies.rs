@@ -57,6 +57,7 @@ fn the_demo_builds_three_libraries_in_c_and_no_more() {
         &format!("{}-unknown-linux-gnu", std::env::consts::ARCH),
     ]))
     .unwrap();
+
     let native: BTreeSet<&str> = metadata["packages"]
         .as_array()
         .unwrap()
@@ -65,5 +66,6 @@ fn the_demo_builds_three_libraries_in_c_and_no_more() {
         .filter(|it| tree.contains(&format!("{} {}", it["name"].as_str().unwrap(), it["version"].as_str().unwrap())))
         .map(|it| it["name"].as_str().unwrap())
         .collect();
+
     assert_eq!(native, BTreeSet::from(IN_C), "k8s-openapi alone claims a library without one");
 }

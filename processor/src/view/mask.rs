@@ -186,6 +186,7 @@ mod tests {
         ] {
             assert_eq!(mask(value.as_bytes(), LIMIT), expected);
         }
+
         assert_eq!(mask(b"\xff\xfe{\"locale\":\"RI\"}", LIMIT), "…{\"locale\":\"RI\"}");
     }
 
@@ -259,6 +260,7 @@ mod tests {
                     *place = byte;
                 }
             }
+
             let masked = mask(&bytes, limit);
             prop_assert!(is_clean(&masked), "{} of {}", masked, String::from_utf8_lossy(&bytes));
             prop_assert!(masked.chars().count() <= limit);

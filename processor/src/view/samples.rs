@@ -54,10 +54,12 @@ mod tests {
                 Sample { partition: 0, offset, seen: 0, detail: String::new(), value: None }
             });
         };
+
         for offset in 0..9 {
             offer(Reason::Malformed, offset);
             offer(Reason::Future, offset);
         }
+
         let offsets = || samples.take().map(|sample| sample.map(|sample| sample.offset));
         assert_eq!(offsets(), [Some(0), None, None, Some(0), None]);
         offer(Reason::Malformed, 9);

@@ -87,10 +87,14 @@ fn each_second_has_one_point_and_unknown_seconds_have_no_values() {
 fn an_hour_is_kept() {
     let seconds: Vec<i64> = (0..5000).map(|second| second * 1000 + 500).collect();
     let kept = points(&seconds);
-    assert_eq!((kept.len(), kept[0].0, kept[POINTS - 1]), (POINTS, 1_400_000, (4_999_000, Some(4999.0))));
+    assert_eq!(kept.len(), POINTS);
+    assert_eq!(kept[0].0, 1_400_000);
+    assert_eq!(kept[POINTS - 1], (4_999_000, Some(4999.0)));
     // A gap of more than an hour, and then one view.
     let kept = points(&[500, 20_000_500]);
-    assert_eq!((kept.len(), kept[0].0, kept[POINTS - 1]), (POINTS, 16_401_000, (20_000_000, Some(1.0))));
+    assert_eq!(kept.len(), POINTS);
+    assert_eq!(kept[0].0, 16_401_000);
+    assert_eq!(kept[POINTS - 1], (20_000_000, Some(1.0)));
     assert_eq!(kept.iter().filter(|(_, rate)| rate.is_some()).count(), 1);
 }
 
@@ -109,6 +113,7 @@ proptest! {
             expected.insert(second, place as f64);
         }
         let (first, last) = (*expected.first_key_value().unwrap().0, *expected.last_key_value().unwrap().0);
+
         // Points that were dropped after an hour do not return when the clock is set back.
         let kept = points(&times);
         prop_assert!(kept.len() <= POINTS);
@@ -145,14 +150,18 @@ fn several_replicas_are_one_pipeline() {
 
     let merged = merge(&[standby.clone(), emitter.clone()]).unwrap();
     assert_eq!(merged, merge(&[emitter.clone(), standby.clone()]).unwrap());
-    assert_eq!((merged.scope, merged.time, merged.lag), (Scope::Pipeline, 2000, 7));
+    assert_eq!(merged.scope, Scope::Pipeline);
+    assert_eq!(merged.time, 2000);
+    assert_eq!(merged.lag, 7);
     let names: Vec<&str> = merged.replicas.iter().map(|replica| replica.name.as_str()).collect();
     assert_eq!(names, ["a", "b"]);
-    assert_eq!((merged.totals.processed, &merged.totals.dead_letters[&Reason::Malformed]), (30, &7));
+    assert_eq!(merged.totals.processed, 30);
+    assert_eq!(merged.totals.dead_letters[&Reason::Malformed], 7);
     assert_eq!(merged.totals.windows_closed, 7, "each counts what all fold");
     assert!((merged.rates.processed - 12.0).abs() < 1e-9);
     assert_eq!(merged.latency.commit, LatencyOf { count: 4, p50: Some(0.015), p99: Some(0.05) });
-    assert_eq!((merged.frontier, merged.windows_open), (Some(90), 2), "the emitter's fold");
+    assert_eq!(merged.frontier, Some(90), "the emitter's fold");
+    assert_eq!(merged.windows_open, 2, "the emitter's fold");
     let of_a = Partition { effective: Some(100), ..partition(0, Some("a"), Some(3), 110) };
     assert_eq!(merged.partitions, [of_a, partition(1, Some("b"), Some(4), 95)]);
 }
@@ -168,9 +177,13 @@ fn one_that_is_gone_leaves_its_counts() {
     let mut again = View { frontier: Some(400), ..view("a", 9500) };
     again.totals.processed = 1;
     again.partitions = vec![partition(0, Some("a"), Some(2), 450)];
+
     let merged = merge(&[gone.clone(), again.clone()]).unwrap();
-    assert_eq!((merged.totals.processed, merged.lag, merged.frontier), (11, 0, Some(400)));
-    assert_eq!((merged.replicas, merged.partitions), (again.replicas, again.partitions));
+    assert_eq!(merged.totals.processed, 11);
+    assert_eq!(merged.lag, 0);
+    assert_eq!(merged.frontier, Some(400));
+    assert_eq!(merged.replicas, again.replicas);
+    assert_eq!(merged.partitions, again.partitions);
     assert_eq!(merge(&[gone.clone()]).unwrap().replicas, gone.replicas);
     assert_eq!(merge(&[]), None);
 }
@@ -224,6 +237,7 @@ async fn so_many_follow_and_no_more_until_one_goes() {
     let (publisher, page) = channel();
     let address = serve(page).await;
     publisher.publish(view("a", 1));
+
     let mut readers = Vec::new();
     for _ in 0..64 {
         let (answer, stream) = ask(address, "/view/events");
@@ -232,6 +246,7 @@ async fn so_many_follow_and_no_more_until_one_goes() {
     }
     let (answer, _) = ask(address, "/view/events");
     assert!(answer.starts_with("HTTP/1.1 503"), "{answer}");
+
     readers.pop();
     // The server notices the closed connection when it writes the next view.
     for time in 2.. {

@@ -94,11 +94,13 @@ fn counts_appear_windows_close_and_insights_tell_of_them() {
     feeder.finish();
     let found = settle(&pipeline);
     assert!(found.iter().any(|aggregate| aggregate.of == Counted::All && aggregate.unique_users > Some(100)));
+
     // The source is quiet: idle marks close the last window.
     wait_for("every window to close", BOUND, || {
         let open = |aggregate: &Aggregate| !aggregate.is_final && aggregate.span.window != Window::All;
         (!aggregates(&pipeline).iter().any(open)).then_some(())
     });
+
     let insights = last(pipeline.read(&results(&pipeline).insights));
     let finals = aggregates(&pipeline);
     let live =
@@ -107,9 +109,11 @@ fn counts_appear_windows_close_and_insights_tell_of_them() {
     assert_eq!(insights.len(), finals.len());
     for aggregate in finals {
         let insight: Insight = decode(&insights[&aggregate.span.key()]).unwrap();
-        assert_eq!((insight.count, insight.revision), (aggregate.count, aggregate.revision));
+        assert_eq!(insight.count, aggregate.count);
+        assert_eq!(insight.revision, aggregate.revision);
         assert_eq!(insight.dimensions.contains_key(&Dimension::Locale), insight.count > 0);
     }
+
     let metrics = replica.get("/metrics").unwrap().1;
     for name in
         ["frontier_delay_seconds", "windows_open 1\n", "deltas_folded_total", "restore_seconds", "takeover_seconds"]
@@ -132,6 +136,7 @@ fn a_standby_takes_over_from_an_emitter_that_is_killed() {
     let feeder = pipeline.feed(u64::MAX, 1000, mixed());
     let mut replicas: Vec<Replica> = ["a", "b"].map(|name| pipeline.start(name)).into();
     replicas.iter_mut().for_each(Replica::ready);
+
     // Long enough for a snapshot: the next one, although another replica writes it, must hold the changes since then.
     let victim = emitter(&replicas);
     std::thread::sleep(Duration::from_secs(12));
@@ -143,6 +148,7 @@ fn a_standby_takes_over_from_an_emitter_that_is_killed() {
     settle(&pipeline);
     eprintln!("the emitter killed: no results for {} ms", longest_gap(&pipeline));
     replicas.into_iter().for_each(Replica::stop);
+
     // A new replica can restore from what the survivor wrote.
     let mut newcomer = pipeline.start("c");
     newcomer.ready();
@@ -157,6 +163,7 @@ fn an_emitter_that_hangs_emits_nothing_when_it_wakes() {
     let feeder = pipeline.feed(u64::MAX, 1000, mixed());
     let mut replicas: Vec<Replica> = ["a", "b"].map(|name| pipeline.start(name)).into();
     replicas.iter_mut().for_each(Replica::ready);
+
     let zombie = emitter(&replicas);
     std::thread::sleep(Duration::from_secs(2));
     replicas[zombie].process.signal("STOP");
@@ -165,6 +172,7 @@ fn an_emitter_that_hangs_emits_nothing_when_it_wakes() {
     std::thread::sleep(Duration::from_secs(2));
     replicas[zombie].process.signal("CONT");
     std::thread::sleep(Duration::from_secs(3));
+
     feeder.stop();
     settle(&pipeline);
     replicas.into_iter().for_each(Replica::stop);
@@ -177,6 +185,7 @@ fn a_cold_start_reads_the_snapshot_and_the_deltas_behind_it() {
     let feeder = pipeline.feed(u64::MAX, 1000, mixed());
     let mut replica = pipeline.start("a");
     replica.ready();
+
     // After the second snapshot, the deltas before the first one are not needed any more.
     wait_for("two snapshots", BOUND, || {
         replica.get("/metrics")?.1.contains("aggregate_snapshots_total 2").then_some(())
@@ -187,6 +196,7 @@ fn a_cold_start_reads_the_snapshot_and_the_deltas_behind_it() {
     replica.stop();
     let trimmed = pipeline.read(deltas).first().unwrap().offset;
     assert!(trimmed > 0, "deltas that two snapshots cover are deleted");
+
     let mut replica = pipeline.start("b");
     replica.ready();
     pipeline.write_logins(4, 1000);
@@ -214,6 +224,7 @@ fn a_committed_offset_that_is_gone_is_found_again_in_the_state() {
         settle(&pipeline);
         replica.stop();
     }
+
     // Counts and revisions only grow: nothing was emitted again from an earlier state.
     let records = pipeline.read(&results(&pipeline).aggregates);
     let mut revisions = BTreeMap::new();
@@ -233,6 +244,7 @@ fn the_transaction_of_an_emitter_that_is_gone_is_ended() {
     replica.ready();
     settle(&pipeline);
     replica.stop();
+
     // A replica whose pod is gone: its last transaction is committed, its next one stays open for a minute.
     let id = pipeline.job.pipeline.aggregate_transactional_id("gone");
     let client = |settings: &[(&str, &str)]| {
@@ -261,11 +273,13 @@ fn the_transaction_of_an_emitter_that_is_gone_is_ended() {
         gone.send(BaseRecord::to(&results(&pipeline).state).key("position").payload(&position)).unwrap();
         gone.send_offsets_to_transaction(&offsets, &group, bound).unwrap();
     };
+
     gone.init_transactions(bound).unwrap();
     begin(1);
     gone.commit_transaction(bound).unwrap();
     begin(2);
     gone.flush(bound).unwrap();
+
     let started = Instant::now();
     let mut heir = pipeline.start("b");
     emitter(std::slice::from_ref(&heir));
@@ -287,6 +301,7 @@ fn a_partition_that_wakes_with_day_old_events_is_fully_counted() {
     });
     let mut replica = pipeline.start("a");
     replica.ready();
+
     let start = now();
     for second in 0..20 {
         pipeline.write((0..50).map(|_| login(0, start + second)));
@@ -295,6 +310,7 @@ fn a_partition_that_wakes_with_day_old_events_is_fully_counted() {
     wait_for("windows to close", BOUND, || {
         aggregates(&pipeline).iter().any(|aggregate| aggregate.is_final).then_some(())
     });
+
     pipeline.write((0..100).map(|index| login(1, start - 86_400 + index % 10)));
     pipeline.write((0..100).map(|index| login(1, start + index % 30)));
     let found = settle(&pipeline);
@@ -308,6 +324,7 @@ fn scaled_from_one_to_three_and_back() {
     let feeder = pipeline.feed(u64::MAX, 1000, mixed());
     let mut first = pipeline.start("a");
     first.ready();
+
     let mut others: Vec<Replica> = ["b", "c"].map(|name| pipeline.start(name)).into();
     others.iter_mut().for_each(Replica::ready);
     std::thread::sleep(Duration::from_secs(3));
@@ -317,6 +334,7 @@ fn scaled_from_one_to_three_and_back() {
     others.remove(0).stop();
     emitter(&others);
     std::thread::sleep(Duration::from_secs(2));
+
     feeder.stop();
     settle(&pipeline);
     others.into_iter().for_each(Replica::stop);
@@ -329,12 +347,14 @@ fn contradictory_deltas_stop_the_aggregation_and_nothing_else() {
     let mut replica = pipeline.start("a");
     replica.ready();
     settle(&pipeline);
+
     let last = pipeline.read(&pipeline.job.topics.deltas).pop().unwrap();
     let last = Delta::decode(&last.payload.unwrap()).unwrap();
     let range = Range { partition: 0, from: 10, to: 20, ..Range::default() };
     let twice = Delta { producer: "another".to_owned(), chunks: 1, ranges: vec![range], rules: None, ..last };
     let record = NewRecord { partition: Some(0), payload: Some(twice.encode().unwrap()), ..NewRecord::default() };
     pipeline.kafka.produce(&pipeline.job.topics.deltas, [record]).unwrap();
+
     let told = wait_for("a reason", BOUND, || {
         let (status, text) = replica.get("/readyz")?;
         (status == 503).then_some(text)
@@ -343,6 +363,7 @@ fn contradictory_deltas_stop_the_aggregation_and_nothing_else() {
     assert!(told.contains("source partition 0 from offset 10 on"), "{told}");
     assert!(replica.get("/metrics").unwrap().1.contains("login_processor_aggregate_halted 1"));
     assert_eq!(replica.get("/healthz").unwrap().0, 200);
+
     pipeline.write_logins(2, 100);
     wait_for("stage 1 to go on", BOUND, || (pipeline.read(&pipeline.job.topics.output).len() == 200).then_some(()));
     replica.stop();

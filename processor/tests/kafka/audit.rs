@@ -326,7 +326,10 @@ fn the_audit_waits_for_a_pipeline_that_is_at_work() {
     let rig = Rig::new("Earliest");
     rig.write_input();
     let (code, report) = rig.audit(&[]);
-    assert_eq!((code, &report["lost"], &report["lost_at_end"]), (Some(1), &json!(80), &json!(80)), "{report:#}");
+    assert_eq!(code, Some(1), "{report:#}");
+    assert_eq!(report["lost"], 80, "{report:#}");
+    assert_eq!(report["lost_at_end"], 80, "{report:#}");
+
     let config = rig.config();
     let mut waiting = Command::new(env!("CARGO_BIN_EXE_processor"))
         .args(["audit", "--output", "json", "--wait", "60s", "--log-level", "info", "--config", &config])
@@ -340,9 +343,11 @@ fn the_audit_waits_for_a_pipeline_that_is_at_work() {
     // Newer than the audit.
     rig.kafka.produce(&rig.job.topics.source, [event(0, 0)]).unwrap();
     rig.write(&outcomes);
+
     let output = waiting.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &report["input"]), (Some(0), &json!(80)), "{report:#}");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(report["input"], 80, "{report:#}");
 }
 
 #[test]
@@ -364,10 +369,14 @@ fn a_pipeline_that_began_with_the_latest_is_audited_from_there() {
     let payload = Some(begin.encode().unwrap());
     rig.kafka.produce(&rig.job.topics.deltas, [NewRecord { payload, ..NewRecord::default() }]).unwrap();
     let (code, report) = rig.audit(&[]);
-    assert_eq!((code, &report["input"], &report["lost"]), (Some(1), &json!(20), &json!(20)), "{report:#}");
+    assert_eq!(code, Some(1), "{report:#}");
+    assert_eq!(report["input"], 20, "{report:#}");
+    assert_eq!(report["lost"], 20, "{report:#}");
     rig.write(&right);
     let (code, report) = rig.audit(&[]);
-    assert_eq!((code, &report["input"], &report["unchecked"]), (Some(0), &json!(20), &json!(60)), "{report:#}");
+    assert_eq!(code, Some(0), "{report:#}");
+    assert_eq!(report["input"], 20, "{report:#}");
+    assert_eq!(report["unchecked"], 60, "{report:#}");
 }
 
 /// The output of an aggregation, written by hand.
@@ -441,7 +450,8 @@ impl Rig {
     /// Asserts that the results are not compared, and the reason.
     fn assert_skipped(&self, why: &str) {
         let (code, report) = self.audit(&[]);
-        assert_eq!((code, &report["aggregates_checked"]), (Some(0), &json!(0)), "{report:#}");
+        assert_eq!(code, Some(0), "{report:#}");
+        assert_eq!(report["aggregates_checked"], 0, "{report:#}");
         assert!(report["aggregates_skipped"].as_str().unwrap().contains(why), "{report:#}");
     }
 }
@@ -495,20 +505,24 @@ fn results_are_compared_when_they_count_exactly_what_is_audited() {
 
     rig.write_snapshot(first);
     let (code, report) = rig.audit(&[]);
-    assert_eq!((code, &report["aggregate_mismatches"]), (Some(1), &json!(20)), "{report:#}");
+    assert_eq!(code, Some(1), "{report:#}");
+    assert_eq!(report["aggregate_mismatches"], 20, "{report:#}");
     let aggregates = right_aggregates();
     aggregates.iter().for_each(|aggregate| rig.write_aggregate(aggregate));
     let clean = |checked: i64| {
         let (code, report) = rig.audit(&[]);
-        assert_eq!((code, &report["aggregates_checked"]), (Some(0), &json!(checked)), "{report:#}");
-        assert_eq!((&report["aggregate_mismatches"], &report["aggregates_skipped"]), (&json!(0), &json!(null)));
+        assert_eq!(code, Some(0), "{report:#}");
+        assert_eq!(report["aggregates_checked"], checked, "{report:#}");
+        assert_eq!(report["aggregate_mismatches"], 0);
+        assert_eq!(report["aggregates_skipped"], Value::Null);
     };
     clean(20);
 
     let wrong = Aggregate { count: aggregates[1].count + 1, ..aggregates[1].clone() };
     rig.write_aggregate(&wrong);
     let (code, report) = rig.audit(&[]);
-    assert_eq!((code, &report["mismatches_by_kind"]), (Some(1), &json!({"aggregates": 1})), "{report:#}");
+    assert_eq!(code, Some(1), "{report:#}");
+    assert_eq!(report["mismatches_by_kind"], json!({"aggregates": 1}), "{report:#}");
     let example = json!({"kind": "aggregates", "key": wrong.key(), "field": "count", "expected": 32, "found": 33});
     assert_eq!(report["mismatch_examples"], json!([example]));
     rig.write_aggregate(&aggregates[1]);
@@ -537,6 +551,7 @@ fn results_that_count_more_than_is_audited_are_no_fault() {
     rig.write_snapshot(first);
     right_aggregates().iter().for_each(|aggregate| rig.write_aggregate(aggregate));
     let behind = rig.write_delta(false);
+
     let mut waiting = Command::new(env!("CARGO_BIN_EXE_processor"))
         .args(["audit", "--output", "json", "--wait", "60s", "--log-level", "info", "--config", &rig.config()])
         .stdout(Stdio::piped())
@@ -547,9 +562,11 @@ fn results_that_count_more_than_is_audited_are_no_fault() {
     assert!(log.any(|line| line.unwrap().contains("the end of the source is fixed")));
     rig.kafka.produce(&rig.job.topics.source, [event(0, 0)]).unwrap();
     assert!(rig.write_delta(true) > behind);
+
     let output = waiting.wait_with_output().unwrap();
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
-    assert_eq!((output.status.code(), &report["input"]), (Some(0), &json!(80)), "{report:#}");
+    assert_eq!(output.status.code(), Some(0), "{report:#}");
+    assert_eq!(report["input"], 80, "{report:#}");
     assert!(report["aggregates_skipped"].as_str().unwrap().contains("events came while the audit ran"), "{report:#}");
 }
 
@@ -558,6 +575,7 @@ fn what_cannot_be_audited_is_said() {
     let rig = Rig::new("Earliest");
     let (code, problem) = rig.audit(&["--bootstrap", "127.0.0.1:1"]);
     assert_eq!(code, Some(2), "{problem}");
+
     rig.kafka.delete_topic(&rig.job.topics.output).unwrap();
     let (code, problem) = rig.audit(&[]);
     assert_eq!(code, Some(2), "{problem}");
@@ -565,6 +583,7 @@ fn what_cannot_be_audited_is_said() {
         problem.as_str().unwrap().contains(&format!("topic {} does not exist", rig.job.topics.output)),
         "{problem}"
     );
+
     let output = processor(&["audit", "--config", "/nowhere/job.json"], &[]);
     assert_eq!(output.status.code(), Some(2));
     assert!(String::from_utf8_lossy(&output.stderr).contains("--config /nowhere/job.json: "));
@@ -582,7 +601,8 @@ fn generated_events_arrive_as_reported() {
     assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
     let input = rig.input();
-    assert_eq!((report["sent"].as_u64(), input.len()), (Some(3000), 3000));
+    assert_eq!(report["sent"], 3000);
+    assert_eq!(input.len(), 3000);
     let bytes: usize = input.iter().map(|record| record.payload.as_ref().map_or(0, Vec::len)).sum();
     assert_eq!(report["bytes"], bytes);
     let kinds = report["kinds"].as_object().unwrap();

@@ -120,9 +120,11 @@ fn each_event_follows_the_rules_and_keeps_key_headers_and_order() {
         headers: if index % 2 == 0 { headers.clone() } else { vec![] },
         ..NewRecord::default()
     }));
+
     let mut replica = pipeline.start("a");
     replica.ready();
     pipeline.settle().assert_exactly_once();
+
     let input = pipeline.read(&pipeline.job.topics.source);
     let (mut output, mut dead) = (
         pipeline.read(&pipeline.job.topics.output).into_iter(),
@@ -166,9 +168,11 @@ fn oversized_events_are_dead_letters_and_are_cut_if_necessary() {
     };
     let limit = 1_048_588 + 64 * 1024;
     pipeline.write([event(10), event(limit - 250), event(2_000_000), event(20)]);
+
     let mut replica = pipeline.start("a");
     replica.ready();
     pipeline.settle().assert_exactly_once();
+
     let dead = pipeline.read(&topics.dead_letters);
     let seen: Vec<_> = dead
         .iter()
@@ -178,7 +182,8 @@ fn oversized_events_are_dead_letters_and_are_cut_if_necessary() {
         .collect();
     let too_large = b"too-large".as_slice();
     assert_eq!(seen[1], (too_large, Some(b"value".as_slice()), TRUNCATED_BYTES));
-    assert_eq!((seen.len(), seen[0].0), (2, too_large));
+    assert_eq!(seen.len(), 2);
+    assert_eq!(seen[0].0, too_large);
     assert!(dead.iter().all(|record| record.key.as_deref() == Some(b"key")));
     assert_eq!(pipeline.read(&topics.output).len(), 2);
     replica.stop();
@@ -200,6 +205,7 @@ fn an_unusable_config_is_refused_with_field_value_and_remedy() {
         assert_eq!(process.wait(support::BOUND).unwrap(), 2);
         assert!(process.log().contains(expected), "{}", process.log());
     };
+
     refused(None, "job.json: there is no such file; name the pipeline's job config");
     refused(Some("{"), "not a job config: EOF");
     refused(Some(r#"{"version":3}"#), "version is 3: this processor reads version 2");

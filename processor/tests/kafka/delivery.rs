@@ -27,6 +27,7 @@ fn three_replicas_one_killed_twice() {
     let feeder = pipeline.feed(u64::MAX, 4000, mixed());
     let mut replicas: Vec<_> = ["a", "b", "c"].into_iter().map(|name| pipeline.start(name)).collect();
     replicas.iter_mut().for_each(support::Replica::ready);
+
     for _ in 0..2 {
         std::thread::sleep(Duration::from_secs(2));
         replicas[1].process.kill();
@@ -34,6 +35,7 @@ fn three_replicas_one_killed_twice() {
         replicas[1] = pipeline.start("b");
         replicas[1].ready();
     }
+
     std::thread::sleep(Duration::from_secs(2));
     feeder.stop();
     pipeline.settle().assert_exactly_once();

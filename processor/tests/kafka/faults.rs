@@ -19,6 +19,7 @@ fn a_replica_that_hangs_blocks_no_partition_and_commits_nothing() {
     let feeder = pipeline.feed(u64::MAX, 4000, mixed());
     let mut zombie = pipeline.start("a");
     zombie.ready();
+
     std::thread::sleep(Duration::from_secs(1));
     zombie.process.signal("STOP");
     let mut heir = pipeline.start("b");
@@ -29,6 +30,7 @@ fn a_replica_that_hangs_blocks_no_partition_and_commits_nothing() {
     heir.ready();
     zombie.process.signal("CONT");
     std::thread::sleep(Duration::from_secs(2));
+
     feeder.stop();
     pipeline.settle().assert_exactly_once();
     zombie.stop();
@@ -47,11 +49,13 @@ fn offsets_that_are_gone_are_recovered_from_pipeline_topics() {
         replica.stop();
     };
     let delete_group = || pipeline.kafka.delete_group(&pipeline.job.pipeline.ingest_group()).unwrap();
+
     run();
     delete_group();
     run();
     pipeline.settle();
     delete_group();
+
     // Without deltas and snapshots, only the outputs remain.
     for topic in [&topics.deltas, &topics.results.state] {
         pipeline.kafka.delete_topic(topic).unwrap();
@@ -69,6 +73,7 @@ fn a_snapshot_gives_a_partitions_position_when_deltas_are_gone() {
     let mut replica = pipeline.start("a");
     replica.ready();
     pipeline.settle_records().assert_exactly_once();
+
     // Stage 2 deletes the deltas before a snapshot once there is a newer one, which needs a change.
     wait_for("the deltas of partition 0 to go", BOUND, || {
         pipeline.write([login(1, now)]);
@@ -77,6 +82,7 @@ fn a_snapshot_gives_a_partitions_position_when_deltas_are_gone() {
         (!ranges.any(|range| range.partition == 0)).then_some(())
     });
     pipeline.settle_records().assert_exactly_once();
+
     replica.stop();
     pipeline.kafka.delete_group(&pipeline.job.pipeline.ingest_group()).unwrap();
     // From the last output alone, without the snapshot, the event would not be recognized as late.
@@ -97,6 +103,7 @@ fn a_recreated_source_stops_its_partitions_and_is_reported() {
     replica.ready();
     pipeline.settle().assert_exactly_once();
     replica.stop();
+
     pipeline.kafka.delete_topic(&pipeline.job.topics.source).unwrap();
     wait_for("the source to go", BOUND, || pipeline.kafka.create_topic(&pipeline.job.topics.source, 2, &[]).ok());
     pipeline.write_logins(2, 10);
@@ -105,6 +112,7 @@ fn a_recreated_source_stops_its_partitions_and_is_reported() {
         let (status, text) = replica.get("/readyz")?;
         text.contains("SourceTruncated").then_some((status, text))
     });
+
     assert_eq!(told.0, 503);
     assert!(told.1.contains("was processed up to offset 50, but ends at 5"), "{}", told.1);
     assert_eq!(replica.get("/healthz").unwrap().0, 200);
@@ -118,6 +126,7 @@ fn partitions_that_are_added_start_once_the_outputs_have_them() {
     pipeline.write_logins(2, 100);
     let mut replica = pipeline.start("a");
     replica.ready();
+
     let topics = &pipeline.job.topics;
     pipeline.kafka.add_partitions(&topics.source, 3).unwrap();
     pipeline.write_logins(3, 99);
@@ -127,6 +136,7 @@ fn partitions_that_are_added_start_once_the_outputs_have_them() {
     pipeline.kafka.add_partitions(&topics.output, 3).unwrap();
     pipeline.kafka.add_partitions(&topics.dead_letters, 3).unwrap();
     replica.ready();
+
     let outcome = pipeline.settle();
     outcome.assert_exactly_once();
     assert_eq!(outcome.output, 199);
@@ -142,6 +152,7 @@ fn latest_starts_with_the_first_event_after_the_start() {
     pipeline.write_logins(2, 20);
     wait_for("the new events", BOUND, || (pipeline.read(&pipeline.job.topics.output).len() >= 20).then_some(()));
     replica.stop();
+
     // A restart continues from the committed offset, wherever the end is.
     pipeline.write_logins(2, 10);
     let mut replica = pipeline.start("a");
@@ -155,12 +166,14 @@ fn latest_starts_with_the_first_event_after_the_start() {
 fn a_kafka_that_is_away_is_waited_for_at_no_cost() {
     let kafka = Cluster::start(1).unwrap();
     let pipeline = Pipeline::on(&kafka, "away", 2, |_| {});
+
     kafka.kill_broker(0).unwrap();
     let mut replica = pipeline.start("a");
     let (status, text) = wait_for("an answer", BOUND, || replica.get("/readyz"));
     assert_eq!(status, 503, "{text}");
     assert_idle(&replica);
     assert_eq!(replica.get("/healthz").unwrap().0, 200);
+
     kafka.restart_broker(0).unwrap();
     replica.ready();
     let feeder = pipeline.feed(u64::MAX, 2000, mixed());
@@ -172,6 +185,7 @@ fn a_kafka_that_is_away_is_waited_for_at_no_cost() {
     wait_for("a metric that says so", BOUND, says_so);
     assert_idle(&replica);
     assert_eq!(replica.get("/healthz").unwrap().0, 200);
+
     kafka.restart_broker(0).unwrap();
     replica.ready();
     std::thread::sleep(Duration::from_secs(1));
@@ -200,12 +214,14 @@ fn a_broker_of_three_may_die() {
     let feeder = pipeline.feed(u64::MAX, 3000, mixed());
     let mut replicas = [pipeline.start("a"), pipeline.start("b")];
     replicas.iter_mut().for_each(Replica::ready);
+
     for broker in 0..2 {
         std::thread::sleep(Duration::from_secs(2));
         kafka.kill_broker(broker).unwrap();
         std::thread::sleep(Duration::from_secs(3));
         kafka.restart_broker(broker).unwrap();
     }
+
     std::thread::sleep(Duration::from_secs(2));
     feeder.stop();
     pipeline.settle().assert_exactly_once();
@@ -220,6 +236,7 @@ fn an_idle_pipeline_has_no_lag_and_writes_only_idle_marks() {
     pipeline.write([login(0, 1_720_576_825), login(1, 1_720_576_825)]);
     let mut replica = pipeline.start("a");
     replica.ready();
+
     let metrics = wait_for("no lag", BOUND, || {
         let metrics = replica.get("/metrics")?.1;
         metrics.contains("lag_records{partition=\"1\"} 0").then_some(metrics)
@@ -230,6 +247,7 @@ fn an_idle_pipeline_has_no_lag_and_writes_only_idle_marks() {
         let decode = |record: &Record| Delta::decode(record.payload.as_ref().unwrap()).unwrap();
         deltas.iter().map(decode).any(|delta| delta.ranges.iter().any(|range| range.idle.is_some())).then_some(())
     });
+
     assert_eq!(pipeline.kafka.end_offsets(&pipeline.job.topics.output, Isolation::ReadCommitted).unwrap().len(), 2);
     assert_idle(&replica);
     replica.stop();

@@ -90,10 +90,9 @@ fn the_state_is_decoded(pipeline: &Pipeline<'_>) {
     let find = |key: &str| state.iter().find(|line| line["key"] == key).unwrap();
     let partitions = find("meta")["meta"]["partitions"].as_array().unwrap();
     assert_eq!(partitions.iter().map(|partition| partition["to"].as_i64()).collect::<Vec<_>>(), [Some(500), Some(500)]);
-    assert_eq!(
-        (&find("total/all/0")["total"]["count"], &find("total/all/0")["total"]["unique_users"]),
-        (&1000.into(), &1.into())
-    );
+    let total = &find("total/all/0")["total"];
+    assert_eq!(total["count"], 1000);
+    assert_eq!(total["unique_users"], 1);
     let values = &lines(pipeline, &["state", "--key", "values/all/0/locale/0"])[0]["values"];
     assert_eq!(values["counts"]["RI"], 1000);
     let (code, table) = inspect(pipeline, &["state"]);
@@ -145,11 +144,15 @@ fn insights_and_alerts_are_read_from_the_command_line() {
     pipeline.kafka.produce(&pipeline.job.topics.source, [login(0, "WY")]).unwrap();
     let revised = minutes(1);
     let first = revised.iter().find(|insight| insight["start"] == "2024-07-10T02:00:00Z").unwrap();
-    assert_eq!((&first["count"], &first["late"], &first["revision"]), (&2.into(), &1.into(), &1.into()));
+    assert_eq!(first["count"], 2);
+    assert_eq!(first["late"], 1);
+    assert_eq!(first["revision"], 1);
     assert_eq!(lines(&pipeline, &["insights", "--window", "5m"]), Vec::<Value>::new());
 
     let alerts = lines(&pipeline, &["alerts", "--name", "old"]);
-    assert_eq!((alerts.len(), &alerts[0]["value"], &alerts[0]["count"]), (1, &"TX".into(), &2.into()), "{alerts:?}");
+    assert_eq!(alerts.len(), 1, "{alerts:?}");
+    assert_eq!(alerts[0]["value"], "TX", "{alerts:?}");
+    assert_eq!(alerts[0]["count"], 2, "{alerts:?}");
     assert!(alerts[0]["time"].as_str().is_some_and(|time| time.ends_with('Z')), "{alerts:?}");
     let (code, text) = inspect(&pipeline, &["alerts"]);
     assert!(code == 0 && text.contains("  old  1m/2024-07-10T02:01:00Z  locale TX: 2 events, more than 1\n"), "{text}");
@@ -182,16 +185,19 @@ fn what_cannot_be_read_is_shown_and_told_by_the_exit_code() {
     let position = encode(&Position { offset: 7 }).unwrap();
     pipeline.kafka.produce(state, [record(&Key::Position.encode(), &position), record("meta", b"\x09")]).unwrap();
     let (code, text) = inspect(&pipeline, &["deltas"]);
-    assert_eq!((code, text.as_str()), (1, "0  UNREADABLE: a delta of version 9, this processor reads version 1\n"));
+    assert_eq!(code, 1, "{text}");
+    assert_eq!(text, "0  UNREADABLE: a delta of version 9, this processor reads version 1\n");
     let insights = &pipeline.job.topics.results.insights;
     pipeline.kafka.produce(insights, [record("1m/2024-07-10T02:00:00Z", br#"{"v":9}"#)]).unwrap();
     let (code, text) = inspect(&pipeline, &["insights", "--window", "1h"]);
     let expected = "0  UNREADABLE: a record of results has version 9, this processor reads version 1\n";
-    assert_eq!((code, text.as_str()), (1, expected));
+    assert_eq!(code, 1, "{text}");
+    assert_eq!(text, expected);
     let (code, text) = inspect(&pipeline, &["state"]);
     assert!(code == 1 && text.contains("the next delta is 7") && text.contains("meta  offset 1"), "{code} {text}");
     let (code, text) = inspect(&pipeline, &["state", "--key", "position"]);
-    assert_eq!((code, text.as_str()), (0, "position  offset 0  2 bytes\nthe next delta is 7\n"));
+    assert_eq!(code, 0, "{text}");
+    assert_eq!(text, "position  offset 0  2 bytes\nthe next delta is 7\n");
     let (code, text) = inspect(&pipeline, &["state", "--key", "totals"]);
     assert!(code == 2 && text.contains("--key \"totals\""), "{code} {text}");
     assert_eq!(pipeline.kafka.end_offsets(state, Isolation::ReadCommitted).unwrap()[&0], 2, "nothing was written");

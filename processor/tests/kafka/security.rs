@@ -170,6 +170,7 @@ fn a_secret_that_is_not_mounted_ends_the_replica_with_its_path() {
         });
         Some(Security { tls: Some(trusting(&kafka().ca)), sasl })
     });
+
     let mut replica = pipeline.start("a");
     assert_ne!(replica.process.wait(BOUND).unwrap(), 0);
     let log = replica.process.log();
@@ -215,6 +216,7 @@ fn what_is_documented_is_all_that_a_user_must_be_allowed() {
         let (_, body) = replica.get("/readyz")?;
         body.contains("Topic authorization failed").then_some(())
     });
+
     let mut script =
         Script::of("processor/tests/kafka/security.rs: what_is_documented_is_all_that_a_user_must_be_allowed");
     let checkout = Checkout::new().unwrap().played("kafka-acls", "echo \"$@\"").unwrap();
@@ -226,12 +228,14 @@ fn what_is_documented_is_all_that_a_user_must_be_allowed() {
     }
     replica.ready();
     replica.stop();
+
     // The audit reads topics that replicas only write.
     let results = &pipeline.job.topics.results;
     for topic in [&results.aggregates, &results.insights, &results.alerts] {
         kafka().allow(&["--operation", "Read", "--topic", topic]).unwrap();
     }
     processes_exactly_once(&pipeline);
+
     // Replaying writes to the source, and reads its configuration.
     for operation in ["Write", "DescribeConfigs"] {
         kafka().allow(&["--operation", operation, "--topic", &pipeline.job.topics.source]).unwrap();
@@ -273,6 +277,7 @@ fn every_command_reaches_a_secured_kafka_and_says_why_it_cannot() {
         &["audit", "--config", &job],
         &["local", &manifest, "--bootstrap", servers, "--fresh-topics", "--exit", "--events", "2000"],
     ];
+
     for arguments in commands {
         for (password, reason) in [(PASSWORD, None), ("wrong horse", Some("check the user name, the password"))] {
             let security = security_file(&pipeline, password).display().to_string();

@@ -109,7 +109,8 @@ fn it_agrees_with_a_replica_line_by_line() {
     let mut said: Vec<Value> =
         String::from_utf8(output.stdout).unwrap().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
     let sum = said.pop().unwrap();
-    assert_eq!((said.len(), &sum["lines"]), (lines.len(), &lines.len().into()));
+    assert_eq!(said.len(), lines.len());
+    assert_eq!(sum["lines"], lines.len());
     let became = became(&pipeline);
     for (line, (offset, said)) in lines.iter().zip((0..).zip(&said)) {
         let text = |name: &str| said[name].as_str().unwrap_or_default();
@@ -141,18 +142,19 @@ fn a_topic_that_is_not_there_is_named() {
         let output = Command::new(env!("CARGO_BIN_EXE_processor")).args(arguments).output().unwrap();
         (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
     };
+
     let (code, said) =
         run(&["generate", "--bootstrap", pipeline.kafka.bootstrap(), "--topic", "no-such-topic", "--events", "1"]);
-    assert_eq!(
-        (code, said.as_str()),
-        (2, "processor: --topic no-such-topic does not exist: create it, or let the operator do so\n")
-    );
+    assert_eq!(code, 2, "{said}");
+    assert_eq!(said, "processor: --topic no-such-topic does not exist: create it, or let the operator do so\n");
+
     let job = fs::read_to_string(pipeline.job_file()).unwrap().replace(&pipeline.job.topics.source, "no-such-topic");
     let file = pipeline.folder.path().join("wrong.json");
     fs::write(&file, job).unwrap();
     for command in [&["audit"][..], &["inspect", "offsets"]] {
         let (code, said) = run(&[command, &["--config", file.to_str().unwrap()]].concat());
-        assert_eq!((code, said.lines().count()), (2, 1), "{said}");
+        assert_eq!(code, 2, "{said}");
+        assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.starts_with("processor: ") && said.contains("no-such-topic"), "{said}");
     }
 }
@@ -178,6 +180,7 @@ fn a_manifest_and_its_job_config_judge_alike() {
             .unwrap();
         String::from_utf8(output.stdout).unwrap()
     };
+
     let said = run("--config", &pipeline.job_file());
     assert!(said.lines().count() > 2000);
     assert_eq!(said, run("--pipeline", &manifest));

@@ -107,11 +107,14 @@ fn a_thousand_partitions_are_summed_up_furthest_behind_first() {
     let look = Look::opened(&stage.url, "unready");
     let rows =
         "return [...document.querySelectorAll('[data-testid=partition-rows] tr')].map(row => row.dataset.testid)";
+
     let first: Vec<String> = look.texts(rows);
-    assert_eq!((first.len(), first[0].as_str()), (12, "partition-1"));
+    assert_eq!(first.len(), 12);
+    assert_eq!(first[0], "partition-1");
     assert_eq!(look.run("return document.querySelectorAll('[data-testid=cells] i').length"), 128);
     assert_eq!(look.run("return document.querySelectorAll('[data-testid=replica]').length"), 12);
     assert_whole(&look);
+
     // One replica has few enough partitions to list them all.
     look.open_as(&format!("{}?replica=r5", stage.url), "unready");
     assert_eq!(look.texts(rows).len(), 16);
@@ -130,6 +133,7 @@ fn where_nothing_is_the_page_says_what_would_be_there() {
     empty["totals"]["processed"] = json!(0);
     empty["totals"]["dead_letters"]["malformed"] = json!(0);
     stage.show(&empty);
+
     let look = Look::opened(&stage.url, "unready");
     let said = look.texts("return [...document.querySelectorAll('[data-empty]')].filter(one => !one.hidden).map(one => one.dataset.empty)");
     assert_eq!(said, ["insight", "counts", "alerts", "dead", "windows", "partitions"]);
@@ -176,6 +180,7 @@ fn who_looks_away_misses_nothing_of_the_past() {
             stage.show(&view);
         }
     };
+
     pass(0..5);
     let look = Look::opened(&stage.url, "unready");
     look.await_value("plot-lag", "5");
@@ -191,6 +196,7 @@ fn who_looks_away_misses_nothing_of_the_past() {
          window.lost = false;
          new MutationObserver(() => { lost ||= health.dataset.value === 'lost'; }).observe(health, {attributes: true});",
     );
+
     hide(true);
     pass(5..25);
     hide(false);

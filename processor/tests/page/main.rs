@@ -121,14 +121,15 @@ fn its_numbers_are_those_of_the_metrics_and_it_shows_nobody() {
     let look = Look::at(&format!("http://{}/", address(&replica)));
     let records = events(4000);
     let mut rates = BTreeSet::new();
+
     for chunk in records.chunks(500) {
         pipeline.write(chunk.iter().cloned());
-        let before = look.value("time");
-        look.await_later(&before);
+        look.await_later(&look.value("time"));
         rates.insert(look.value("rate-processed"));
     }
     assert!(rates.len() > 3, "the rate moves while events come: {rates:?}");
     pipeline.settle().assert_exactly_once();
+
     // Every count, at the same moment.
     let differing = wait_for("counters that stand still for a moment", BOUND, || differences(&look, &replica));
     assert!(differing.is_empty(), "{differing:#?}");
@@ -141,7 +142,8 @@ fn its_numbers_are_those_of_the_metrics_and_it_shows_nobody() {
     let view = view(&replica);
     check_windows(&look, &view);
     check_insight(&look, &view, &pipeline);
-    assert_eq!((view.replicas.len(), view.replicas[0].threads[0].partitions.len()), (1, 4));
+    assert_eq!(view.replicas.len(), 1);
+    assert_eq!(view.replicas[0].threads[0].partitions.len(), 4);
     let frontier = view.partitions.iter().map(|partition| partition.effective).min().flatten();
     assert_eq!(view.frontier, frontier, "{:?}", view.partitions);
     shows_nobody(&look, &replica, &records);
@@ -181,7 +183,8 @@ fn check_insight(look: &Look, view: &View, pipeline: &Pipeline<'_>) {
         .filter(|record| record.key.as_deref() == Some(latest.key().as_bytes()))
         .find_map(|record| record.payload);
     let record: Insight = decode(&record.unwrap()).unwrap();
-    assert_eq!((&record, view.topics.insights.as_deref()), (latest, Some(topic)));
+    assert_eq!(&record, latest);
+    assert_eq!(view.topics.insights.as_deref(), Some(topic));
     for (dimension, found) in &record.dimensions {
         for (rank, frequency) in [("most", &found.most), ("least", &found.least)] {
             let id = format!("insight-{}-{rank}", dimension.name());
@@ -245,15 +248,13 @@ fn it_lives_below_any_path_asks_nobody_else_and_comes_back() {
     second.ready();
     proxy.switch_to(&address(&second));
     look.await_value("health", "live");
-    let name = look.run("return document.querySelector('[data-testid=replica]').dataset.value");
-    assert_eq!(name, "b");
+    assert_eq!(look.run("return document.querySelector('[data-testid=replica]').dataset.value"), "b");
     pipeline.write(events(60));
     look.await_value("total-processed", &second_total(&pipeline, &second));
 
     assert!(look.problems().iter().all(|problem| problem.contains("view/events")), "{:?}", look.problems());
-    let base = &proxy.url;
     let loaded = look.loaded();
-    assert!(!loaded.is_empty() && loaded.iter().all(|url| url.starts_with(base.as_str())), "{loaded:?}");
+    assert!(!loaded.is_empty() && loaded.iter().all(|url| url.starts_with(proxy.url.as_str())), "{loaded:?}");
     let asked = proxy.asked();
     let paths: BTreeSet<&str> = asked.iter().map(|path| path.strip_prefix(PREFIX).unwrap_or(path)).collect();
     assert_eq!(paths, BTreeSet::from(["/?span=5m", "/view/events", "/view/history"]));
@@ -276,6 +277,7 @@ fn everybody_can_read_it_and_choose() {
     pipeline.settle().assert_exactly_once();
     let look = Look::at(&url);
     look.await_later(&look.value("time"));
+
     check_choices(&look, &url);
     look.open(&url);
     check_colours(&look);
@@ -396,8 +398,7 @@ fn check_widths(look: &Look) {
                  .concat(`${document.documentElement.scrollWidth} of ${width}`);",
         );
         assert!(wide.is_empty(), "at {width}: {wide:#?}");
-        let seen = look.run("return innerWidth").as_u64();
-        assert_eq!(seen, Some(u64::from(width)), "the page fits into the window without being shrunk");
+        assert_eq!(look.run("return innerWidth"), width, "the page fits into the window without being shrunk");
     }
 }
 

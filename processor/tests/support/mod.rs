@@ -317,7 +317,9 @@ impl Outcome {
 
     /// Fails when a record is lost, duplicated or reordered.
     pub fn assert_exactly_once(&self) {
-        assert_eq!((self.lost, self.duplicated, self.out_of_order), (0, 0, 0), "{self:?}");
+        assert_eq!(self.lost, 0, "{self:?}");
+        assert_eq!(self.duplicated, 0, "{self:?}");
+        assert_eq!(self.out_of_order, 0, "{self:?}");
         assert_eq!(self.input, self.output + self.dead_letters, "{self:?}");
     }
 }

@@ -152,6 +152,7 @@ mod tests {
                 Decision::Refused(refusal) => refusal,
                 other => panic!("{other:?}"),
             };
+
         assert_eq!(refused(target(), &HEADERS[..5]), Refusal::NoLetter);
         let truncated = [&HEADERS[..], &[(TRUNCATED, "value")]].concat();
         assert_eq!(refused(target(), &truncated), Refusal::Truncated("value".to_owned()));

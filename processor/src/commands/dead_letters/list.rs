@@ -133,9 +133,11 @@ mod tests {
             row.to_string(),
             "3-17         2024-07-10T02:00:26.000Z  future         -                         user-login/3/4711: timestamp is too far ahead"
         );
+
         ledger.note(letter.source().unwrap(), 1_720_580_000_456);
         let replayed = Row::new(&letter, &ledger);
         assert_eq!(replayed.replayed.as_deref(), Some("2024-07-10T02:53:20.456Z"));
+
         let mut summary = Summary::default();
         summary.push(&row);
         summary.push(&replayed);

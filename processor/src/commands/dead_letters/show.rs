@@ -124,11 +124,13 @@ mod tests {
     fn what_may_be_personal_is_shown_only_where_it_is_asked_for() {
         let (mut letter, ledger) = (letter(&HEADERS), Ledger::default());
         letter.value = Some(br#"{"user_id": "a6397988", "device_type": "iOS"}"#);
+
         let masked = Shown::new(&letter, &ledger, false);
         let json = serde_json::to_string(&masked).unwrap();
         for secret in ["abc", "\"key\":\"", "a6397988"] {
             assert!(!masked.to_string().contains(secret) && !json.contains(secret), "{secret}");
         }
+
         let text = Shown::new(&letter, &ledger, true).to_string();
         for content in [
             "header      trace: abc",

@@ -346,6 +346,7 @@ mod tests {
             }
             counts
         };
+
         assert_eq!(count(Shares::NONE), BTreeMap::from([(Kind::Normal, 20_000)]));
         let counts = count(shares(0.1));
         assert_eq!(counts.len(), 7);
@@ -391,9 +392,11 @@ mod tests {
             assert!((0..3).contains(&(expected - time(event))), "{}", text(event));
         };
         let start = Options::default().start;
+
         for (index, event) in (0..).zip(Events::new(Options { per_second: 10, ..Options::default() }).take(1000)) {
             near(&event, start + index / 10);
         }
+
         let mut events = Events::new(Options { per_second: 0, ..Options::default() });
         near(&events.next().unwrap(), start);
         events.set_time(5000);

@@ -129,7 +129,8 @@ mod tests {
         for seed in 0..100 {
             text.clear();
             write_uuid(uuid(&mut Random::new(seed)), &mut text);
-            assert_eq!((text.len(), text[14]), (36, b'4'));
+            assert_eq!(text.len(), 36);
+            assert_eq!(text[14], b'4');
             assert!(b"89ab".contains(&text[19]));
         }
     }
@@ -142,13 +143,16 @@ mod tests {
             let login = login(7, 1000, &mut random);
             users.entry(login.user).or_default().push(login);
         }
+
         assert!((800..=1000).contains(&users.len()), "{} users", users.len());
         let busiest = users.values().max_by_key(|logins| logins.len()).unwrap();
         assert!(busiest.len() > 500, "{} logins", busiest.len());
+
         let mut devices: Vec<u128> = busiest.iter().map(|login| login.device).collect();
         devices.sort_unstable();
         devices.dedup();
         assert!(devices.len() <= 3, "{} devices", devices.len());
+
         let mut places: BTreeMap<&str, usize> = BTreeMap::new();
         for login in busiest {
             *places.entry(login.locale).or_default() += 1;

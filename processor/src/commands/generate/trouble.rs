@@ -212,6 +212,7 @@ mod tests {
                     22 => Some(Reason::MissingField),
                     _ => Some(Reason::InvalidField),
                 };
+
                 assert_eq!(outcome(Some(text.as_bytes())), expected, "{which}: {text}");
                 assert!(texts.insert(text), "{which} is like another one");
             }
@@ -226,6 +227,7 @@ mod tests {
             events.map(|event| outcome(event.payload())).collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>()
         };
         use Reason::{Future, InvalidField, Malformed, MissingField};
+
         assert_eq!(outcomes(Kind::Normal), [None]);
         assert_eq!(outcomes(Kind::Late), [None]);
         assert_eq!(outcomes(Kind::Future), [Some(Future)]);

@@ -193,6 +193,7 @@ fn records_of_the_state_that_cannot_be_read_say_why() {
     ] {
         state.push(offset, key.as_bytes(), value);
     }
+
     assert_eq!(state.entries().filter(|entry| !entry.is_readable()).count(), 5);
     insta::assert_snapshot!(format!("{state}{}", state.entries().map(json).collect::<Vec<_>>().join("\n")));
 }
@@ -220,14 +221,18 @@ fn insights_and_alerts_as_people_and_programs_see_them() {
     let insights: Vec<results::Entry<Insight>> = golden(include_str!("../../../../crds/tests/golden/insight.v1.txt"));
     let alerts: Vec<results::Entry<Alert>> = golden(include_str!("../../../../crds/tests/golden/alert.v1.txt"));
     assert!(insights.iter().all(results::Entry::is_readable) && alerts.iter().all(results::Entry::is_readable));
-    assert_eq!((insights.len(), alerts.len()), (2, 2));
+    assert_eq!(insights.len(), 2);
+    assert_eq!(alerts.len(), 2);
+
     let unreadable = [None, Some(&b"{}"[..]), Some(br#"{"v":2}"#)];
     let unreadable = unreadable.map(|value| results::Entry::<Insight>::decode(9, TIME * 1000 + 1, value));
     assert!(!unreadable.iter().any(results::Entry::is_readable));
+
     let long = include_str!("../../../../crds/tests/golden/alert.v1.txt")
         .replace("\"RI\"", &format!("\"{}\"", "ö".repeat(256)));
     let long = golden::<Alert>(&long)[0].to_string();
     assert!(long.ends_with(&format!("  locale {}…: 10001 events, more than 10000", "ö".repeat(24))), "{long}");
+
     let insights = insights.iter().chain(&unreadable).map(|entry| format!("{entry}\n{}", json(entry)));
     let alerts = alerts.iter().map(|entry| format!("{entry}\n{}", json(entry)));
     insta::assert_snapshot!(insights.chain(alerts).collect::<Vec<_>>().join("\n"));
@@ -243,6 +248,7 @@ fn the_last_records_of_keys_are_found_in_any_order() {
         }
         last.into_entries().map(|entry| entry.to_string()[..2].trim().to_owned()).collect::<Vec<_>>().join(" ")
     };
+
     assert_eq!(shown(2, &[]), "");
     assert_eq!(shown(2, &[&[(7, "a"), (8, "b"), (9, "b")], &[(4, "c"), (5, "a"), (6, "b")]]), "7 9");
     assert_eq!(shown(2, &[&[(8, "a"), (9, "a")], &[(4, "a"), (5, "b"), (6, "c"), (7, "a")]]), "6 9");
@@ -263,6 +269,7 @@ fn the_last_closed_windows_are_not_the_last_written_ones() {
         assert!(entry.is_readable(), "{entry}");
         last.push(span.key().as_bytes(), entry);
     };
+
     let mut last = Last::new(2);
     for (offset, minute) in [(13, 1), (14, 0), (15, 2)] {
         push(&mut last, offset, minute, 1);
@@ -273,6 +280,7 @@ fn the_last_closed_windows_are_not_the_last_written_ones() {
     }
     assert!(last.is_full(), "whatever closed after the window 1 is written behind 10");
     push(&mut last, 9, 0, 0);
+
     let shown: Vec<_> = last.into_entries().map(|entry| serde_json::to_value(&entry).unwrap()).collect();
     let shown: Vec<_> = shown.iter().map(|entry| (entry["offset"].as_i64(), entry["revision"].as_i64())).collect();
     assert_eq!(shown, [(Some(15), Some(1)), (Some(12), Some(0))]);
@@ -286,6 +294,7 @@ fn offsets_as_people_and_programs_see_them() {
         transactional_id: "kafka.logins.ingest.logins-0.0".to_owned(),
         sequence: 1_720_576_825_123,
     };
+
     offsets.push(0, Some((250, &metadata.encode())));
     offsets.push(1, None);
     offsets.push(2, Some((7, "")));
@@ -293,6 +302,7 @@ fn offsets_as_people_and_programs_see_them() {
     offsets.push(3, Some((7, r#"{"v":2}"#)));
     offsets.push(4, Some((7, "somebody else's")));
     assert_eq!(offsets.unreadable(), 2);
+
     insta::assert_snapshot!(offsets);
     insta::assert_snapshot!(offsets.views().map(json).collect::<Vec<_>>().join("\n"));
 }

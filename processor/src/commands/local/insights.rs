@@ -191,7 +191,9 @@ mod tests {
         push(&mut found, Window::All, 0, &[("CA", 5), ("RI", 1), ("TX", 5), ("WY", 2), (MISSING, 30), (OTHER, 57)]);
         let insights = Insights::of(&found);
         let locale = &insights.dimensions[&Dimension::Locale];
-        assert_eq!((insights.events, insights.unique_users), (100, Some(50)));
+
+        assert_eq!(insights.events, 100);
+        assert_eq!(insights.unique_users, Some(50));
         assert_eq!(names(&locale.most), [("CA", 5), ("TX", 5), ("WY", 2)]);
         assert_eq!(names(&locale.least), [("RI", 1), ("WY", 2), ("CA", 5)]);
         assert_eq!(locale.most[0].share, 0.05);
@@ -207,7 +209,8 @@ mod tests {
         push(&mut found, MINUTE, 60, &[("CA", 3)]);
         push(&mut found, Window::Finite(Duration::from_secs(3600)), 0, &[("CA", 4), ("RI", 2)]);
         let insights = Insights::of(&found);
-        assert_eq!((insights.events, insights.unique_users), (6, None));
+        assert_eq!(insights.events, 6);
+        assert_eq!(insights.unique_users, None);
         assert_eq!(names(&insights.dimensions[&Dimension::Locale].most), [("CA", 4), ("RI", 2)]);
     }
 
@@ -220,6 +223,7 @@ mod tests {
             let alert = Alert { v: VERSION, name: "spike".to_owned(), span, of: Counted::All, count: 2, cause };
             found.push(Kind::Alerts, alert.key().as_bytes(), Some(&serde_json::to_vec(&alert).unwrap()));
         }
+
         let insights = Insights::of(&found);
         assert_eq!(insights.alerts, BTreeMap::from([("spike".to_owned(), 2)]));
         assert_eq!(

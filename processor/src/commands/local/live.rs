@@ -261,6 +261,7 @@ mod tests {
         assert!(live.is_counted(), "nothing yet");
         take_login(&mut live, 0, LOGIN);
         assert!(live.is_counted(), "nobody has processed it yet");
+
         let values = [(Dimension::DeviceType, "iOS"), (Dimension::Locale, "RI"), (Dimension::AppVersion, "2.3.0")];
         let values = values.map(|(dimension, value)| Counted::Value(dimension, value.to_owned()));
         take_output(&mut live, &job, 0, LOGIN);
@@ -273,28 +274,44 @@ mod tests {
         assert!(live.is_counted());
         take_aggregate(&mut live, &Aggregate { count: 2, ..aggregate(Window::All, Counted::All) });
         assert!(!live.is_counted());
+
         let Conclusion { report, insights } = live.conclude(&[1]);
-        assert_eq!((report.aggregates.aggregate_mismatches, report.aggregates.aggregates_checked), (1, 12), "{report}");
-        assert_eq!((insights.events, insights.unique_users), (2, Some(1)));
+        assert_eq!(report.aggregates.aggregate_mismatches, 1, "{report}");
+        assert_eq!(report.aggregates.aggregates_checked, 12, "{report}");
+        assert_eq!(insights.events, 2);
+        assert_eq!(insights.unique_users, Some(1));
     }
 
     #[test]
     fn every_event_with_its_outcome_is_audited() {
         let (count, report) = audited(|_| ());
-        assert_eq!((count, report.input, report.processed), (100, 100, 100));
+        assert_eq!(count, 100);
+        assert_eq!(report.input, 100);
+        assert_eq!(report.processed, 100);
         assert!(report.is_clean(), "{report}");
     }
 
     #[test]
     fn a_record_that_is_dropped_doubled_swapped_or_changed_is_found() {
         let (count, report) = audited(|output| drop(output.remove(50)));
-        assert_eq!((count, report.lost, report.processed), (99, 1, 99), "{report}");
+        assert_eq!(count, 99, "{report}");
+        assert_eq!(report.lost, 1, "{report}");
+        assert_eq!(report.processed, 99, "{report}");
+
         let (count, report) = audited(|output| output.insert(50, output[49].clone()));
-        assert_eq!((count, report.duplicated, report.processed), (100, 1, 100), "{report}");
+        assert_eq!(count, 100, "{report}");
+        assert_eq!(report.duplicated, 1, "{report}");
+        assert_eq!(report.processed, 100, "{report}");
+
         let (count, report) = audited(|output| output.swap(50, 51));
-        assert_eq!((count, report.out_of_order, report.processed), (100, 1, 100), "{report}");
+        assert_eq!(count, 100, "{report}");
+        assert_eq!(report.out_of_order, 1, "{report}");
+        assert_eq!(report.processed, 100, "{report}");
+
         let (count, report) = audited(|output| output[50].1.insert(1, b' '));
-        assert_eq!((count, report.altered, report.processed), (100, 1, 100), "{report}");
+        assert_eq!(count, 100, "{report}");
+        assert_eq!(report.altered, 1, "{report}");
+        assert_eq!(report.processed, 100, "{report}");
         assert!(!report.is_clean());
     }
 
@@ -319,6 +336,7 @@ mod tests {
         let mut job = job();
         job.rules.aggregation.windows = vec![Window::All];
         let mut live = LiveAudit::new(&job, LIMITS, &[0], 1).unwrap();
+
         for offset in 0..5 {
             take_login(&mut live, offset, LOGIN);
             assert_eq!(live.settled(0), offset.min(2), "up to the first that waits");
@@ -327,6 +345,7 @@ mod tests {
                 assert_eq!(live.settled(0), offset + 1);
             }
         }
+
         let values = [(Dimension::DeviceType, "iOS"), (Dimension::Locale, "RI"), (Dimension::AppVersion, "2.3.0")];
         let values = values.map(|(dimension, value)| Counted::Value(dimension, value.to_owned()));
         for of in values.into_iter().chain([Counted::All]) {
@@ -334,14 +353,19 @@ mod tests {
             take_aggregate(&mut live, &Aggregate { count: 2, late, ..aggregate(Window::All, of) });
         }
         assert!(live.is_counted());
+
         let report = live.conclude(&[2]).report;
-        assert_eq!((report.input, report.processed, report.lost), (2, 2, 0), "{report}");
+        assert_eq!(report.input, 2, "{report}");
+        assert_eq!(report.processed, 2, "{report}");
+        assert_eq!(report.lost, 0, "{report}");
         assert!(report.is_clean(), "{report}");
     }
 
     #[test]
     fn what_is_lost_at_the_end_gets_no_advice_to_wait() {
         let (count, report) = audited(|output| output.truncate(90));
-        assert_eq!((count, report.lost, report.lost_at_end), (90, 10, 0), "{report}");
+        assert_eq!(count, 90, "{report}");
+        assert_eq!(report.lost, 10, "{report}");
+        assert_eq!(report.lost_at_end, 0, "{report}");
     }
 }

@@ -241,6 +241,7 @@ mod tests {
     fn each_line_says_what_becomes_of_it_and_why() {
         let mut trial = trial(10_000, 0);
         let mut said = |value: &str| said(&mut trial, value);
+
         assert_eq!(said(&event(NOW)), "     1  processed    2024-07-10T02:00:25Z");
         // The watermark lags the newest event by 30 s.
         assert_eq!(said(&event(NOW - 30)), "     2  processed    2024-07-10T01:59:55Z");
@@ -252,8 +253,13 @@ mod tests {
         assert!(empty.starts_with("     5  dead-letter  malformed: "), "{empty}");
         assert_eq!(said("{}"), "     6  dead-letter  missing-field: user_id is missing");
         assert!(said(&event(NOW + 86_400)).starts_with("     7  dead-letter  future: timestamp lies too far"));
+
         let counts = trial.counts();
-        assert_eq!((counts.lines, counts.processed, counts.late, counts.unmerged, counts.rejected()), (7, 4, 2, 1, 3));
+        assert_eq!(counts.lines, 7);
+        assert_eq!(counts.processed, 4);
+        assert_eq!(counts.late, 2);
+        assert_eq!(counts.unmerged, 1);
+        assert_eq!(counts.rejected(), 3);
     }
 
     #[test]
@@ -270,10 +276,9 @@ mod tests {
         let mut trial = trial(10_000, 0);
         let outcome = trial.next(b"{", 0).unwrap();
         let json = serde_json::to_value(outcome).unwrap();
-        assert_eq!(
-            (&json["line"], &json["outcome"], &json["reason"]),
-            (&1.into(), &"dead-letter".into(), &"malformed".into())
-        );
+        assert_eq!(json["line"], 1);
+        assert_eq!(json["outcome"], "dead-letter");
+        assert_eq!(json["reason"], "malformed");
         assert_eq!(serde_json::to_value(trial.counts()).unwrap()["dead_letters"]["malformed"], 1);
     }
 

@@ -42,7 +42,8 @@ fn the_audit_finds_doubled_missing_unlisted_or_altered_replays() {
     let (code, report) = audit(&pipeline);
     assert_eq!(code, 1, "{report}");
     assert_eq!(report["replay_faults_by_kind"], json!({"missing": 1, "unlisted": 1, "doubled": 1}), "{report}");
-    assert_eq!((&report["lost"], &report["altered"]), (&json!(0), &json!(0)), "{report}");
+    assert_eq!(report["lost"], 0, "{report}");
+    assert_eq!(report["altered"], 0, "{report}");
 
     // The audit looks for the dead letter at the place that the entry names, and finds that of another event: it is not
     // compared. At its own place it is.
@@ -61,6 +62,7 @@ fn the_audit_finds_doubled_missing_unlisted_or_altered_replays() {
     };
     fresh.kafka.produce(&fresh.job.pipeline.replays_topic(), [note(&entry)]).unwrap();
     let (code, report) = audit(&fresh);
-    assert_eq!((code, &report["replay_faults_by_kind"]), (1, &json!({"altered": 1})), "{report}");
+    assert_eq!(code, 1, "{report}");
+    assert_eq!(report["replay_faults_by_kind"], json!({"altered": 1}), "{report}");
     replica.stop();
 }

@@ -138,7 +138,8 @@ fn dead_letters_are_listed_and_shown_without_what_is_personal() {
     pipeline.write([login(0, NOW), far, bad]);
     work(&pipeline);
     let (code, rows) = lines(&pipeline, &["list"]);
-    assert_eq!((code, rows.len()), (0, 5));
+    assert_eq!(code, 0);
+    assert_eq!(rows.len(), 5);
     let place = |row: &Value| (row["partition"].as_i64().unwrap(), row["offset"].as_i64().unwrap());
     let places: Vec<_> = rows.iter().map(place).collect();
     assert_eq!(places.iter().map(|(partition, _)| *partition).collect::<Vec<_>>(), [0, 0, 0, 1, 1]);
@@ -148,7 +149,9 @@ fn dead_letters_are_listed_and_shown_without_what_is_personal() {
     let count = |arguments: &[&str]| lines(&pipeline, &[&["list"], arguments].concat()).1.len();
     assert_eq!(count(&["--reason", "future,malformed"]), 2);
     assert_eq!(count(&["--reason", "missing-field", "--partition", "0"]), 2);
-    assert_eq!((count(&["--since", "1h"]), count(&["--until", "1h"]), count(&["--limit", "2"])), (5, 0, 2));
+    assert_eq!(count(&["--since", "1h"]), 5);
+    assert_eq!(count(&["--until", "1h"]), 0);
+    assert_eq!(count(&["--limit", "2"]), 2);
     // Kafka's index gives an approximate offset for a time, so the timestamp of every record is checked as well.
     let times: Vec<&str> = rows.iter().map(|row| row["time"].as_str().unwrap()).collect();
     for since in &times {
@@ -192,19 +195,23 @@ fn what_is_replayed_after_a_mend_becomes_an_event_once() {
     assert_eq!(copies.len(), 41);
     for copy in &copies {
         let of: Identity = header(copy, REPLAY_OF).unwrap().parse().unwrap();
-        assert_eq!((&of.place.topic, of.place.partition), (&pipeline.job.topics.source, copy.partition));
+        assert_eq!(of.place.topic, pipeline.job.topics.source);
+        assert_eq!(of.place.partition, copy.partition);
         let original = before.iter().find(|record| record.payload == copy.payload && record.key == copy.key).unwrap();
         let own = copy.headers.iter().filter(|(name, _)| !name.starts_with("lp-"));
         assert!(own.eq(&original.headers), "{copy:?}");
         assert_eq!(copy.headers.len(), 4, "{copy:?}");
         let dead: Place = header(copy, REPLAY).unwrap().parse().unwrap();
-        assert_eq!((&dead.topic, dead.partition), (&pipeline.job.topics.dead_letters, copy.partition));
+        assert_eq!(dead.topic, pipeline.job.topics.dead_letters);
+        assert_eq!(dead.partition, copy.partition);
     }
     assert_once(&pipeline, 41);
     work(&pipeline);
     assert_eq!(pipeline.read(&pipeline.job.topics.output).len(), 40);
     let (code, report) = audit(&pipeline);
-    assert_eq!((code, &report["replayed"], &report["replay_faults"]), (0, &json!(41), &json!(0)), "{report}");
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(report["replayed"], 41, "{report}");
+    assert_eq!(report["replay_faults"], 0, "{report}");
 }
 
 fn identity(letter: &Record) -> String {
@@ -223,6 +230,7 @@ fn an_event_that_is_late_when_it_is_replayed_revises_its_window() {
     work(&pipeline);
     mend(&mut pipeline);
     assert_eq!(replay(&pipeline, &["--all"]), (3, 0, 0));
+
     let mut replica = pipeline.start("a");
     replica.ready();
     pipeline.settle().assert_exactly_once();
@@ -235,10 +243,13 @@ fn an_event_that_is_late_when_it_is_replayed_revises_its_window() {
         (window.revision >= 1 && window.count == 4).then_some(window)
     });
     assert!(window.is_final && window.late == Some(3), "{window:?}");
+
     // A snapshot names the rules by which each event was judged.
     std::thread::sleep(Duration::from_secs(11));
     let (code, report) = audit(&pipeline);
-    assert_eq!((code, &report["replayed"], &report["late"]), (0, &json!(3), &json!(3)), "{report}");
+    assert_eq!(code, 0, "{report}");
+    assert_eq!(report["replayed"], 3, "{report}");
+    assert_eq!(report["late"], 3, "{report}");
     assert!(report["aggregates_checked"].as_u64() > Some(0), "{report}");
     replica.stop();
 }
