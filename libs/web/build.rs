@@ -5,7 +5,7 @@ use std::{env, fs, io, path::Path};
 
 const REPLICA: Page = Page {
     folder: "replica",
-    styles: &["uplot.css", "../shared.css", "page.css"],
+    styles: &["uplot.css", "../common.css", "page.css"],
     scripts: &[
         "uplot.js",
         "js/words.js",
@@ -22,7 +22,7 @@ const REPLICA: Page = Page {
 
 const PIPELINES: Page = Page {
     folder: "pipelines",
-    styles: &["../shared.css", "page.css"],
+    styles: &["../common.css", "page.css"],
     scripts: &["js/states.js", "js/dom.js", "js/choices.js", "js/known.js", "js/list.js", "js/opened.js", "js/live.js"],
     outlines: &[],
 };
@@ -51,7 +51,7 @@ impl Page {
 
 fn main() -> io::Result<()> {
     let out = env::var_os("OUT_DIR").ok_or_else(|| io::Error::other("cargo sets OUT_DIR for build scripts"))?;
-    println!("cargo::rerun-if-changed=shared.css");
+    println!("cargo::rerun-if-changed=common.css");
     for page in [REPLICA, PIPELINES] {
         println!("cargo::rerun-if-changed={}", page.folder);
         fs::write(Path::new(&out).join(page.folder).with_extension("html"), page.assemble()?)?;

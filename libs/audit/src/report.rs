@@ -119,7 +119,6 @@ impl AddAssign for Wrong {
     }
 }
 
-/// The numbers of correct records.
 #[derive(Clone, Debug, Default)]
 pub(super) struct CorrectRecords {
     pub input: u64,

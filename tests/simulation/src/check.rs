@@ -253,7 +253,7 @@ fn batch(world: &World, meta: &Meta, told: &Deltas, last: &Last) -> Result<(), S
     for (partition, source) in (0..).zip(&world.source) {
         // What the source had deleted before the pipeline first saw it was never its own.
         let first = told.ranges.get(&partition).and_then(|ranges| ranges.first()).map_or(0, |(from, ..)| *from);
-        let mut next = first.min(source.low);
+        let mut next = if source.first_seen.contains(&first) { first } else { 0 };
         let mut watermark: Option<i64> = None;
         for (from, to, revision) in told.ranges.get(&partition).into_iter().flatten().copied() {
             if from != next {

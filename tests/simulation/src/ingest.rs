@@ -222,8 +222,6 @@ impl Thread {
     }
 
     fn resolve(&self, world: &mut World, partition: i32) -> Option<Start> {
-        let source = &world.source[partition as usize];
-        let bounds = (source.low, source.end());
         let evidence = match world.stable(Group::Ingest, partition) {
             Ok(Some((position, metadata))) => Evidence::Commit { position: *position, metadata: metadata.clone() },
             // More records may follow after an open transaction.
@@ -241,7 +239,8 @@ impl Thread {
                 return None;
             }
         };
-        Some(evidence.start(partition, bounds, self.job.start_from).unwrap())
+        let source = &world.source[partition as usize];
+        Some(evidence.start(partition, (source.low, source.end()), self.job.start_from).unwrap())
     }
 
     fn poll(&mut self, world: &mut World, arena: &mut Vec<u8>) {
@@ -391,7 +390,8 @@ impl Thread {
 fn written(world: &mut World, partition: i32) -> Evidence {
     let key = Key::Meta.encode();
     let snapshot = world.records(Name::State).rev().find(|(_, record)| record.key == key);
-    let meta: Option<Meta> = snapshot.and_then(|(_, record)| state::decode(record.value.as_deref()?).ok());
+    let snapshot = snapshot.and_then(|(_, record)| record.value.as_deref());
+    let meta: Option<Meta> = snapshot.map(|value| state::decode(value).unwrap());
     let mut history = History::after(meta.as_ref(), world.high(Name::Deltas));
     let next = history.next();
     for (_, record) in world.records(Name::Deltas).filter(|(offset, _)| next.is_none_or(|next| *offset >= next)) {
@@ -402,6 +402,10 @@ fn written(world: &mut World, partition: i32) -> Evidence {
             world.cover(Feature::OffsetsLostIngest);
             Evidence::Deltas(reached)
         }
-        None => Evidence::Nothing { existed_at_start: history.existed_at_start(partition) },
+        None => {
+            let source = &mut world.source[partition as usize];
+            source.first_seen.insert(source.low);
+            Evidence::Nothing { existed_at_start: history.existed_at_start(partition) }
+        }
     }
 }

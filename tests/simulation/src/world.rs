@@ -132,6 +132,8 @@ pub struct Login {
 pub struct Source {
     pub low: i64,
     pub entries: Vec<Option<Entry>>,
+    /// Where it began whenever a thread found that nothing of it was processed.
+    pub first_seen: BTreeSet<i64>,
     /// When the last event came to it.
     pub last_ms: i64,
 }

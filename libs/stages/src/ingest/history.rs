@@ -19,14 +19,14 @@ pub struct History {
 }
 
 impl History {
-    /// Starts with the last snapshot, if there is one: all deltas before the one that it names are in it. `end` is the offset
-    /// after the last delta.
+    /// Starts with the last snapshot, if there is one: all deltas before the one that it names are in it. Where `end`, the next
+    /// offset of the deltas topic, is smaller than that, the topic was made anew.
     #[must_use]
     pub fn after(meta: Option<&Meta>, end: i64) -> Self {
         let Some(meta) = meta else { return Self::default() };
         let reached = |of: &state::Partition| (of.partition, Reached { position: of.to, watermark: of.watermark });
         Self {
-            // A topic that ends before the snapshot was made anew: all its deltas are newer.
+            // All deltas of a topic that was made anew are newer.
             next: (meta.offset <= end).then_some(meta.offset),
             first_partitions: Some(meta.first_partitions),
             reached: meta.partitions.iter().map(reached).collect(),
@@ -39,7 +39,7 @@ impl History {
         self.next
     }
 
-    /// Takes the next delta.
+    /// Adds the ranges of the next delta. Of each partition the furthest position counts.
     ///
     /// # Errors
     /// When it is not a delta that this release reads.

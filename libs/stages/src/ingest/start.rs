@@ -39,7 +39,7 @@ pub enum Evidence {
     Deltas(Reached),
     /// The last source offset of which a record is in the output or among the dead letters.
     LastOutput(i64),
-    /// Nothing was processed.
+    /// There is neither a commit nor a record that the pipeline wrote about the partition.
     Nothing {
         /// Whether the source had the partition when the pipeline first started.
         existed_at_start: bool,
