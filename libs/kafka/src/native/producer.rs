@@ -94,8 +94,9 @@ impl Producer {
         }
     }
 
+    /// Begins a transaction.
     ///
-    /// When the producer is fenced.
+    /// # Errors
     /// When the producer is fenced.
     pub fn begin(&mut self) -> Result<(), KafkaError> {
         // SAFETY: the handle lives during the call; `check_error` takes ownership of the returned error.
