@@ -1,8 +1,6 @@
 //! The time until an event is counted, and the time that a replica takes to restore a million counts.
 
 use std::{
-    io::{Read, Write},
-    net::TcpStream,
     path::Path,
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
@@ -20,6 +18,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use testkit::{
+    http,
     kafka::{Cluster, Isolation, NewRecord},
     process::{Folder, Process},
 };
@@ -190,9 +189,5 @@ fn ask(replica: &Process, path: &str) -> Option<String> {
     // A second replica with the same name appends to the log of the first.
     let (_, address) = log.rsplit_once("address=")?;
     let address = address.split_whitespace().next()?;
-    let mut stream = TcpStream::connect(address).ok()?;
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).ok()?;
-    Some(answer)
+    http::ask(address, "GET", path, "").ok()
 }

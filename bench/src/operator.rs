@@ -7,8 +7,6 @@
 use std::{
     collections::BTreeMap,
     fs,
-    io::{Read, Write},
-    net::TcpStream,
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -23,6 +21,7 @@ use kube::{
 };
 use serde_json::{Value, json};
 use testkit::{
+    http,
     kafka::Cluster,
     kubernetes::ApiServer,
     process::{Folder, Process, Program},
@@ -199,14 +198,8 @@ impl Operator {
     }
 
     fn metrics(&self) -> Result<Metrics, BenchError> {
-        let mut answer = String::new();
-        let mut ask = || -> std::io::Result<()> {
-            let mut stream = TcpStream::connect(&self.address)?;
-            write!(stream, "GET /metrics HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n\r\n")?;
-            stream.read_to_string(&mut answer)?;
-            Ok(())
-        };
-        ask().map_err(|error| BenchError::Other(format!("/metrics: {error}\n{}", self.process.log())))?;
+        let answer = http::ask(&self.address, "GET", "/metrics", "")
+            .map_err(|error| BenchError::Other(format!("/metrics: {error}\n{}", self.process.log())))?;
         Ok(Metrics::of(&answer))
     }
 

@@ -6,8 +6,6 @@ mod terminal;
 
 use std::{
     fs,
-    io::{Read, Write},
-    net::TcpStream,
     path::{Path, PathBuf},
     process::{Command, Output},
     thread,
@@ -22,6 +20,7 @@ use rdkafka::{
 use serde_json::Value;
 use terminal::Terminal;
 use testkit::{
+    http,
     kafka::Isolation,
     process::{Folder, Process, Program},
     wait_for,
@@ -236,11 +235,7 @@ fn page(log: &str, wanted: impl Fn(&Value) -> bool) -> Value {
     let address = log.split("http://").nth(1).unwrap().split('/').next().unwrap().to_owned();
     let last = std::cell::RefCell::new(Value::Null);
     let ask = || {
-        let mut stream = TcpStream::connect(&address).ok()?;
-        write!(stream, "GET /view HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let view: Value = serde_json::from_str(answer.split_once("\r\n\r\n")?.1).ok()?;
+        let view: Value = serde_json::from_str(&http::get(&address, "/view")?.1).ok()?;
         let is_there = wanted(&view);
         last.replace(view.clone());
         is_there.then_some(view)

@@ -30,6 +30,7 @@ use rdkafka::{
     producer::{BaseProducer, BaseRecord, Producer},
 };
 use testkit::{
+    http,
     kafka::{Cluster, Isolation, NewRecord, Record},
     process::{Folder, Process, Program},
     wait_for,
@@ -235,15 +236,9 @@ impl Replica {
 
     /// Sends a GET to the replica's HTTP server; `None` while it does not listen yet.
     pub fn get(&self, path: &str) -> Option<(u16, String)> {
-        use std::io::{Read, Write};
         let log = self.process.log();
-        let address = log.split("address=").nth(1)?.split_whitespace().next()?.to_owned();
-        let mut stream = std::net::TcpStream::connect(address.replace("0.0.0.0", "127.0.0.1")).ok()?;
-        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).ok()?;
-        let status = answer.split_whitespace().nth(1)?.parse().ok()?;
-        Some((status, answer.split_once("\r\n\r\n")?.1.to_owned()))
+        let address = log.split("address=").nth(1)?.split_whitespace().next()?;
+        http::get(&address.replace("0.0.0.0", "127.0.0.1"), path)
     }
 
     /// Sends SIGTERM; the replica drains within its time limit.

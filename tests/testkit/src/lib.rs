@@ -6,6 +6,7 @@
 //! tools ───> helm and the tools that check the chart
 //! browser ─> a headless Chromium
 //! install ─> checks of the Tiltfile, the Dockerfile and kind's config
+//! http ────> requests to the product's own servers
 //! docs ────> the documented commands, and a place to run them
 //! port ────> a port of 127.0.0.1 that no other test takes
 //!    └─> kafka, kubernetes: clusters on top of these
@@ -17,6 +18,7 @@
 
 pub mod browser;
 pub mod docs;
+pub mod http;
 pub mod install;
 pub mod kafka;
 pub mod kubernetes;

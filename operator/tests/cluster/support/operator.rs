@@ -1,7 +1,6 @@
 //! The operator as a process.
 
 use std::{
-    io::{Read, Write},
     net::TcpStream,
     path::Path,
     time::{Duration, Instant},
@@ -10,6 +9,7 @@ use std::{
 use kube::api::{Patch, PatchParams};
 use serde_json::{Value, json};
 use testkit::{
+    http,
     process::{Folder, Process, Program},
     unique, wait_for, wait_for_async,
 };
@@ -76,19 +76,13 @@ impl Operator {
 
     /// The answer to a request with more headers, each with a line end.
     pub fn ask(&self, method: &str, path: &str, headers: &str) -> String {
-        let mut answer = String::new();
-        let exchange = self.begin(method, path, headers).and_then(|mut stream| stream.read_to_string(&mut answer));
-        exchange
-            .unwrap_or_else(|error| panic!("{method} {path}: {error}; the operator's log:\n{}", self.process.log()));
-        answer
+        http::ask(&self.address, method, path, headers)
+            .unwrap_or_else(|error| panic!("{method} {path}: {error}; the operator's log:\n{}", self.process.log()))
     }
 
     /// Sends a request, without waiting for the answer.
     pub fn begin(&self, method: &str, path: &str, headers: &str) -> std::io::Result<TcpStream> {
-        let mut stream = TcpStream::connect(&self.address)?;
-        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-        write!(stream, "{method} {path} HTTP/1.1\r\nhost: operator\r\nconnection: close\r\n{headers}\r\n")?;
-        Ok(stream)
+        http::begin(&self.address, method, path, headers)
     }
 
     /// A metric's value; 0 when it does not exist.
