@@ -12,6 +12,8 @@
 //!
 //! Nothing here does I/O, and nothing here depends on the operator or the processor.
 
+#![warn(missing_docs)]
+
 pub mod manifest;
 pub mod pipeline;
 pub mod strimzi;

@@ -10,6 +10,8 @@
 //!
 //! The crate reads no clock, socket, file or log, and has no dependency that could.
 
+#![warn(missing_docs)]
+
 pub mod ingest;
 
 pub mod aggregate;

@@ -97,6 +97,7 @@ struct Tenure {
     snapshot_bytes: usize,
 }
 
+/// The aggregation of one replica: it restores the fold, follows the deltas, and emits results while it is the emitter.
 #[derive(Debug)]
 pub struct Machine {
     transactional_id: String,
@@ -201,6 +202,7 @@ impl Machine {
         self.set_back.take()
     }
 
+    /// The part of this replica at the moment.
     #[must_use]
     pub fn role(&self) -> Role {
         match (&self.phase, &self.tenure) {
@@ -265,6 +267,7 @@ impl Machine {
         }
     }
 
+    /// Takes the next record of the state topic. Records after the restore are ignored.
     pub fn state_record(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
         let Phase::Restoring { restore, position, .. } = &mut self.phase else { return };
         match restore.push(key, value) {
@@ -283,6 +286,7 @@ impl Machine {
         }
     }
 
+    /// Takes the record at this offset of the deltas topic. A record that was read before is ignored.
     pub fn delta(&mut self, offset: i64, value: &[u8]) {
         let Phase::Folding(folding) = &self.phase else { return };
         if self.failure.is_none() && offset >= self.next_read(folding) {

@@ -16,8 +16,11 @@ const HEADER_OVERHEAD: usize = 10;
 /// Where a record comes from.
 #[derive(Clone, Copy, Debug)]
 pub struct Origin<'a> {
+    /// The source topic.
     pub topic: &'a str,
+    /// The partition of the source topic.
     pub partition: i32,
+    /// The offset in the partition.
     pub offset: i64,
     /// The record's Kafka timestamp, Unix milliseconds; negative when it has none.
     pub timestamp_ms: i64,
@@ -45,6 +48,7 @@ pub fn headers(origin: &Origin<'_>, rejection: &Rejection, fit: Fit) -> Vec<(&'s
 /// How much of a dead letter fits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fit {
+    /// All of it.
     Whole,
     /// The key, the headers, and this many bytes of the value.
     Value(usize),

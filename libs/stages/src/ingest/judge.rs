@@ -19,6 +19,7 @@ pub const LAST_SECOND: i64 = 253_402_300_799;
 /// Why an event is a dead letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
+    /// The category, which the dead letter's header and the metrics carry.
     pub reason: Reason,
     /// A sentence for people, without personal data.
     pub detail: String,
@@ -53,6 +54,7 @@ pub struct Judge {
 }
 
 impl Judge {
+    /// Prepares the rules of a job config.
     #[must_use]
     pub fn new(rules: &Rules) -> Self {
         let wanted = &rules.validation.required;

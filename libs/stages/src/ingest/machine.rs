@@ -30,7 +30,9 @@ const MAX_COUNTS: usize = 50_000;
 /// One record of the source.
 #[derive(Clone, Copy, Debug)]
 pub struct SourceRecord<'a> {
+    /// The partition of the source.
     pub partition: i32,
+    /// The offset in the partition; offsets have gaps where transactions ended.
     pub offset: i64,
     /// Its Kafka timestamp, Unix milliseconds; negative when it has none.
     pub timestamp_ms: i64,
@@ -45,6 +47,7 @@ pub struct SourceRecord<'a> {
 pub enum Fate {
     /// The output, with the value in this range of the arena.
     Output(Range<usize>),
+    /// The dead letters, for this reason.
     DeadLetter(Rejection),
     /// Nowhere: the record was processed before, or its partition is not owned.
     Skipped,
@@ -61,8 +64,10 @@ pub struct Sealed {
     pub offsets: Vec<Offset>,
 }
 
+/// An offset of the source to commit in the transaction that writes the outcomes of everything before it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Offset {
+    /// The partition of the source.
     pub partition: i32,
     /// The next offset to process.
     pub offset: i64,
@@ -337,6 +342,7 @@ impl Ingest {
         }
     }
 
+    /// Whether there is something to commit: processed records, or a partition to announce or to declare idle.
     #[must_use]
     pub fn has_work(&self) -> bool {
         self.partitions.values().any(|state| state.announce || state.position != state.committed)

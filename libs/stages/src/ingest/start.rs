@@ -54,10 +54,22 @@ pub enum Stopped {
         "SourceTruncated: partition {partition} was processed up to offset {committed}, but ends at {end}: the source lost \
          events or was made anew; restore it, or reset the group's offset for the partition"
     )]
-    SourceTruncated { partition: i32, committed: i64, end: i64 },
+    SourceTruncated {
+        /// The partition of the source.
+        partition: i32,
+        /// The offset up to which it was processed.
+        committed: i64,
+        /// Where the log ends now.
+        end: i64,
+    },
     /// Another program, or a later release, commits in the pipeline's group.
     #[error("partition {partition}: {source}; give the pipeline a consumer group of its own")]
-    ForeignMetadata { partition: i32, source: OffsetMetadataError },
+    ForeignMetadata {
+        /// The partition of the source.
+        partition: i32,
+        /// Why the metadata is not this pipeline's.
+        source: OffsetMetadataError,
+    },
 }
 
 impl Evidence {

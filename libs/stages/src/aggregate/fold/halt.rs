@@ -13,6 +13,7 @@ pub enum Halt {
     Overlap {
         /// Offset of the delta.
         delta: i64,
+        /// The partition of the source.
         partition: i32,
         /// Where its range should begin.
         expected: i64,
@@ -27,6 +28,7 @@ pub enum Halt {
     Gap {
         /// Offset of the delta.
         delta: i64,
+        /// The partition of the source.
         partition: i32,
         /// Where its range should begin.
         expected: i64,
@@ -43,8 +45,11 @@ pub enum Halt {
     MissingChunk {
         /// Offset of the delta.
         delta: i64,
+        /// The transactional id of its producer.
         producer: String,
+        /// The number of the transaction.
         sequence: u64,
+        /// The number of the chunk, from 0.
         chunk: u32,
         /// The number of chunks of the transaction.
         chunks: u32,
@@ -56,6 +61,7 @@ pub enum Halt {
     UnknownRules {
         /// Offset of the delta.
         delta: i64,
+        /// The revision of the job config.
         revision: u64,
     },
     /// Two deltas hold different rules for the same revision.
@@ -66,6 +72,7 @@ pub enum Halt {
     RulesDiffer {
         /// Offset of the delta.
         delta: i64,
+        /// The revision of the job config.
         revision: u64,
     },
     /// Rules that this release cannot read.
@@ -75,7 +82,9 @@ pub enum Halt {
     Rules {
         /// Offset of the delta.
         delta: i64,
+        /// The revision of the job config.
         revision: u64,
+        /// Why this release cannot use the rules.
         problem: String,
     },
     /// A sketch that cannot be read.
@@ -83,6 +92,7 @@ pub enum Halt {
     Sketch {
         /// Offset of the delta.
         delta: i64,
+        /// The decoder's message.
         problem: String,
     },
     /// A delta that cannot be decoded.
@@ -90,6 +100,7 @@ pub enum Halt {
     Delta {
         /// Offset of the delta.
         delta: i64,
+        /// The decoder's error.
         source: DeltaError,
     },
 }

@@ -3,8 +3,10 @@
 use crds::records::aggregate::{self, Alert};
 use serde::Serialize;
 
+/// A record for a compacted topic.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ResultRecord {
+    /// The key by which the topic is compacted.
     pub key: String,
     /// None for a tombstone.
     pub value: Option<Vec<u8>>,
@@ -22,16 +24,20 @@ impl ResultRecord {
 pub struct Results {
     /// Aggregates, and tombstones for those that are no longer kept.
     pub aggregates: Vec<ResultRecord>,
+    /// The insights of windows that closed or changed afterwards.
     pub insights: Vec<ResultRecord>,
+    /// The alerts that fired.
     pub alerts: Vec<ResultRecord>,
 }
 
 impl Results {
+    /// The number of records of all topics.
     #[must_use]
     pub fn len(&self) -> usize {
         self.aggregates.len() + self.insights.len() + self.alerts.len()
     }
 
+    /// Whether there is no record for any topic.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0

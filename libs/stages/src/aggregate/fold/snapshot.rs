@@ -120,8 +120,11 @@ pub enum RestoreError {
         "the snapshot lacks chunk {chunk} of {chunks} of {dimension} in window {window}: its topic must be compacted, and nothing else may be deleted from it"
     )]
     Chunk {
+        /// The window's key.
         window: String,
+        /// The dimension's name in the state topic's keys.
         dimension: &'static str,
+        /// The number of the missing chunk, from 0.
         chunk: u32,
         /// The number of chunks.
         chunks: u32,
@@ -131,6 +134,7 @@ pub enum RestoreError {
     Sketch {
         /// The window's key.
         window: String,
+        /// The decoder's message.
         problem: String,
     },
     /// Rules that this release cannot read.

@@ -12,6 +12,7 @@ use crds::{
 
 use super::{book::Book, record::Results, sources::Sources, values::Pool, window::Window};
 
+/// The sum of all deltas before an offset: every window that is kept, and how far each partition of the source is counted.
 #[derive(Clone, Debug, Default)]
 pub struct Fold {
     /// The next delta to fold.
@@ -99,6 +100,7 @@ impl Fold {
         sizes
     }
 
+    /// Figures for the metrics.
     #[must_use]
     pub fn stats(&self) -> Stats {
         Stats {

@@ -36,6 +36,7 @@ pub struct Summary {
     pub frontier: Option<i64>,
     /// An upper bound on the times of the events seen so far, Unix seconds.
     pub latest: Option<i64>,
+    /// Windows that are not closed yet.
     pub windows_open: u64,
     /// Windows in memory.
     pub windows_kept: u64,
@@ -49,11 +50,13 @@ pub struct Summary {
 /// What the page shows of a window.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct WindowSummary {
+    /// The size of the window.
     pub window: Size,
     /// The first second of the window, Unix seconds; 0 for `all`.
     pub start: i64,
     /// The first second after the window, Unix seconds; none for `all`.
     pub end: Option<i64>,
+    /// Whether the frontier has passed its end; never for `all`.
     pub closed: bool,
     /// How often the window changed after it closed.
     pub revision: u64,
@@ -78,6 +81,7 @@ pub struct WindowSummary {
     pub insight: Option<Insight>,
 }
 
+/// An alert, and when this replica came to know of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FiredAlert {
     /// The emitted record.

@@ -4,6 +4,7 @@ use crds::records::state::StateError;
 
 use crate::aggregate::fold::{Halt, RestoreError, ResultRecord, Results};
 
+/// What the machine needs to read next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reading {
     /// The state topic from this offset on, 0 being its beginning; committed records only.
@@ -50,16 +51,20 @@ pub struct Sealed {
     pub results: Results,
     /// The records for the state topic: the position, followed by a snapshot if one is due.
     pub state: Vec<ResultRecord>,
+    /// The group's offset of the deltas to commit: the next delta whose results are to be emitted.
     pub offset: i64,
     /// The offset's metadata.
     pub metadata: String,
+    /// Whether `state` has a snapshot.
     pub snapshot: bool,
 }
 
 /// The outcome of a transaction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
+    /// Its records are in the log, and its offset is committed.
     Committed,
+    /// Nothing of it will ever be read.
     Aborted,
     /// Not known. Ask [`Question::StableCommitted`] with a new producer.
     Unknown,
@@ -75,6 +80,7 @@ pub struct SetBack {
     pub position: i64,
 }
 
+/// The part of a replica in the aggregation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Reads the snapshot.
@@ -94,6 +100,7 @@ pub enum Failure {
     /// The state topic holds something that is not a snapshot of this pipeline, or a snapshot cannot be encoded.
     #[error("StateUnreadable: the state topic: {0}; run the release that wrote it, or stop the pipeline and delete it")]
     State(#[from] StateError),
+    /// The snapshot is incomplete, or a release that this one does not know wrote it.
     #[error("StateUnreadable: {0}")]
     Restore(#[from] RestoreError),
     /// The deltas to fold next do not exist.
