@@ -1,10 +1,13 @@
 //! The objects other than the Deployment: they follow the spec, are restored when deleted, and belong to one pipeline
 //! alone.
 
+use std::time::Duration;
+
 use crds::pipeline::ConditionStatus;
+use futures::FutureExt;
 use kube::{
     Api, ResourceExt,
-    api::{DeleteParams, Patch, PatchParams, PostParams},
+    api::{DeleteParams, ListParams, Patch, PatchParams, PostParams},
 };
 use serde_json::json;
 use testkit::wait_for_async;
@@ -82,6 +85,30 @@ async fn a_pass_over_a_settled_pipeline_only_reads_and_reads_little() {
         ];
         assert_eq!(calls, expected.map(|(verb, resource)| (verb, resource.to_owned())), "{name}");
     }
+}
+
+/// The status says Ready before the pass deletes the config that no pod needs any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_that_still_deletes_is_not_over() {
+    let world = World::new().await;
+    let proxy = Proxy::start(world.client.clone()).await;
+    let operator = proxy.operator(&world).await;
+    let _cluster = StandIn::start(&world, &[]);
+    world.kafka("my-cluster").await;
+    world.apply(NARROW).unwrap();
+    world.wait_ready("narrow").await;
+    proxy.hold(|call| {
+        let is_held = call.verb == "delete" && call.resource == "configmaps";
+        is_held.then(|| tokio::time::sleep(Duration::from_secs(2)).boxed())
+    });
+
+    world.change("narrow", json!({"processor": {"commitInterval": "200ms"}})).await;
+    let configs = || async { world.config_maps().list(&ListParams::default()).await.unwrap().items.len() };
+    wait_for_async("both configs", BOUND, || async { (configs().await == 2).then_some(()) }).await;
+    world.wait_ready("narrow").await;
+    operator.quiet().await;
+
+    assert_eq!(configs().await, 1, "the config that no pod needs");
 }
 
 #[tokio::test(flavor = "multi_thread")]

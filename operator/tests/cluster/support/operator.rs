@@ -97,13 +97,18 @@ impl Operator {
         self.metric("login_pipeline_operator_reconciliations_total")
     }
 
-    /// Waits until the operator is idle: later passes are its own decision.
+    /// Waits until the operator is idle: later passes are its own decision. A pass that is due or in progress may still
+    /// write, however long it takes.
     pub async fn quiet(&self) {
         const QUIET: Duration = Duration::from_millis(500);
         let mut last = (self.passes(), Instant::now());
         let still = || {
             let passes = self.passes();
-            if passes > last.0 {
+            let is_busy = ["passes_waiting", "passes_in_flight"]
+                .map(|name| self.metric(&format!("login_pipeline_operator_{name}")))
+                .iter()
+                .any(|count| *count > 0.0);
+            if is_busy || passes > last.0 {
                 last = (passes, Instant::now());
             }
             let is_quiet = last.1.elapsed() > QUIET;
