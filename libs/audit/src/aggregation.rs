@@ -21,7 +21,6 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     error::{KafkaError, RDKafkaErrorCode},
 };
-use serde::de::DeserializeOwned;
 
 use super::{
     batch::{Found, Kind},
@@ -194,8 +193,7 @@ impl<'a> Aggregation<'a> {
         // The aggregation deletes the deltas before a snapshot, which may be newer than the one just read.
         for _ in 0..TRIES {
             let known = self.coverage.as_ref().map(|coverage| coverage.meta().offset);
-            let meta: Option<Meta> = self.state(Key::Meta)?;
-            if let Some(meta) = meta.filter(|meta| known.is_none_or(|known| known < meta.offset)) {
+            if let Some(meta) = self.meta()?.filter(|meta| known.is_none_or(|known| known < meta.offset)) {
                 self.coverage = Some(Coverage::new(meta));
             }
             if self.read_deltas()? {
@@ -226,16 +224,33 @@ impl<'a> Aggregation<'a> {
         taken
     }
 
-    /// The last record of a key in the state topic; `None` when the record or the topic does not exist.
-    fn state<T: DeserializeOwned>(&self, key: Key) -> Result<Option<T>, AggregationError> {
+    /// The `meta` of the last snapshot; `None` when there is no snapshot.
+    fn meta(&self) -> Result<Option<Meta>, AggregationError> {
+        if !self.has_state()? {
+            return Ok(None);
+        }
         let topic = &self.topics.state;
-        match self.cluster.topics.partitions(topic, PATIENCE) {
-            Err(ClusterError::NoTopic(_)) => return Ok(None),
-            other => other?,
-        };
-        let (value, _) = self.cluster.log.last_value(topic, 0, &key.encode())?;
+        let (records, _) = self.cluster.log.last_meta(topic)?;
+        records.meta().map_err(|source| AggregationError::State { topic: topic.clone(), source })
+    }
+
+    /// The position that the last emission wrote; `None` when there was none.
+    fn emitted(&self) -> Result<Option<Position>, AggregationError> {
+        if !self.has_state()? {
+            return Ok(None);
+        }
+        let topic = &self.topics.state;
+        let (value, _) = self.cluster.log.last_value(topic, 0, &Key::Position.encode())?;
         let decoded = value.map(|bytes| state::decode(&bytes)).transpose();
         decoded.map_err(|source| AggregationError::State { topic: topic.clone(), source })
+    }
+
+    /// Whether the state topic exists.
+    fn has_state(&self) -> Result<bool, AggregationError> {
+        match self.cluster.topics.partitions(&self.topics.state, PATIENCE) {
+            Err(ClusterError::NoTopic(_)) => Ok(false),
+            other => Ok(other.map(|_| true)?),
+        }
     }
 
     /// Checks whether the deltas cover all audited records and nothing else; returns the reason when they do not.
@@ -302,7 +317,7 @@ impl<'a> Aggregation<'a> {
         match offset {
             Some(Offset::Offset(offset)) => Ok(Some(offset)),
             // The group's offsets are gone: use the snapshots.
-            _ => Ok(self.state(Key::Position)?.map(|position: Position| position.offset)),
+            _ => Ok(self.emitted()?.map(|position| position.offset)),
         }
     }
 

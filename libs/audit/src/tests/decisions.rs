@@ -413,6 +413,9 @@ fn has_twice(text: &str) -> bool {
                 fn visit_u64<E>(self, _: u64) -> Result<Keys, E> {
                     Ok(Keys(false))
                 }
+                fn visit_f64<E>(self, _: f64) -> Result<Keys, E> {
+                    Ok(Keys(false))
+                }
                 fn visit_str<E>(self, _: &str) -> Result<Keys, E> {
                     Ok(Keys(false))
                 }
@@ -435,6 +438,13 @@ fn has_twice(text: &str) -> bool {
         }
     }
     serde_json::from_str::<Keys>(text).is_ok_and(|Keys(twice)| twice)
+}
+
+#[test]
+fn keys_stand_twice_beside_a_number_of_any_size() {
+    let text = r#"{"a":[21000000000000000000,-0.5e3],"ab":null,"ab":0}"#;
+    assert!(has_twice(text));
+    assert!(json::event(text.as_bytes()).is_none());
 }
 
 proptest! {
