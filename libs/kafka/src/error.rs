@@ -53,6 +53,15 @@ impl KafkaError {
             .any(|code| self.code == code as i32)
     }
 
+    /// Whether a record was refused, for its size or for another reason. Once its topic has refused a record, the client
+    /// takes no more, and gives the state of the transaction as the only reason.
+    #[must_use]
+    pub fn is_refused_record(&self) -> bool {
+        [RDKafkaErrorCode::MessageSizeTooLarge, RDKafkaErrorCode::State]
+            .into_iter()
+            .any(|code| self.code == code as i32)
+    }
+
     /// Whether another producer has taken over the transactional id.
     #[must_use]
     pub fn is_fenced(&self) -> bool {

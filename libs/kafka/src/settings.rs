@@ -133,16 +133,34 @@ pub fn consumer(job: &JobConfig, group: &str, client_id: &str) -> Settings {
     settings
 }
 
-/// The producer of one thread. `max_bytes` is the smallest `max.message.bytes` of the topics that it writes.
+/// The smallest and the largest `max.message.bytes` of the topics that a producer writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordLimits {
+    /// Bytes of the largest record that every topic takes.
+    pub smallest: usize,
+    /// Bytes of the largest record that any topic takes.
+    pub largest: usize,
+}
+
+impl RecordLimits {
+    /// The limits of topics that take records of at most these sizes, in bytes.
+    #[must_use]
+    pub fn of(limits: &[usize]) -> Self {
+        let smallest = limits.iter().copied().min().unwrap_or_default();
+        Self { smallest, largest: limits.iter().copied().max().unwrap_or_default() }
+    }
+}
+
+/// The producer of one thread. Its owner keeps each record within the limit of that record's topic.
 #[must_use]
-pub fn producer(job: &JobConfig, transactional_id: &str, max_bytes: usize) -> Settings {
+pub fn producer(job: &JobConfig, transactional_id: &str, limits: RecordLimits) -> Settings {
     let mut settings = common(job, transactional_id);
     settings.extend(&[
         ("transactional.id", transactional_id),
         ("transaction.timeout.ms", &TRANSACTION_TIMEOUT_MS.to_string()),
-        ("message.max.bytes", &max_bytes.to_string()),
+        ("message.max.bytes", &limits.largest.to_string()),
         // Kafka applies the topic's record limit to a whole batch.
-        ("batch.size", &max_bytes.min(1_000_000).to_string()),
+        ("batch.size", &limits.smallest.min(1_000_000).to_string()),
         ("batch.num.messages", "100000"),
         // Larger batches cost less; the commit flushes the records that still linger.
         ("linger.ms", "20"),

@@ -51,6 +51,12 @@ impl TransactionError {
         }
     }
 
+    /// Whether a record was refused: [`KafkaError::is_refused_record`].
+    #[must_use]
+    pub fn is_refused_record(&self) -> bool {
+        matches!(self, Self::Kafka(error) if error.is_refused_record())
+    }
+
     /// Whether another producer has taken over the transactional id.
     #[must_use]
     pub fn is_fenced(&self) -> bool {

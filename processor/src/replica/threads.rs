@@ -7,7 +7,10 @@ use std::{
 };
 
 use crds::job::JobConfig;
-use kafka::cluster::{Cluster, ClusterError};
+use kafka::{
+    cluster::{Cluster, ClusterError},
+    settings::RecordLimits,
+};
 
 use super::{
     aggregate, error::RunError, ingest, metrics::Metrics, status::ThreadStatus, supervised::Report, view::Source,
@@ -154,13 +157,12 @@ impl Starting {
         self.spawn(self.job.threads, move |status| {
             let topics = &shared.job.topics.results;
             let names = [&topics.aggregates, &topics.insights, &topics.alerts, &topics.state].map(String::as_str);
-            let ask =
-                || cluster.topics.limits_of(names, ASK).map(|limits| limits.into_iter().min().unwrap_or_default());
-            let Some(max_bytes) = await_answer(ask, status, &shared.stop) else { return Ok(()) };
+            let ask = || cluster.topics.limits_of(names, ASK).map(|limits| RecordLimits::of(&limits));
+            let Some(limits) = await_answer(ask, status, &shared.stop) else { return Ok(()) };
             let Starting { job, metrics, stop, .. } = &shared;
             let (transactional_id, cluster) = (&*transactional_id, &cluster);
             let context =
-                aggregate::worker::Context { job, topics, transactional_id, cluster, max_bytes, metrics, status };
+                aggregate::worker::Context { job, topics, transactional_id, cluster, limits, metrics, status };
             Ok(aggregate::worker::run(&context, stop)?)
         })
     }

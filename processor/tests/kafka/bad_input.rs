@@ -150,24 +150,72 @@ fn each_event_follows_the_rules_and_keeps_key_headers_and_order() {
     replica.stop();
 }
 
+/// Makes a topic of the pipeline anew, for records of at most this many bytes.
+fn widen(pipeline: &Pipeline<'_>, topic: &str, bytes: usize) {
+    pipeline.kafka.delete_topic(topic).unwrap();
+    let bytes = bytes.to_string();
+    let config = [("max.message.bytes", &*bytes)];
+    testkit::wait_for("a wider topic", support::BOUND, || pipeline.kafka.create_topic(topic, 1, &config).ok());
+}
+
+/// An event, valid unless it lacks its locale, with a text of this many bytes.
+fn sized(is_valid: bool, bytes: usize) -> NewRecord {
+    let payload = valid(&format!(r#","x":"{}""#, "a".repeat(bytes)));
+    let payload = if is_valid { payload } else { String::from_utf8(payload).unwrap().replace("locale", "y").into() };
+    NewRecord { partition: Some(0), key: Some(b"key".to_vec()), payload: Some(payload), ..NewRecord::default() }
+}
+
+#[test]
+fn events_larger_than_a_delta_pass_where_their_topics_take_them() {
+    let pipeline = Pipeline::new("wide", 1, |_| {});
+    let topics = &pipeline.job.topics;
+    // The topic of the deltas stays as it is: its records have a limit of their own.
+    for (topic, bytes) in [(&topics.source, 4_000_000), (&topics.output, 4_065_536), (&topics.dead_letters, 4_065_536)]
+    {
+        widen(&pipeline, topic, bytes);
+    }
+    let sizes = [10, 1_200_000, 3_900_000, 20];
+    pipeline.write(sizes.iter().flat_map(|bytes| [sized(true, *bytes), sized(false, *bytes)]));
+
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    pipeline.settle().assert_exactly_once();
+
+    let dead = pipeline.read(&topics.dead_letters);
+    let reasons: Vec<_> = dead.iter().map(|record| (header(record, REASON), header(record, TRUNCATED))).collect();
+    assert_eq!(reasons, [(Some(&b"missing-field"[..]), None); 4], "whole, for their own reason");
+    assert_eq!(pipeline.read(&topics.output).len(), sizes.len());
+    replica.stop();
+}
+
+#[test]
+fn a_limit_that_is_lowered_makes_dead_letters_and_stops_nothing() {
+    let pipeline = Pipeline::new("lowered", 1, |_| {});
+    let topics = &pipeline.job.topics;
+    let mut replica = pipeline.start("a");
+    replica.ready();
+    pipeline.write([sized(true, 10)]);
+    pipeline.settle().assert_exactly_once();
+
+    pipeline.kafka.configure_topic(&topics.output, &[("max.message.bytes", "600000")]).unwrap();
+    pipeline.write([700_000, 20].map(|bytes| sized(true, bytes)));
+    pipeline.settle().assert_exactly_once();
+
+    let dead = pipeline.read(&topics.dead_letters);
+    let [dead] = &dead[..] else { panic!("one event is larger than the output takes: {}", dead.len()) };
+    assert_eq!(header(dead, REASON), Some(&b"too-large"[..]));
+    assert_eq!(header(dead, TRUNCATED), None);
+    replica.stop();
+}
+
 #[test]
 fn oversized_events_are_dead_letters_and_are_cut_if_necessary() {
     let pipeline = Pipeline::new("large", 1, |_| {});
     let topics = &pipeline.job.topics;
     // A source that accepts larger records than the outputs do.
-    pipeline.kafka.delete_topic(&topics.source).unwrap();
-    let large = [("max.message.bytes", "4000000")];
-    testkit::wait_for("a larger source", support::BOUND, || {
-        pipeline.kafka.create_topic(&topics.source, 1, &large).ok()
-    });
-    let event = |bytes: usize| NewRecord {
-        partition: Some(0),
-        key: Some(b"key".to_vec()),
-        payload: Some(valid(&format!(r#","x":"{}""#, "a".repeat(bytes)))),
-        ..NewRecord::default()
-    };
+    widen(&pipeline, &topics.source, 4_000_000);
     let limit = 1_048_588 + 64 * 1024;
-    pipeline.write([event(10), event(limit - 250), event(2_000_000), event(20)]);
+    pipeline.write([10, limit - 250, 2_000_000, 20].map(|bytes| sized(true, bytes)));
 
     let mut replica = pipeline.start("a");
     replica.ready();

@@ -14,7 +14,7 @@ use kafka::{
         consumer::Consumer,
         producer::{OffsetToCommit, Producer},
     },
-    settings,
+    settings::{self, RecordLimits},
 };
 use support::{BOUND, Pipeline};
 use testkit::kafka::Isolation;
@@ -49,7 +49,8 @@ fn a_commit_with_an_outdated_group_membership_is_refused() {
     let mut first = join("first");
     let membership = joined(&mut first);
     first.assign(&[]).unwrap();
-    let mut producer = Producer::new(&settings::producer(&pipeline.job, "first", 1 << 20)).unwrap();
+    let mut producer =
+        Producer::new(&settings::producer(&pipeline.job, "first", RecordLimits::of(&[1 << 20]))).unwrap();
     producer.init_transactions(BOUND).unwrap();
     let mut commit = |offset, membership: &GroupMetadata| {
         producer.begin().unwrap();

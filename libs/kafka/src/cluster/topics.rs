@@ -14,15 +14,18 @@ use super::{
     clients::client_with,
     error::{ClusterError, asked, refused},
 };
-use crate::{settings::Settings, trouble::Trouble};
+use crate::{
+    settings::{RecordLimits, Settings},
+    trouble::Trouble,
+};
 
 /// The record limits of the topics that a stage writes, in bytes: their `max.message.bytes`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     pub output: usize,
     pub dead_letters: usize,
-    /// The smallest limit of all topics that are written.
-    pub smallest: usize,
+    /// The limits of all topics that are written, the deltas' included.
+    pub records: RecordLimits,
 }
 
 /// Queries about topics.
@@ -63,7 +66,7 @@ impl Topics {
         let topics = &self.job.topics;
         let [output, dead_letters, deltas] =
             self.limits_of([&topics.output, &topics.dead_letters, &topics.deltas], timeout)?;
-        Ok(Limits { output, dead_letters, smallest: output.min(dead_letters).min(deltas) })
+        Ok(Limits { output, dead_letters, records: RecordLimits::of(&[output, dead_letters, deltas]) })
     }
 
     /// Returns the record limits of topics, in bytes.

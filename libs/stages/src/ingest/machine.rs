@@ -196,6 +196,11 @@ impl Ingest {
         }
     }
 
+    /// Sets the output topic's `max.message.bytes`.
+    pub const fn limit_output(&mut self, bytes: usize) {
+        self.output_limit = bytes;
+    }
+
     /// Starts to own a partition. The next transaction announces it.
     pub fn own(&mut self, partition: i32, start: Start) {
         let position = start.position.max(start.log_start);

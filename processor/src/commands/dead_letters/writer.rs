@@ -7,7 +7,7 @@ use crds::{job::JobConfig, records::replay::Entry};
 use kafka::{
     error::{Class, KafkaError},
     native::producer::Outgoing,
-    settings,
+    settings::{self, RecordLimits},
     transaction::{self, TransactionError, Transactions},
 };
 
@@ -67,9 +67,7 @@ impl Writer {
     /// When Kafka does not let the run begin.
     pub fn start(job: &JobConfig, source_bytes: usize, ledger_bytes: usize, batch: usize) -> Result<Self, WriteError> {
         let id = job.pipeline.replay_transactional_id();
-        let mut settings = settings::producer(job, &id, source_bytes);
-        // Each topic limits the size of a batch, and the limits may differ.
-        settings.set("batch.size", source_bytes.min(ledger_bytes).min(1_000_000).to_string());
+        let settings = settings::producer(job, &id, RecordLimits::of(&[source_bytes, ledger_bytes]));
         let topics = [job.topics.source.clone(), job.pipeline.replays_topic()];
         let mut transactions = Transactions::new(settings, [&topics[0], &topics[1]]);
         let _waiting = Progress::waiting("waiting for the transaction of the run before to end");

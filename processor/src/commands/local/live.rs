@@ -162,13 +162,18 @@ mod tests {
         records::aggregate::{Aggregate, Counted, Span, VERSION, encode},
         topics::PipelineId,
     };
+    use kafka::settings::RecordLimits;
 
     use super::*;
     use crate::commands::generate::{Events, Options};
     use audit::{Aggregates, Verdict};
 
     const TIME: i64 = 1_720_576_800_000;
-    const LIMITS: Limits = Limits { output: 1 << 20, dead_letters: 1 << 20, smallest: 1 << 20 };
+    const LIMITS: Limits = Limits {
+        output: 1 << 20,
+        dead_letters: 1 << 20,
+        records: RecordLimits { smallest: 1 << 20, largest: 1 << 20 },
+    };
 
     /// A record of the output: offset and value.
     type Outcome = (i64, Vec<u8>);

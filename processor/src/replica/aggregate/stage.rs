@@ -7,7 +7,7 @@ use kafka::{
         GroupMetadata,
         producer::{OffsetToCommit, Outgoing},
     },
-    settings,
+    settings::{self, RecordLimits},
     transaction::{TransactionError, Transactions, Writer},
 };
 use stages::aggregate::{fold::ResultRecord, machine::Sealed};
@@ -24,11 +24,11 @@ pub struct Stage<'a> {
 }
 
 impl<'a> Stage<'a> {
-    /// Creates a stage without a producer. `max_bytes` is the smallest `max.message.bytes` of the topics.
+    /// Creates a stage without a producer. `limits` are those of the topics.
     #[must_use]
-    pub fn new(job: &'a JobConfig, topics: &ResultTopics, transactional_id: &str, max_bytes: usize) -> Self {
+    pub fn new(job: &'a JobConfig, topics: &ResultTopics, transactional_id: &str, limits: RecordLimits) -> Self {
         let names = [&topics.aggregates, &topics.insights, &topics.alerts, &topics.state].map(String::as_str);
-        let settings = settings::producer(job, transactional_id, max_bytes);
+        let settings = settings::producer(job, transactional_id, limits);
         Self { deltas: &job.topics.deltas, transactions: Transactions::new(settings, names) }
     }
 

@@ -13,7 +13,7 @@ use kafka::{
     cluster::{Cluster, ClusterError, UNSTABLE_BOUND},
     error::KafkaError,
     native::{ClientEvent, GroupMetadata, Rebalance, consumer::Consumer},
-    settings,
+    settings::{self, RecordLimits},
     transaction::TransactionError,
 };
 use stages::aggregate::{
@@ -53,8 +53,8 @@ pub struct Context<'a> {
     pub transactional_id: &'a str,
     /// Answers rare queries. Its group is that of stage 2.
     pub cluster: &'a Cluster,
-    /// The smallest `max.message.bytes` of the topics, in bytes of one record.
-    pub max_bytes: usize,
+    /// What the topics take.
+    pub limits: RecordLimits,
     pub metrics: &'a Metrics,
     pub status: &'a ThreadStatus,
 }
@@ -64,14 +64,14 @@ pub struct Context<'a> {
 /// # Errors
 /// When librdkafka refuses a setting; all of Kafka's errors are handled.
 pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
-    let Context { job, topics, transactional_id, max_bytes, .. } = *context;
+    let Context { job, topics, transactional_id, limits, .. } = *context;
     let settings = settings::consumer(job, &job.pipeline.aggregate_group(), transactional_id);
     let mut worker = Worker {
         context,
         started: Instant::now(),
         consumer: Consumer::subscribe(&settings, &job.topics.deltas, 1)?,
         reader: Reader::new(job, topics, format!("{transactional_id}.reader")),
-        stage: Stage::new(job, topics, transactional_id, max_bytes),
+        stage: Stage::new(job, topics, transactional_id, limits),
         machine: Machine::new(transactional_id.to_owned(), first_sequence()),
         group: None,
         assigned: None,

@@ -61,6 +61,12 @@ impl StageError {
     pub fn is_rebalance(&self) -> bool {
         matches!(self, Self::Transaction(error) if error.is_rebalance())
     }
+
+    /// Whether a record was refused: the limit of its topic may have been lowered.
+    #[must_use]
+    pub fn is_refused_record(&self) -> bool {
+        matches!(self, Self::Transaction(error) if error.is_refused_record())
+    }
 }
 
 /// What messages told beside records.
@@ -76,6 +82,7 @@ pub struct Processed {
 #[derive(Debug)]
 pub struct Stage<'a> {
     job: &'a JobConfig,
+    transactional_id: &'a str,
     limits: Limits,
     /// The state machine.
     pub machine: Ingest,
@@ -96,10 +103,18 @@ impl<'a> Stage<'a> {
         samples: &'a Samples,
     ) -> Self {
         let machine = Ingest::new(job, transactional_id.to_owned(), first_sequence, limits.output);
-        let topics = [&job.topics.output, &job.topics.dead_letters, &job.topics.deltas].map(String::as_str);
-        let settings = settings::producer(job, transactional_id, limits.smallest);
-        let transactions = Transactions::new(settings, topics);
-        Self { job, limits, machine, transactions, outbox: Outbox::default(), samples }
+        let transactions = transactions(job, transactional_id, limits);
+        Self { job, transactional_id, limits, machine, transactions, outbox: Outbox::default(), samples }
+    }
+
+    /// Takes the limits of the topics as they are now, after a transaction was given up. What is larger from now on becomes a
+    /// dead letter.
+    pub fn limit(&mut self, limits: Limits) {
+        if limits != self.limits {
+            self.limits = limits;
+            self.machine.limit_output(limits.output);
+            self.transactions = transactions(self.job, self.transactional_id, limits);
+        }
     }
 
     /// Makes the producer, or goes on initializing it: [`Transactions::prepare`].
@@ -243,4 +258,10 @@ impl<'a> Stage<'a> {
         self.outbox.clear();
         self.transactions.give_up(class);
     }
+}
+
+/// The transactions of one thread: of output, dead letters and deltas.
+fn transactions(job: &JobConfig, transactional_id: &str, limits: Limits) -> Transactions<3> {
+    let topics = [&job.topics.output, &job.topics.dead_letters, &job.topics.deltas].map(String::as_str);
+    Transactions::new(settings::producer(job, transactional_id, limits.records), topics)
 }

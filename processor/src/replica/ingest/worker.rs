@@ -38,6 +38,9 @@ const IDLE: Duration = Duration::from_millis(250);
 /// How often waiting partitions are asked for again, and idle ones looked for.
 const RETRY: Duration = Duration::from_millis(250);
 
+/// How long one request for the limits of topics may take, of which there are six.
+const ASK: Duration = Duration::from_secs(2);
+
 /// What one thread works with.
 #[derive(Debug)]
 pub struct Context<'a> {
@@ -75,6 +78,7 @@ pub fn run(context: &Context<'_>, stop: &Stop) -> Result<(), KafkaError> {
         next_attempt: Instant::now(),
         next_tick: Instant::now(),
         next_look: Instant::now(),
+        are_limits_known: true,
         source_ends: Vec::new(),
         reported: String::new(),
     };
@@ -98,6 +102,8 @@ struct Worker<'a> {
     next_attempt: Instant,
     next_tick: Instant,
     next_look: Instant,
+    /// False after a topic has refused a record that its limit seemed to allow.
+    are_limits_known: bool,
     /// Where the source's partitions ended when that was last asked; empty before.
     source_ends: Vec<i64>,
     /// The last problem that was logged, so that one that lasts is logged once.
@@ -222,6 +228,13 @@ impl Worker<'_> {
             return;
         }
         self.next_attempt = Instant::now() + RETRY;
+        if !self.are_limits_known {
+            match self.context.cluster.topics.limits(ASK) {
+                Ok(limits) => self.stage.limit(limits),
+                Err(error) => return self.report(&error.to_string()),
+            }
+            self.are_limits_known = true;
+        }
         match self.stage.prepare() {
             Ok(true) => {}
             Ok(false) => return self.report("waiting for the transaction coordinator"),
@@ -353,6 +366,7 @@ impl Worker<'_> {
             tracing::warn!("transaction given up, its events are taken up again: {error}");
         }
         self.context.metrics.aborts.inc();
+        self.are_limits_known &= !error.is_refused_record();
         self.stage.give_up(error.class());
         let active: Vec<i32> = std::mem::take(&mut self.active).into_iter().collect();
         if let Err(error) = self.consumer.unassign(&active) {

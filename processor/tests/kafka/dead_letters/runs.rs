@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use kafka::{
     native::producer::{Outgoing, Producer},
-    settings,
+    settings::{self, RecordLimits},
 };
 use processor::commands::generate::Shares;
 use testkit::{
@@ -101,7 +101,7 @@ fn a_run_that_is_interrupted_leaves_no_transaction_open() {
 fn a_hanging_transaction_is_ended_and_its_events_are_replayed() {
     let pipeline = with_dead_letters("hanging", 1, 5);
     let id = pipeline.job.pipeline.replay_transactional_id();
-    let mut gone = Producer::new(&settings::producer(&pipeline.job, &id, 1 << 20)).unwrap();
+    let mut gone = Producer::new(&settings::producer(&pipeline.job, &id, RecordLimits::of(&[1 << 20]))).unwrap();
     let topics = [&pipeline.job.topics.source, &pipeline.job.pipeline.replays_topic()];
     let [source, ledger] = topics.map(|topic| gone.topic(topic).unwrap());
 

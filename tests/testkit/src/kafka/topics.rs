@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use futures::executor::block_on;
-use rdkafka::admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication};
+use rdkafka::admin::{
+    AdminClient, AdminOptions, AlterConfig, NewPartitions, NewTopic, ResourceSpecifier, TopicReplication,
+};
 use rdkafka::client::{Client, ClientContext, DefaultClientContext};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaResult, RDKafkaErrorCode};
@@ -45,6 +47,21 @@ impl Cluster {
         let what = format!("cannot add partitions to topic {name}");
         self.admin(&what, |admin, options| block_on(admin.create_partitions([&partitions], options)))?;
         self.partitions_led(name, total)
+    }
+
+    /// Gives a topic these configurations; every other one returns to its default.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] with the broker's answer.
+    pub fn configure_topic(&self, name: &str, configs: &[(&str, &str)]) -> Result<(), Error> {
+        let topic = AlterConfig::new(ResourceSpecifier::Topic(name));
+        let topic = configs.iter().fold(topic, |topic, (key, value)| topic.set(key, value));
+        let what = format!("cannot configure topic {name}");
+        self.admin(&what, |admin, options| {
+            let answers = block_on(admin.alter_configs([&topic], options))?;
+            let named = |(_, code)| (name.to_owned(), code);
+            Ok(answers.into_iter().map(|answer| answer.map(|_| name.to_owned()).map_err(named)).collect())
+        })
     }
 
     /// Deletes a topic.
