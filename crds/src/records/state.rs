@@ -1,11 +1,14 @@
 //! Snapshots of the aggregation, from which a replica starts instead of folding all deltas again.
 //!
-//! The topic is compacted. Keys are texts: `position`, `meta`, and for each live window `total/<size>/<start>` and
-//! `values/<size>/<start>/<dimension>/<chunk>` (size in seconds, or `all`). Values are one byte of version, then the
-//! struct in [postcard](https://postcard.jamesmunns.com/wire-format)'s format.
+//! The topic is compacted. Keys are texts: `position`, `meta` with its parts `meta/<part>`, and for each live window
+//! `total/<size>/<start>` and `values/<size>/<start>/<dimension>/<chunk>` (size in seconds, or `all`). Values are one byte
+//! of version, then the struct in [postcard](https://postcard.jamesmunns.com/wire-format)'s format.
+
+mod parts;
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+pub use self::parts::{Head, MetaRecords, Part};
 use super::aggregate::Span;
 use crate::pipeline::{Dimension, Duration, Window};
 
@@ -22,7 +25,7 @@ pub struct Position {
     pub offset: i64,
 }
 
-/// All of a fold but its windows. The last record of a snapshot: what it says holds once it is there.
+/// All of a fold but its windows. Its records are the last of a snapshot: what they say holds once they are there.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meta {
     /// Offset of the next delta to fold.
@@ -153,8 +156,10 @@ pub struct Values {
 pub enum Key {
     /// [`Position`].
     Position,
-    /// [`Meta`].
+    /// [`Head`].
     Meta,
+    /// [`Part`], with its number.
+    MetaPart(u32),
     /// [`Total`].
     Total(Span),
     /// [`Values`], with the number of the chunk.
@@ -172,6 +177,7 @@ impl Key {
         match self {
             Self::Position => "position".to_owned(),
             Self::Meta => "meta".to_owned(),
+            Self::MetaPart(number) => format!("meta/{number}"),
             Self::Total(of) => format!("total/{}", span(of)),
             Self::Values(of, dimension, chunk) => format!("values/{}/{}/{chunk}", span(of), dimension.name()),
         }
@@ -196,6 +202,7 @@ impl Key {
         let decoded = match parts[..] {
             ["position"] => Some(Self::Position),
             ["meta"] => Some(Self::Meta),
+            ["meta", number] => number.parse().ok().map(Self::MetaPart),
             ["total", size, start] => span(size, start).map(Self::Total),
             ["values", size, start, name, chunk] => span(size, start)
                 .zip(dimension(name))
@@ -222,6 +229,16 @@ pub enum StateError {
     /// Bytes that are no record.
     #[error("not a record of a snapshot: {0}")]
     Shape(#[from] postcard::Error),
+    /// A part of `meta` is missing, or belongs to another snapshot.
+    #[error(
+        "part {part} of {parts} of meta is missing: the topic must be compacted, and nothing else may be deleted from it"
+    )]
+    Part {
+        /// The number of the part, from 0.
+        part: u32,
+        /// Number of parts.
+        parts: u32,
+    },
     /// There are bytes after the end.
     #[error("a record with {0} bytes behind its end")]
     Trailing(usize),
@@ -326,6 +343,8 @@ mod tests {
     #[test]
     fn the_golden_files_are_what_is_written_and_read() {
         check(include_bytes!("../../tests/golden/state-meta.v1.bin"), &meta());
+        check(include_bytes!("../../tests/golden/state-head.v1.bin"), &Head { offset: 4711, parts: 3 });
+        check(include_bytes!("../../tests/golden/state-part.v1.bin"), &Part { offset: 4711, bytes: vec![1, 2] });
         check(include_bytes!("../../tests/golden/state-total.v1.bin"), &total());
         check(include_bytes!("../../tests/golden/state-values.v1.bin"), &values());
         check(include_bytes!("../../tests/golden/state-position.v1.bin"), &Position { offset: 4711 });
@@ -334,6 +353,7 @@ mod tests {
         let keys = [
             Key::Position,
             Key::Meta,
+            Key::MetaPart(3),
             Key::Total(minute()),
             Key::Total(all),
             Key::Values(minute(), Dimension::Locale, 0),
@@ -352,7 +372,9 @@ mod tests {
             "",
             "positions",
             "position/",
-            "meta/1",
+            "meta/",
+            "meta/01",
+            "meta/-1",
             "total",
             "total/60",
             "total/60/0/0",
@@ -380,11 +402,12 @@ mod tests {
         let span = (prop::option::of(1..10_000_000_u64), time).prop_map(|(size, time)| {
             Span::of(size.map_or(Window::All, |size| Window::Finite(Duration::from_secs(size))), time)
         });
-        (0..4, span, prop::sample::select(Dimension::ALL.to_vec()), any::<u32>()).prop_map(
+        (0..5, span, prop::sample::select(Dimension::ALL.to_vec()), any::<u32>()).prop_map(
             |(kind, span, dimension, chunk)| match kind {
                 0 => Key::Position,
                 1 => Key::Meta,
                 2 => Key::Total(span),
+                3 => Key::MetaPart(chunk),
                 _ => Key::Values(span, dimension, chunk),
             },
         )

@@ -97,8 +97,8 @@ fn a_day_of_backlog_with_a_million_values_stays_within_bounds() {
     let records = fold.snapshot(None).unwrap();
     let bytes: usize = records.iter().map(|record| record.key.len() + record.value.as_ref().map_or(0, Vec::len)).sum();
     let mut restore = Restore::default();
-    for record in &records {
-        restore.push(record.key.as_bytes(), record.value.as_deref()).unwrap();
+    for (at, record) in (0..).zip(&records) {
+        restore.push(at, record.key.as_bytes(), record.value.as_deref()).unwrap();
     }
     drop(records);
     let restored = restore.finish().unwrap().fold.unwrap();

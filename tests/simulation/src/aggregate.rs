@@ -2,7 +2,7 @@
 
 use crds::records::{
     offset::OffsetMetadata,
-    state::{self, Key, Meta, Position},
+    state::{self, Head, Key, Position},
 };
 use serde::de::DeserializeOwned;
 use stages::aggregate::{
@@ -231,7 +231,7 @@ impl Replica {
                 }
             }
             Question::LastSnapshot => {
-                self.machine.last_snapshot_is(last(world, Key::Meta).map(|meta: Meta| meta.offset));
+                self.machine.last_snapshot_is(last(world, Key::Meta).map(|head: Head| head.offset));
             }
         }
     }

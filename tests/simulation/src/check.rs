@@ -9,7 +9,7 @@ use crds::{
     records::{
         aggregate::{Aggregate, Alert},
         delta::Delta,
-        state::{self, Key, Meta, Position},
+        state::{self, Key, Meta, MetaRecords, Position},
     },
 };
 use stages::aggregate::fold::{Fold, Results};
@@ -94,7 +94,13 @@ fn emissions(world: &World) -> Result<Vec<Emission<'_>>, String> {
             let records = results.remove(&transaction).unwrap_or_default();
             *taken = records.into_iter().map(|(_, record)| record).collect();
         }
-        let meta = find(Key::Meta).map(|meta| state::decode(meta).unwrap());
+        let mut meta = MetaRecords::default();
+        for (offset, record) in &records {
+            if let Ok(key @ (Key::Meta | Key::MetaPart(_))) = Key::decode(record.key.as_bytes()) {
+                meta.push(*offset, key, record.value.as_deref());
+            }
+        }
+        let meta = meta.meta().unwrap();
         emissions.push(Emission { position: position.offset, meta, results: taken });
     }
     match results.iter().all(BTreeMap::is_empty) {

@@ -9,7 +9,7 @@ use crds::{
     job::JobConfig,
     records::{
         offset::OffsetMetadata,
-        state::{self, Key, Meta},
+        state::{Key, MetaRecords},
     },
 };
 use stages::ingest::{
@@ -388,11 +388,11 @@ impl Thread {
 
 /// What the last snapshot and the deltas after it say of a partition without a commit.
 fn written(world: &mut World, partition: i32) -> Evidence {
-    let key = Key::Meta.encode();
-    let snapshot = world.records(Name::State).rev().find(|(_, record)| record.key == key);
-    let snapshot = snapshot.and_then(|(_, record)| record.value.as_deref());
-    let meta: Option<Meta> = snapshot.map(|value| state::decode(value).unwrap());
-    let mut history = History::after(meta.as_ref(), world.high(Name::Deltas));
+    let mut meta = MetaRecords::default();
+    for (offset, record) in world.records(Name::State) {
+        meta.push(offset, Key::decode(record.key.as_bytes()).unwrap(), record.value.as_deref());
+    }
+    let mut history = History::after(meta.meta().unwrap().as_ref(), world.high(Name::Deltas));
     let next = history.next();
     for (_, record) in world.records(Name::Deltas).filter(|(offset, _)| next.is_none_or(|next| *offset >= next)) {
         history.take(record.value.as_deref().unwrap_or_default()).unwrap();

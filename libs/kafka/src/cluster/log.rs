@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crds::records::state::{Key, MetaRecords};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
@@ -65,6 +66,21 @@ impl LogReader {
         };
         let stable = self.backwards(topic, partition, each, || found.borrow().is_some())?;
         Ok((found.into_inner().flatten(), stable))
+    }
+
+    /// Returns the records of the `meta` of the last snapshot in a state topic, and the last stable offset.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time.
+    pub fn last_meta(&self, topic: &str) -> Result<(MetaRecords, i64), ClusterError> {
+        let records = RefCell::new(MetaRecords::default());
+        let each = |message: &BorrowedMessage<'_>| {
+            if let Ok(key) = Key::decode(message.key().unwrap_or_default()) {
+                records.borrow_mut().push(message.offset(), key, message.payload());
+            }
+        };
+        let stable = self.backwards(topic, 0, each, || records.borrow().is_whole())?;
+        Ok((records.into_inner(), stable))
     }
 
     /// Reads the committed records of a partition from an offset, or from its start, until the last stable offset or

@@ -270,7 +270,7 @@ impl Machine {
     /// Takes the next record of the state topic. Records after the restore are ignored.
     pub fn state_record(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
         let Phase::Restoring { restore, position, .. } = &mut self.phase else { return };
-        match restore.push(key, value) {
+        match restore.push(offset, key, value) {
             Ok(()) => *position = (*position).max(offset + 1),
             Err(error) => self.fail(error.into()),
         }

@@ -13,7 +13,10 @@ use cli::{Exit, Format, progress::Progress};
 use crds::{
     job::JobConfig,
     pipeline::{self, Window},
-    records::aggregate::{Alert, Insight},
+    records::{
+        aggregate::{Alert, Insight},
+        state::{Key, MetaRecords},
+    },
 };
 use kafka::cluster::{Cluster, ClusterError};
 use rdkafka::{Message, message::BorrowedMessage};
@@ -317,9 +320,14 @@ fn state(job: &JobConfig, printer: &mut Printer<impl Write>) -> Result<(), Inspe
 
 fn one_of_state(job: &JobConfig, key: &str, printer: &mut Printer<impl Write>) -> Result<(), InspectError> {
     let mut found = None;
+    let mut meta = MetaRecords::default();
     read(job, &job.topics.results.state, 0, i64::MAX, |record| {
-        if record.key.unwrap_or_default() == key.as_bytes() {
-            found = record.value.map(|value| state::Entry::whole(record.offset, key.as_bytes(), value));
+        let of_record = record.key.unwrap_or_default();
+        if let Ok(key) = Key::decode(of_record) {
+            meta.push(record.offset, key, record.value);
+        }
+        if of_record == key.as_bytes() {
+            found = record.value.map(|value| state::Entry::whole(record.offset, key.as_bytes(), value, &meta));
         }
         Ok(())
     })?;

@@ -6,7 +6,7 @@ use crds::{
         aggregate::{Alert, Insight, Span},
         delta::{Delta, MISSING, Pane, Range, SKETCH_LG_K, Total},
         offset::OffsetMetadata,
-        state::{self, Change, Key, Meta, Partition, Pending, Position, Run, Values},
+        state::{self, Change, Key, Meta, MetaRecords, Partition, Pending, Position, Run, Values},
     },
 };
 use datasketches::hll::{HllSketch, HllType};
@@ -158,7 +158,9 @@ fn snapshot() -> State {
         ..state::Total::default()
     };
     push(&mut state, 0, Key::Position, &Position { offset: 1 });
-    push(&mut state, 1, Key::Meta, &meta());
+    for (key, value) in meta().records().unwrap() {
+        state.push(1, key.encode().as_bytes(), Some(&value));
+    }
     push(&mut state, 2, Key::Total(minute()), &total);
     push(&mut state, 3, Key::Total(all), &state::Total { modified: 4699, count: 600, ..state::Total::default() });
     push(&mut state, 4, Key::Values(minute(), Dimension::DeviceType, 0), &values(1, &[("iOS", 100), (MISSING, 48)]));
@@ -202,12 +204,16 @@ fn records_of_the_state_that_cannot_be_read_say_why() {
 fn one_record_of_the_state_is_shown_whole() {
     let key = Key::Values(minute(), Dimension::DeviceType, 0).encode();
     let value = state::encode(&values(1, &[("iOS", 100), (MISSING, 48)])).unwrap();
-    let entry = Entry::whole(4, key.as_bytes(), &value);
+    let entry = Entry::whole(4, key.as_bytes(), &value, &MetaRecords::default());
     insta::assert_snapshot!(format!("{entry}\n{}", json(&entry)));
-    let total =
-        Entry::whole(2, b"total/all/0", &state::encode(&state::Total { count: 3, ..Default::default() }).unwrap());
+    let total = Entry::whole(
+        2,
+        b"total/all/0",
+        &state::encode(&state::Total { count: 3, ..Default::default() }).unwrap(),
+        &MetaRecords::default(),
+    );
     insta::assert_snapshot!(total);
-    assert!(!Entry::whole(4, b"mata", &value).is_readable());
+    assert!(!Entry::whole(4, b"mata", &value, &MetaRecords::default()).is_readable());
 }
 
 /// Decodes every second line of a golden file as consecutive records.

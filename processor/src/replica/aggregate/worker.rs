@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crds::{
     job::{JobConfig, ResultTopics},
-    records::state::{Key, Meta, decode},
+    records::state::{Head, Key, decode},
 };
 use kafka::{
     cluster::{Cluster, ClusterError, UNSTABLE_BOUND},
@@ -263,10 +263,10 @@ impl Worker<'_> {
                 self.unsettled = None;
             }
             Question::LastSnapshot => {
-                let (meta, _) = cluster.log.last_value(&topics.state, PARTITION, &Key::Meta.encode())?;
+                let (head, _) = cluster.log.last_value(&topics.state, PARTITION, &Key::Meta.encode())?;
                 // A snapshot that cannot be read counts as missing; then the next snapshot is a full one.
-                let meta = meta.and_then(|value| decode::<Meta>(&value).ok());
-                self.machine.last_snapshot_is(meta.map(|meta| meta.offset));
+                let head = head.and_then(|value| decode::<Head>(&value).ok());
+                self.machine.last_snapshot_is(head.map(|head| head.offset));
             }
         }
         Ok(())

@@ -6,7 +6,7 @@ use crds::{
     job::JobConfig,
     records::{
         delta::DeltaError,
-        state::{self, Key, Meta, StateError},
+        state::{Meta, StateError},
     },
 };
 use kafka::cluster::{Cluster, ClusterError};
@@ -96,11 +96,10 @@ impl HistoryReader {
 /// The `meta` of the last snapshot.
 fn last_meta(cluster: &Cluster, topic: &str) -> Result<Option<Meta>, HistoryError> {
     let end = cluster.topics.high_watermark(topic, 0, SLICE)?;
-    let (found, stable) = cluster.log.last_value(topic, 0, &Key::Meta.encode())?;
+    let (records, stable) = cluster.log.last_meta(topic)?;
     // A newer snapshot after an open transaction may have let deltas be deleted that the older one needs.
     if stable < end {
         return Err(HistoryError::Open(topic.to_owned()));
     }
-    let meta = found.as_deref().map(state::decode).transpose();
-    meta.map_err(|source| HistoryError::Meta { topic: topic.to_owned(), source })
+    records.meta().map_err(|source| HistoryError::Meta { topic: topic.to_owned(), source })
 }

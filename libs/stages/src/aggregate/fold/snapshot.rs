@@ -6,7 +6,7 @@ use crds::{
     pipeline::{Dimension, Duration, Window as Size},
     records::{
         aggregate::Span,
-        state::{self, Key, MAX_CHUNK_BYTES, Meta, Position, StateError},
+        state::{self, Key, MAX_CHUNK_BYTES, Meta, MetaRecords, Position, StateError},
     },
 };
 
@@ -51,7 +51,8 @@ impl Fold {
                 }
             }
         }
-        records.push(record(Key::Meta, &self.meta())?);
+        let meta = self.meta().records()?.into_iter();
+        records.extend(meta.map(|(key, value)| ResultRecord { key: key.encode(), value: Some(value) }));
         Ok(records)
     }
 }
@@ -95,7 +96,7 @@ pub(super) fn keys(span: Span, window: &Window, pool: &Pool) -> Vec<Key> {
 /// Reads the state topic, record by record.
 #[derive(Clone, Debug, Default)]
 pub struct Restore {
-    meta: Option<Meta>,
+    meta: MetaRecords,
     position: Option<i64>,
     totals: BTreeMap<Span, state::Total>,
     values: BTreeMap<(Span, Dimension), BTreeMap<u32, state::Values>>,
@@ -137,22 +138,25 @@ pub enum RestoreError {
         /// The decoder's message.
         problem: String,
     },
+    /// A `meta` that is not whole, or not one that this release reads.
+    #[error(transparent)]
+    Meta(#[from] StateError),
     /// Rules that this release cannot read.
     #[error("the snapshot's rules cannot be read: {0}")]
     Rules(String),
 }
 
 impl Restore {
-    /// Takes the next record.
+    /// Takes the record at this offset of the state topic.
     ///
     /// # Errors
     /// If the record does not belong to a snapshot, or was written by a later release.
-    pub fn push(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
+    pub fn push(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) -> Result<(), StateError> {
         match (Key::decode(key)?, value) {
+            (key @ (Key::Meta | Key::MetaPart(_)), value) => self.meta.push(offset, key, value),
             (Key::Position, value) => {
                 self.position = value.map(state::decode::<Position>).transpose()?.map(|position| position.offset);
             }
-            (Key::Meta, value) => self.meta = value.map(state::decode).transpose()?,
             (Key::Total(span), Some(value)) => drop(self.totals.insert(span, state::decode(value)?)),
             (Key::Total(span), None) => drop(self.totals.remove(&span)),
             (Key::Values(span, dimension, chunk), Some(value)) => {
@@ -173,7 +177,7 @@ impl Restore {
     /// If the snapshot is incomplete or unreadable.
     pub fn finish(self) -> Result<Restored, RestoreError> {
         let Self { meta, position, totals, mut values } = self;
-        let Some(meta) = meta else { return Ok(Restored { position, ..Restored::default() }) };
+        let Some(meta) = meta.meta()? else { return Ok(Restored { position, ..Restored::default() }) };
         let meta_offset = meta.offset;
         let mut fold = of_meta(meta).map_err(|error| RestoreError::Rules(error.to_string()))?;
         for (span, total) in totals {

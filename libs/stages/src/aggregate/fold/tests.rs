@@ -9,7 +9,7 @@ use crds::{
     records::{
         aggregate::{self, Aggregate, Counted, Insight, Span, aggregate_key},
         delta::{Delta, DeltaError, Pane, Range, SKETCH_LG_K, Total},
-        state::{self, Key},
+        state,
     },
 };
 use datasketches::{
@@ -290,17 +290,17 @@ fn write(topic: &mut BTreeMap<String, Vec<u8>>, records: Vec<ResultRecord>) {
 
 fn restored(topic: &BTreeMap<String, Vec<u8>>) -> Result<Fold, RestoreError> {
     let mut restore = Restore::default();
-    topic.iter().for_each(|(key, value)| restore.push(key.as_bytes(), Some(value)).unwrap());
+    (0..).zip(topic).for_each(|(at, (key, value))| restore.push(at, key.as_bytes(), Some(value)).unwrap());
     restore.finish().map(|restored| restored.fold.unwrap())
 }
 
 #[test]
 fn a_restore_refuses_what_it_does_not_know() {
-    let push = |key: &str, value: &[u8]| Restore::default().push(key.as_bytes(), Some(value)).unwrap_err();
+    let push = |key: &str, value: &[u8]| Restore::default().push(0, key.as_bytes(), Some(value)).unwrap_err();
     assert!(matches!(push("counts/60/0", b""), state::StateError::Key(_)));
     assert!(matches!(push("total/60", b""), state::StateError::Key(_)));
-    assert_eq!(push("meta", b""), state::StateError::Empty);
-    assert_eq!(push("meta", &[9]), state::StateError::Version(9));
+    assert_eq!(push("position", b""), state::StateError::Empty);
+    assert_eq!(push("position", &[9]), state::StateError::Version(9));
     assert!(matches!(push("total/60/0", &[state::VERSION, 1]), state::StateError::Shape(_)));
     let mut long = state::encode(&state::Position { offset: 1 }).unwrap();
     long.push(0);
@@ -331,9 +331,15 @@ fn a_restore_refuses_a_snapshot_that_is_not_whole() {
     broken.insert("total/60/0".to_owned(), state::encode(&total).unwrap());
     assert!(matches!(restored(&broken), Err(RestoreError::Sketch { .. })));
 
-    let meta = Key::Meta.encode();
-    let of_later = state::Meta { rules: vec![(1, "{}".to_owned())], ..state::decode(&topic[&meta]).unwrap() };
-    topic.insert(meta, state::encode(&of_later).unwrap());
+    let mut part = topic.clone();
+    part.remove("meta/0");
+    assert_eq!(restored(&part).err(), Some(RestoreError::Meta(state::StateError::Part { part: 0, parts: 1 })));
+    let mut later = topic.clone();
+    later.insert("meta".to_owned(), vec![9]);
+    assert_eq!(restored(&later).err(), Some(RestoreError::Meta(state::StateError::Version(9))));
+
+    let of_later = state::Meta { rules: vec![(1, "{}".to_owned())], ..restored(&topic).unwrap().meta() };
+    topic.extend(of_later.records().unwrap().into_iter().map(|(key, value)| (key.encode(), value)));
     assert!(matches!(restored(&topic), Err(RestoreError::Rules(_))));
 }
 

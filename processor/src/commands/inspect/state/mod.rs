@@ -4,7 +4,7 @@ mod table;
 
 use std::collections::BTreeMap;
 
-use crds::records::state::{Key, Meta, Position, StateError, Total, Values, decode};
+use crds::records::state::{Key, Meta, MetaRecords, Part, Position, StateError, Total, Values, decode};
 use serde::{Serialize, Serializer};
 
 use super::sketch::{SketchError, estimate};
@@ -13,6 +13,7 @@ use super::sketch::{SketchError, estimate};
 #[derive(Debug, Default)]
 pub struct State {
     entries: BTreeMap<Key, Entry>,
+    meta: MetaRecords,
     /// Records whose key no release writes.
     foreign: BTreeMap<String, Entry>,
 }
@@ -40,9 +41,18 @@ enum Unreadable {
 #[serde(rename_all = "lowercase")]
 enum Content {
     Position(Position),
+    /// The head, with all that its parts hold.
     Meta(Box<Meta>),
+    Part(PartView),
     Total(TotalView),
     Values(ValuesView),
+}
+
+/// A part of `meta`, without its bytes.
+#[derive(Serialize, Debug)]
+struct PartView {
+    /// The offset of the head that it belongs to.
+    meta: i64,
 }
 
 /// The total of a window, with the sketch replaced by its estimate.
@@ -79,11 +89,12 @@ impl State {
     /// Decodes the next record. A tombstone removes the last record of its key.
     pub fn push(&mut self, offset: i64, key: &[u8], value: Option<&[u8]>) {
         match (Key::decode(key), value) {
-            (Ok(key), Some(value)) => {
-                let text = key.encode();
-                self.entries.insert(key, Entry::new(text, offset, value.len(), Content::decode(key, value, false)));
+            (Ok(key), value) => {
+                self.meta.push(offset, key, value);
+                let Some(value) = value else { return drop(self.entries.remove(&key)) };
+                let content = Content::decode(key, value, false, &self.meta);
+                self.entries.insert(key, Entry::new(key.encode(), offset, value.len(), content));
             }
-            (Ok(key), None) => drop(self.entries.remove(&key)),
             (Err(error), value) => {
                 let text = String::from_utf8_lossy(key).into_owned();
                 let bytes = value.map_or(0, <[u8]>::len);
@@ -99,9 +110,10 @@ impl State {
 }
 
 impl Entry {
-    /// Decodes a record, with all values.
-    pub fn whole(offset: i64, key: &[u8], value: &[u8]) -> Self {
-        let content = Key::decode(key).map_err(Unreadable::from).and_then(|key| Content::decode(key, value, true));
+    /// Decodes a record, with all values. The records of `meta` are those before it, and itself.
+    pub fn whole(offset: i64, key: &[u8], value: &[u8], meta: &MetaRecords) -> Self {
+        let content =
+            Key::decode(key).map_err(Unreadable::from).and_then(|key| Content::decode(key, value, true, meta));
         Self::new(String::from_utf8_lossy(key).into_owned(), offset, value.len(), content)
     }
 
@@ -116,10 +128,12 @@ impl Entry {
 }
 
 impl Content {
-    fn decode(key: Key, bytes: &[u8], whole: bool) -> Result<Self, Unreadable> {
+    fn decode(key: Key, bytes: &[u8], whole: bool, meta: &MetaRecords) -> Result<Self, Unreadable> {
         Ok(match key {
             Key::Position => Self::Position(decode(bytes)?),
-            Key::Meta => Self::Meta(Box::new(decode(bytes)?)),
+            // The head was taken, so that there is a whole or an error.
+            Key::Meta => Self::Meta(Box::new(meta.meta()?.unwrap_or_default())),
+            Key::MetaPart(_) => Self::Part(PartView { meta: decode::<Part>(bytes)?.offset }),
             Key::Total(_) => Self::Total(TotalView::new(decode(bytes)?)?),
             Key::Values(..) => Self::Values(ValuesView::new(decode(bytes)?, whole)),
         })

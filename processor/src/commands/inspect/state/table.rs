@@ -160,6 +160,7 @@ impl fmt::Display for Entry {
         match content {
             Err(error) => write!(f, "  UNREADABLE: {error}"),
             Ok(Content::Position(position)) => write!(f, "\nthe next delta is {}", position.offset),
+            Ok(Content::Part(part)) => write!(f, "\na part of the meta whose next delta is {}", part.meta),
             Ok(Content::Meta(meta)) => writeln!(f).and_then(|()| write_meta(f, meta)),
             Ok(Content::Total(total)) => {
                 let TotalView { modified, count, late, unmerged, unique_users, previous, .. } = total;
