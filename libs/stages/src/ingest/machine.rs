@@ -100,6 +100,33 @@ struct Partition {
     announce: bool,
     idle: Option<i64>,
     activity: Activity,
+    awaited: Option<AwaitedEnd>,
+}
+
+/// The end of a quiet partition when it was last asked for. Once everything before it is processed, and no valid event was
+/// among that, the partition was idle at that instant, however far the end has moved on: dead letters may go on for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct AwaitedEnd {
+    /// The read_committed end offset.
+    end: i64,
+    /// By the clock that [`Ingest::tick`] receives.
+    asked_at_ms: i64,
+}
+
+impl Partition {
+    /// Takes note of a new position.
+    fn moved_to(&mut self, position: i64) {
+        self.position = self.position.max(position);
+        if let Some(AwaitedEnd { end, asked_at_ms }) = self.awaited
+            && self.position >= end
+            && let Some(quiet_since_ms) = self.activity.quiet_since_ms()
+        {
+            self.awaited = None;
+            self.idle = Some(asked_at_ms);
+            self.activity = Activity::Idle { quiet_since_ms, since_ms: asked_at_ms };
+            self.announce = true;
+        }
+    }
 }
 
 /// Whether a partition gets valid events. Times are of the clock that [`Ingest::tick`] receives.
@@ -213,6 +240,7 @@ impl Ingest {
             announce: true,
             idle: None,
             activity: Activity::Active,
+            awaited: None,
         };
         self.partitions.insert(partition, state);
     }
@@ -269,10 +297,11 @@ impl Ingest {
         if record.offset < partition.position {
             return Fate::Skipped;
         }
-        partition.position = record.offset + 1;
+        let next = record.offset + 1;
         let event = match self.judge.judge(record.value, record.timestamp_ms, &mut self.scratch) {
             Ok(event) => event,
             Err(rejection) => {
+                partition.moved_to(next);
                 self.tally.dead_letters[rejection.reason as usize] += 1;
                 return Fate::DeadLetter(rejection);
             }
@@ -286,6 +315,7 @@ impl Ingest {
         let bytes = arena.len() - start + record.fixed_bytes + RECORD_OVERHEAD;
         if bytes > self.output_limit {
             arena.truncate(start);
+            partition.moved_to(next);
             self.tally.dead_letters[Reason::TooLarge as usize] += 1;
             let detail = format!("enriched, the record has {bytes} bytes; the output takes {}", self.output_limit);
             return Fate::DeadLetter(Rejection { reason: Reason::TooLarge, detail });
@@ -294,6 +324,8 @@ impl Ingest {
         let watermark = event.time - self.timing.lateness;
         partition.watermark = Some(partition.watermark.map_or(watermark, |old| old.max(watermark)));
         partition.activity = Activity::Active;
+        partition.awaited = None;
+        partition.moved_to(next);
         partition.unmerged += u64::from(unmerged);
         self.panes.count(&event, late, unmerged);
         self.tally.output += 1;
@@ -305,12 +337,12 @@ impl Ingest {
     /// The partition's end was reached at this offset: every record before it was processed.
     pub fn reached(&mut self, partition: i32, offset: i64) {
         if let Some(partition) = self.partitions.get_mut(&partition) {
-            partition.position = partition.position.max(offset);
+            partition.moved_to(offset);
         }
     }
 
-    /// Advances time. Returns the partitions that may be idle. The caller asks for their read_committed end now, and
-    /// reports it to [`Ingest::end_is`].
+    /// Advances time. Returns the partitions that may be idle and whose end is not known. The caller asks for their
+    /// read_committed end now, and reports it to [`Ingest::end_is`].
     pub fn tick(&mut self, now_ms: i64) -> Vec<i32> {
         let Timing { idle_ms, open_ms, .. } = self.timing;
         let others_quiet_ms = self.source_moved_ms.map_or(i64::MAX, |moved| now_ms - moved);
@@ -327,23 +359,21 @@ impl Ingest {
             let quiet_ms = now_ms - quiet_since_ms;
             let due = renewed_ms.is_none_or(|since_ms| now_ms - since_ms >= idle_ms);
             // Idleness is renewed while a window can be open. After that an idle source costs nothing.
-            if due && quiet_ms >= idle_ms && quiet_ms.min(others_quiet_ms) <= open_ms {
+            if state.awaited.is_none() && due && quiet_ms >= idle_ms && quiet_ms.min(others_quiet_ms) <= open_ms {
                 candidates.push(*partition);
             }
         }
         candidates
     }
 
-    /// The partition's read_committed end was `end` at `asked_at_ms`. The partition is idle if every record before
-    /// `end` is processed.
+    /// The partition's read_committed end was `end` at `asked_at_ms`. The partition is idle once every record before `end`
+    /// is processed.
     pub fn end_is(&mut self, partition: i32, end: i64, asked_at_ms: i64) {
         if let Some(state) = self.partitions.get_mut(&partition)
-            && state.position >= end
-            && let Some(quiet_since_ms) = state.activity.quiet_since_ms()
+            && state.activity != Activity::Active
         {
-            state.idle = Some(asked_at_ms);
-            state.activity = Activity::Idle { quiet_since_ms, since_ms: asked_at_ms };
-            state.announce = true;
+            state.awaited = Some(AwaitedEnd { end, asked_at_ms });
+            state.moved_to(state.position);
         }
     }
 

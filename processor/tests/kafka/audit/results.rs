@@ -75,7 +75,8 @@ impl Rig {
             ..Default::default()
         };
         let position = state::encode(&state::Position { offset }).unwrap();
-        let records = [record(state::Key::Position, position), record(state::Key::Meta, state::encode(&meta).unwrap())];
+        let meta = meta.records().unwrap();
+        let records = [(state::Key::Position, position)].into_iter().chain(meta).map(|(key, value)| record(key, value));
         self.kafka.produce(&self.results().state, records).unwrap();
     }
 

@@ -175,19 +175,55 @@ fn a_partition_is_idle_when_quiet_and_processed_to_its_end() {
     assert_eq!(machine.tick(10 * SECOND), [0]);
 
     machine.end_is(0, 12, 10 * SECOND);
-    assert!(!machine.has_work(), "an event is still to come");
+    assert!(!machine.has_work(), "an event may still come");
+    assert!(machine.tick(11 * SECOND).is_empty(), "the end is known");
     machine.reached(0, 12);
-    assert_eq!(machine.tick(11 * SECOND), [0]);
-    machine.end_is(0, 12, 11 * SECOND);
     let (delta, transaction) = sealed(&mut machine);
-    assert_eq!(delta.ranges[0].idle, Some(11 * SECOND));
+    assert_eq!(delta.ranges[0].idle, Some(10 * SECOND), "when the end was asked for");
     machine.committed(transaction);
-    assert!(machine.tick(20 * SECOND).is_empty(), "renewed once in each idle timeout");
-    assert_eq!(machine.tick(21 * SECOND), [0]);
+    assert!(machine.tick(19 * SECOND).is_empty(), "renewed once in each idle timeout");
+    assert_eq!(machine.tick(20 * SECOND), [0]);
 
     let open = 3600 + 30 + 5 * 10;
     assert_eq!(machine.tick(open * SECOND), [0], "a window of an hour can be open, and the frontier is 30 s behind");
     assert!(machine.tick((open + 1) * SECOND).is_empty(), "no window of an hour can be open any more");
+}
+
+#[test]
+fn a_partition_of_dead_letters_alone_is_idle() {
+    let mut machine = started();
+    machine.tick(0);
+    let mut offset = 10;
+    let mut found = Vec::new();
+    // Five a second, and the end is always ahead of what is processed.
+    for second in 1..=40 {
+        for partition in machine.tick(second * SECOND) {
+            machine.end_is(partition, offset + 50, second * SECOND);
+        }
+        for _ in 0..5 {
+            assert_eq!(put(&mut machine, offset, "bad"), Err(Some(Reason::Malformed)));
+            offset += 1;
+        }
+        let (delta, transaction) = sealed(&mut machine);
+        found.extend(delta.ranges[0].idle);
+        machine.committed(transaction);
+    }
+
+    assert_eq!(found, [10 * SECOND, 20 * SECOND, 30 * SECOND]);
+}
+
+#[test]
+fn a_valid_event_before_the_awaited_end_is_no_idleness() {
+    let mut machine = started();
+    machine.tick(0);
+    machine.tick(10 * SECOND);
+    machine.end_is(0, 12, 10 * SECOND);
+    put(&mut machine, 10, &login(NOW)).unwrap();
+    put(&mut machine, 11, "bad").unwrap_err();
+
+    assert_eq!(sealed(&mut machine).0.ranges[0].idle, None);
+    assert!(machine.tick(11 * SECOND).is_empty());
+    assert_eq!(machine.tick(21 * SECOND), [0]);
 }
 
 #[test]
