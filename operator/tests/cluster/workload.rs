@@ -102,13 +102,15 @@ async fn a_pass_that_still_deletes_is_not_over() {
         is_held.then(|| tokio::time::sleep(Duration::from_secs(2)).boxed())
     });
 
-    world.change("narrow", json!({"processor": {"commitInterval": "200ms"}})).await;
     let configs = || async { world.config_maps().list(&ListParams::default()).await.unwrap().items.len() };
-    wait_for_async("both configs", BOUND, || async { (configs().await == 2).then_some(()) }).await;
-    world.wait_ready("narrow").await;
+    for (count, interval) in [(2, "200ms"), (3, "300ms")] {
+        world.change("narrow", json!({"processor": {"commitInterval": interval}})).await;
+        wait_for_async("another config", BOUND, || async { (configs().await == count).then_some(()) }).await;
+        world.wait_ready("narrow").await;
+    }
     operator.quiet().await;
 
-    assert_eq!(configs().await, 1, "the config that no pod needs");
+    assert_eq!(configs().await, 2, "the config of the pods, and the one before it");
 }
 
 #[tokio::test(flavor = "multi_thread")]
